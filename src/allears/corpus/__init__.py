@@ -1,0 +1,1 @@
+"""Corpora: the manifest, its layouts, the embedded sample."""

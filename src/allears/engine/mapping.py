@@ -1,0 +1,158 @@
+"""Map a function over items in killable worker processes, with a journal so that a killed run goes on.
+
+The journal is one append-only JSONL file per step: a line holds an item's key and its result. An item whose key is in
+the journal is not computed again, so the key must name everything the result depends on (content digest, parameters,
+VERSION of the step, decoder versions).
+"""
+
+from __future__ import annotations
+
+import json
+import multiprocessing
+import os
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, wait
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Generic, TypeVar
+
+from pebble import ProcessExpired, ProcessPool
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+from allears.errors import AllearsError, AudioError
+from allears.storage.files import storage_error
+
+Item = TypeVar("Item")
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome(Generic[Item]):
+    """One item's result (JSON-like), or its failure as a reason code and a sentence. `fresh`: computed in this run."""
+
+    item: Item
+    result: Any = None
+    reason: str | None = None
+    message: str | None = None
+    fresh: bool = False
+
+
+def map_items(
+    function: Callable[[Item], Any],
+    items: Sequence[Item],
+    *,
+    key: Callable[[Item], str],
+    journal: Path,
+    title: str,
+    workers: int | None = None,
+    timeout_s: float = 600.0,
+) -> Iterator[Outcome[Item]]:
+    """Yield one Outcome an item, in the order of `items`.
+
+    `function` runs in a worker process and returns something JSON-like; it must be importable (a module-level function
+    or a functools.partial of one). A worker that dies or runs over `timeout_s` fails its own item only. Failures of
+    type AudioError are results of the data and are journalled; others (a killed worker, a full disk) are not, so that
+    a rerun tries them again.
+    """
+    known = _read_journal(journal)
+    todo = [item for item in items if key(item) not in known]
+    if todo:
+        known |= _compute(function, todo, key, journal, title, workers or os.cpu_count() or 1, timeout_s)
+    fresh = {key(item) for item in todo}
+    for item in items:
+        entry = known[key(item)]
+        yield Outcome(item, entry.get("result"), entry.get("reason"), entry.get("message"), key(item) in fresh)
+
+
+def _compute(
+    function: Callable[[Item], Any],
+    todo: Sequence[Item],
+    key: Callable[[Item], str],
+    journal: Path,
+    title: str,
+    workers: int,
+    timeout_s: float,
+) -> dict[str, dict[str, Any]]:
+    done: dict[str, dict[str, Any]] = {}
+    unique = {key(item): item for item in todo}
+    try:
+        journal.parent.mkdir(parents=True, exist_ok=True)
+        with (
+            journal.open("a") as log,
+            _progress() as progress,
+            ProcessPool(max_workers=workers, context=multiprocessing.get_context("forkserver")) as pool,
+        ):
+            bar = progress.add_task(title, total=len(unique))
+            for name, entry, keep in _schedule(pool, function, unique.items(), timeout_s, ahead=workers * 8):
+                done[name] = entry
+                if keep:
+                    log.write(json.dumps({"key": name} | entry, ensure_ascii=False) + "\n")
+                    log.flush()
+                progress.advance(bar)
+    except OSError as error:
+        raise storage_error(journal, error) from error
+    return done
+
+
+def _schedule(
+    pool: ProcessPool,
+    function: Callable[[Item], Any],
+    work: Iterable[tuple[str, Item]],
+    timeout_s: float,
+    ahead: int,
+) -> Iterator[tuple[str, dict[str, Any], bool]]:
+    """Keep at most `ahead` items in flight; yield (key, journal entry, whether it belongs into the journal)."""
+    pending: dict[Future[Any], str] = {}
+    try:
+        for name, item in work:
+            pending[pool.schedule(function, args=(item,), timeout=timeout_s)] = name
+            if len(pending) >= ahead:
+                finished, _ = wait(pending, return_when=FIRST_COMPLETED)
+                for future in finished:
+                    yield _entry(future, pending.pop(future), timeout_s)
+        while pending:
+            finished, _ = wait(pending, return_when=FIRST_COMPLETED)
+            for future in finished:
+                yield _entry(future, pending.pop(future), timeout_s)
+    except BaseException:
+        pool.stop()
+        raise
+
+
+def _entry(future: Future[Any], name: str, timeout_s: float) -> tuple[str, dict[str, Any], bool]:
+    try:
+        return name, {"result": future.result()}, True
+    except AudioError as error:
+        return name, {"reason": error.reason, "message": str(error)}, True
+    except TimeoutError:
+        return name, {"reason": "timeout", "message": f"took longer than {timeout_s:g} s and was stopped"}, False
+    except ProcessExpired as error:
+        return name, {"reason": "worker_died", "message": f"its worker process died ({error})"}, False
+    except AllearsError:
+        raise
+    except OSError as error:
+        return name, {"reason": "unreadable", "message": str(error)}, False
+
+
+def _read_journal(path: Path) -> dict[str, dict[str, Any]]:
+    """What is journalled; a last line cut by a kill is dropped, and cut off so that appending starts on a new line."""
+    if not path.exists():
+        return {}
+    known: dict[str, dict[str, Any]] = {}
+    good = 0
+    with path.open("rb") as log:
+        for line in log:
+            try:
+                entry = json.loads(line)
+                known[entry.pop("key")] = entry
+            except (ValueError, KeyError):
+                break
+            good += len(line)
+    if good < path.stat().st_size:
+        os.truncate(path, good)
+    return known
+
+
+def _progress() -> Progress:
+    return Progress(
+        TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn(), transient=True
+    )

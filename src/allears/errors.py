@@ -1,0 +1,57 @@
+"""Named exceptions. An error is part of the interface: it says which item, what was expected, what was found,
+the likely cause and what to do. Every message is one readable sentence (or a few), fit to be shown to a user.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+
+
+class AllearsError(Exception):
+    """Base of all errors that are shown to people as a sentence, without a traceback."""
+
+
+class ConfigError(AllearsError):
+    """A parameter, a YAML key or a command line is wrong."""
+
+
+class CorpusError(AllearsError):
+    """A corpus, its sources or its layout cannot be used as asked."""
+
+
+class AudioError(AllearsError):
+    """A recording cannot be decoded, or not as its header declares. Carries a reason code for the quarantine."""
+
+    def __init__(self, reason: str, message: str) -> None:
+        super().__init__(message)
+        self.reason = reason
+
+    def __reduce__(self) -> tuple[type[AudioError], tuple[str, str]]:
+        return type(self), (self.reason, str(self))
+
+
+class StorageError(AllearsError):
+    """A file or folder cannot be read or written: space, permission, a missing path."""
+
+
+class LockedError(AllearsError):
+    """Another process works on the same corpus."""
+
+
+class StaleError(AllearsError):
+    """A digest does not match: data, index or sidecar of another version."""
+
+
+class TrainingError(AllearsError):
+    """A training cannot start, diverged, collapsed or died."""
+
+
+class TrackingError(AllearsError):
+    """MLflow cannot be reached or refuses what it is sent."""
+
+
+def nearest(name: str, valid: Iterable[str]) -> str:
+    """The words `; did you mean 'x'?` for the closest valid name, or an empty string."""
+    close = difflib.get_close_matches(name, list(valid), n=1)
+    return f"; did you mean '{close[0]}'?" if close else ""

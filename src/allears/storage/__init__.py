@@ -1,0 +1,1 @@
+"""Local paths (buckets later): atomic write, digest, lock, receipt."""
