@@ -1,0 +1,20 @@
+"""Word and character error rates against jiwer, the field's usual tool."""
+
+import jiwer
+import pytest
+
+from allears.evaluation.error_rates import character_errors, word_errors
+
+PAIRS = [
+    ("we call it bear", "we call a pear"),
+    ("zero three five one", "zero tree five"),
+    ("she has your dark suit in greasy wash water", "she had your dark suite greasy wash wash water"),
+]
+
+
+def test_rates_over_a_corpus_equal_those_of_jiwer():
+    references, predictions = zip(*PAIRS, strict=True)
+    for errors, rate in ((character_errors, jiwer.cer), (word_errors, jiwer.wer)):
+        counts = [errors(reference, prediction) for reference, prediction in PAIRS]
+        ours = sum(edits for edits, _ in counts) / sum(total for _, total in counts)
+        assert ours == pytest.approx(rate(list(references), list(predictions)))
