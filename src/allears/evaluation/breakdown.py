@@ -1,0 +1,98 @@
+"""Break fine-tuning scores down: overall, by group, and how soon each arm reaches what scratch reaches at best.
+
+`scores` has one row a test clip: `task, target, arm, share, seed, learning_rate, clip, group, reference, prediction,
+errors, total`; `curves` one a check on dev speakers: `task, target, arm, share, seed, learning_rate, step, seconds,
+dev_errors, dev_total`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import pandas as pd
+
+from allears.evaluation.comparisons import gain, gain_row
+
+CELL = ["task", "target", "share"]
+BASELINES = ("scratch", "random_frozen")
+COMPARISON_COLUMNS = [
+    *CELL, "axis", "cell", "baseline", "baseline_error", "pretrained_error", "gain", "low", "high",
+    "clips", "speakers", "repetitions", "assessable",
+]  # fmt: skip
+STEPS_COLUMNS = [*CELL, "arm", "best_scratch_error", "best_error", "steps", "seconds"]
+
+
+def compare(scores: pd.DataFrame, axes: Mapping[str, Mapping[str, str]]) -> pd.DataFrame:
+    """Gains over each baseline for every task, target and share: over all clips (axis 'all') and by cell of `axes`.
+
+    `axes` maps an axis to clip → cell; clips that it does not name are 'unknown'. An axis where all is unknown gives
+    no rows. Columns: COMPARISON_COLUMNS.
+    """
+    rows = []
+    for key, part in scores.rename(columns={"seed": "repetition"}).groupby(CELL, sort=True):
+        place = dict(zip(CELL, key, strict=True))
+        for axis, cells in {"all": dict.fromkeys(part["clip"], "all"), **axes}.items():
+            labelled = part["clip"].map(dict(cells)).astype("string").fillna("unknown")
+            if set(labelled) == {"unknown"}:
+                continue
+            for cell, members in part.groupby(labelled.to_numpy(), sort=True):
+                rows += _rows(members, place | {"axis": axis, "cell": cell})
+    return pd.DataFrame(rows, columns=COMPARISON_COLUMNS)
+
+
+def steps_to_quality(scores: pd.DataFrame, curves: pd.DataFrame) -> pd.DataFrame:
+    """Steps and seconds until each arm's mean dev error is at most the best that scratch ever reaches.
+
+    Each arm runs at the learning rate that `scores` has for it (chosen on dev speakers). Null: never reached. Columns:
+    STEPS_COLUMNS.
+    """
+    chosen = scores[[*CELL, "arm", "learning_rate"]].drop_duplicates()
+    means = (
+        curves.merge(chosen, on=[*CELL, "arm", "learning_rate"])
+        .groupby([*CELL, "arm", "step"], as_index=False)
+        .agg(dev_errors=("dev_errors", "sum"), dev_total=("dev_total", "sum"), seconds=("seconds", "mean"))
+    )
+    means["error"] = means["dev_errors"] / means["dev_total"]
+    rows = []
+    for key, part in means.groupby(CELL, sort=True):
+        scratch = part[part["arm"] == "scratch"]
+        if scratch.empty:
+            continue
+        best = scratch["error"].min()
+        for arm, curve in part.groupby("arm", sort=True):
+            reached = curve[curve["error"] <= best].sort_values("step")
+            first = reached.iloc[0] if len(reached) else None
+            rows.append(
+                dict(zip(CELL, key, strict=True))
+                | {"arm": arm, "best_scratch_error": best, "best_error": curve["error"].min()}
+                | {"steps": None if first is None else first["step"]}
+                | {"seconds": None if first is None else first["seconds"]}
+            )
+    table = pd.DataFrame(rows, columns=STEPS_COLUMNS)
+    return table.astype({"steps": "Int64", "seconds": "float64"})
+
+
+def age_band(age: str | None) -> str | None:
+    """'23' → '20–29'; what is not a number ('twenties') stays as it is; unknown stays unknown."""
+    if age is None or pd.isna(age):
+        return None
+    try:
+        decade = int(float(age)) // 10 * 10
+    except ValueError:
+        return str(age)
+    return f"{decade}–{decade + 9}"
+
+
+def axis_cells(clips: pd.DataFrame, axes: Sequence[str]) -> dict[str, dict[str, str]]:
+    """For each axis: clip → its value, known values only; ages in bands of ten years."""
+    found: dict[str, dict[str, str]] = {}
+    for axis in axes:
+        values = clips[axis].map(age_band) if axis == "age" else clips[axis]
+        known = values.notna()
+        found[axis] = dict(zip(clips["clip"][known], values[known].astype(str), strict=True))
+    return found
+
+
+def _rows(members: pd.DataFrame, place: dict[str, object]) -> list[dict[str, object]]:
+    found = (gain(members, baseline) for baseline in BASELINES)
+    return [place | gain_row(one) for one in found if one is not None]

@@ -1,0 +1,17 @@
+"""Wiring of `evaluate`."""
+
+from __future__ import annotations
+
+from kedro.pipeline import Pipeline, node
+
+from allears.pipelines.evaluate.nodes import compare_arms, measure_steps
+
+
+def create_pipeline() -> Pipeline:
+    """Fine-tuning scores → comparisons with intervals."""
+    return Pipeline(
+        [
+            node(compare_arms, ["finetune_scores", "clips", "params:evaluate"], "evaluation", name="compare_arms"),
+            node(measure_steps, ["finetune_scores", "finetune_curves"], "steps_to_quality", name="measure_steps"),
+        ]
+    )

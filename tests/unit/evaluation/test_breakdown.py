@@ -1,0 +1,62 @@
+import numpy as np
+import pandas as pd
+import pytest
+
+from allears.evaluation.breakdown import age_band, axis_cells, compare, steps_to_quality
+
+PLACE = {"task": "classify", "target": "digit", "share": 0.1, "learning_rate": 1e-3}
+
+
+def _scores() -> pd.DataFrame:
+    generator = np.random.default_rng(0)
+    return pd.DataFrame(
+        [
+            PLACE | {"arm": arm, "seed": r, "clip": f"c{s}-{c}", "group": f"s{s}", "total": 1}
+            | {"errors": int(generator.random() < p)}
+            for arm, p in {"scratch": 0.6, "random_frozen": 0.8, "pretrained": 0.2}.items()
+            for r in range(3)
+            for s in range(20)
+            for c in range(10)
+        ]
+    )  # fmt: skip
+
+
+def test_every_group_adds_up_to_all():
+    scores = _scores()
+    clips = pd.DataFrame({"clip": sorted(set(scores["clip"]))})
+    clips["gender"] = ["f" if "1" in clip.split("-")[0] else None for clip in clips["clip"]]
+    clips["age"] = None
+    table = compare(scores, axis_cells(clips, ["gender", "age"]))
+    assert set(table["axis"]) == {"all", "gender"}  # an axis of which nothing is known says nothing
+    assert set(table.loc[table["axis"] == "gender", "cell"]) == {"f", "unknown"}
+    for baseline, part in table.groupby("baseline"):
+        counts = part.groupby("axis")["clips"].sum()
+        assert counts["all"] == counts["gender"] == 200, baseline
+    overall = table[(table["axis"] == "all") & (table["baseline"] == "scratch")].iloc[0]
+    means = scores.groupby("arm")["errors"].mean()
+    assert overall["gain"] == pytest.approx(means["scratch"] - means["pretrained"])
+
+
+def test_steps_are_those_of_the_first_check_that_is_as_good_as_scratch_at_its_best():
+    scores = pd.DataFrame([PLACE | {"arm": arm} for arm in ("scratch", "pretrained", "random_frozen")])
+    dev = {"scratch": [9, 5, 4], "pretrained": [6, 4, 2], "random_frozen": [9, 8, 8]}
+    curves = pd.DataFrame(
+        [
+            PLACE
+            | {"arm": arm, "seed": seed, "step": 100 * (i + 1), "seconds": float(i), "dev_errors": e, "dev_total": 10}
+            for arm, errors in dev.items()
+            for seed in (0, 1)
+            for i, e in enumerate(errors)
+        ]
+    )
+    other_rate = curves.assign(learning_rate=1e-2, dev_errors=0)
+    table = steps_to_quality(scores, pd.concat([curves, other_rate])).set_index("arm")
+    assert table.loc["scratch", "steps"] == 300
+    assert table.loc["pretrained", "steps"] == 200
+    assert table.loc["pretrained", "seconds"] == 1.0
+    assert pd.isna(table.loc["random_frozen", "steps"])
+
+
+@pytest.mark.parametrize(("age", "band"), [("6", "0–9"), ("23.0", "20–29"), ("twenties", "twenties"), (None, None)])
+def test_age_bands(age: str | None, band: str | None):
+    assert age_band(age) == band
