@@ -1,0 +1,1 @@
+"""Normalisation, tokenizers and CTC decoding: plain Python, free of torch."""
