@@ -1,0 +1,1 @@
+"""Audio: guarded ffmpeg, decoding, the arithmetic of seconds, samples and frames."""

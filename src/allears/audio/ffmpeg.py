@@ -1,0 +1,230 @@
+"""ffmpeg under guard: the only user of ffmpeg. ffmpeg-python compiles the arguments, we run them ourselves.
+
+Recordings are untrusted input, so every run has stdin closed, a wall clock that kills its whole process group, a CPU
+limit and a memory limit, a cap on what it may write, local files as its only protocol, and a list of the containers
+it may open (playlists, devices, image sequences and text are not on it).
+"""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import os
+import re
+import resource
+import selectors
+import signal
+import subprocess
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from allears.errors import AudioError
+
+CONTAINERS: tuple[str, ...] = tuple(
+    "aac ac3 aiff amr amrnb amrwb ape asf au avi caf dsf dts eac3 flac flv gsm iff ircam loas matroska webm mov mp4 m4a"
+    " 3gp 3g2 mj2 mp3 mpc mpc8 mpeg mpegts mxf nistsphere nut ogg oma qcp rm shn sox spdif swf tak tta voc vqf w64 wav"
+    " wsd wtv wv xwma".split()
+)
+PROTOCOLS = "file,pipe"
+TIMEOUT_S = 120.0
+MEMORY_BYTES = 2 << 30
+MAX_OUTPUT_BYTES = 4 << 30
+_STDERR_BYTES = 64 << 10
+_SEEK_PREROLL_S = 1.0  # decoders need a run-up: Opus 80 ms, mp3 some frames, AAC two
+_STREAM = re.compile(r"Stream #0:\d+.*?: Audio: (?P<codec>\w+).*?, (?P<rate>\d+) Hz, (?P<layout>[^,\n]+)")
+_DURATION = re.compile(r"Duration: (\d+):(\d\d):(\d\d(?:\.\d+)?)")
+_LAYOUT_CHANNELS = {"mono": 1, "stereo": 2, "2.1": 3, "3.0": 3, "4.0": 4, "quad": 4, "5.0": 5, "5.1": 6, "7.1": 8}
+
+
+@dataclass(frozen=True, slots=True)
+class StreamFacts:
+    """What ffmpeg reads from a header. `duration_s` is what the container declares, None when it does not."""
+
+    codec: str
+    sample_rate_hz: int
+    channels: int
+    duration_s: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class Finished:
+    """What a guarded run left: exit code, stdout and the last lines of stderr."""
+
+    code: int
+    output: bytes
+    log: str
+
+
+@functools.cache
+def executable() -> str:
+    """The ffmpeg that came with the installation (or `IMAGEIO_FFMPEG_EXE`)."""
+    import imageio_ffmpeg
+
+    return str(imageio_ffmpeg.get_ffmpeg_exe())
+
+
+def run(
+    arguments: list[str], *, timeout_s: float = TIMEOUT_S, max_output_bytes: int = MAX_OUTPUT_BYTES, what: str = ""
+) -> Finished:
+    """Run ffmpeg with `arguments`, guarded.
+
+    Raises AudioError with reason `timeout` or `too_long` (wrote more than `max_output_bytes`); a failure of ffmpeg
+    itself is the caller's to judge by `code`. The process group is gone when this returns, whatever happened.
+    """
+    command = [executable(), "-nostdin", "-hide_banner", *arguments]
+    process = subprocess.Popen(
+        command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, start_new_session=True
+    )
+    try:
+        _limit(process.pid, timeout_s)
+        output, log = _collect(process, time.monotonic() + timeout_s, max_output_bytes, what)
+        return Finished(process.wait(timeout=timeout_s), output, log)
+    except subprocess.TimeoutExpired:
+        raise AudioError("timeout", f"{what}: ffmpeg did not end within {timeout_s:g} s and was stopped") from None
+    finally:
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+        for pipe in (process.stdout, process.stderr):
+            if pipe is not None:
+                pipe.close()
+
+
+def probe(path: Path, *, timeout_s: float = 30.0) -> StreamFacts:
+    """Codec, rate, channels and declared duration of the first audio stream.
+
+    Raises AudioError: `not_audio` when there is no audio stream or no known container, `unreadable` when the stream
+    has no usable facts.
+    """
+    finished = run([*_input_arguments(path)], timeout_s=timeout_s, what=path.name)
+    stream = _STREAM.search(finished.log)
+    if stream is None:
+        raise AudioError("not_audio", f"{path.name}: no audio in it that ffmpeg can read ({_last_line(finished.log)})")
+    channels = _channels(stream["layout"].strip())
+    rate = int(stream["rate"])
+    if rate <= 0 or channels <= 0:
+        raise AudioError("unreadable", f"{path.name}: its header declares {rate} Hz and '{stream['layout']}'")
+    duration = _DURATION.search(finished.log)
+    seconds = int(duration[1]) * 3600 + int(duration[2]) * 60 + float(duration[3]) if duration else None
+    return StreamFacts(stream["codec"], rate, channels, seconds)
+
+
+def decode(
+    path: Path, start_s: float = 0.0, end_s: float | None = None, *, max_s: float = 3600.0, timeout_s: float = TIMEOUT_S
+) -> tuple[npt.NDArray[np.float32], int]:
+    """The first audio stream from `start_s` to `end_s`: float32 [T, channels] at its own rate, and that rate.
+
+    It decodes from a second before `start_s` and cuts by timestamp: exact for PCM, Opus, Vorbis and AAC; containers
+    that keep milliseconds (Matroska) are within 1 ms, mp3 within its encoder delay (25 ms).
+    Raises AudioError: `not_audio`, `undecodable`, `too_long` (more than `max_s`), `timeout`.
+    """
+    cut: dict[str, float] = {"start": start_s} if start_s > 0 else {}
+    if end_s is not None:
+        cut["end"] = end_s
+    options: dict[str, Any] = {"ss": max(start_s - _SEEK_PREROLL_S, 0.0), "copyts": None} if cut else {}
+    stream = _ffmpeg().input(_url(path), **_INPUT_OPTIONS, **options)["a:0"]
+    if cut:
+        stream = stream.filter("atrim", **cut).filter("asetpts", "PTS-STARTPTS")
+    sink = stream.output("pipe:", format="au", acodec="pcm_f32be", t=max_s + 1.0, threads=1, vn=None, sn=None, dn=None)
+    finished = run([*_QUIET, *sink.get_args()], timeout_s=timeout_s, what=path.name)
+    audio, rate = _parse_au(finished, path)
+    if audio.shape[0] > max_s * rate:
+        raise AudioError("too_long", f"{path.name}: over {max_s:g} s in one piece; cut it by `ingest.segment=fixed`")
+    return audio, rate
+
+
+def convert(source: Path, target: Path, options: Mapping[str, Any], *, picture: bool = False) -> None:
+    """Encode `source` into `target` with ffmpeg's output `options`; the same bytes every time on one CPU type.
+
+    `picture` adds a small still video stream. Raises AudioError `unwritable` with ffmpeg's own words.
+    """
+    tool = _ffmpeg()
+    streams = [tool.input(_url(source), **_INPUT_OPTIONS)["a:0"]]
+    if picture:
+        streams.append(tool.input("color=c=navy:s=64x48:r=2", format="lavfi")["v:0"])
+        options = {"vcodec": "mpeg4", "shortest": None, **options}
+    exact: dict[str, Any] = {"threads": 1, "fflags": "+bitexact", "flags:a": "+bitexact", "flags:v": "+bitexact"}
+    sink = tool.output(*streams, _url(target), map_metadata=-1, **exact, **options)
+    finished = run([*_QUIET, "-y", *sink.get_args()], what=target.name)
+    if finished.code != 0:
+        raise AudioError("unwritable", f"{target}: ffmpeg could not write it ({_last_line(finished.log)})")
+
+
+_QUIET = ("-loglevel", "error")
+_INPUT_OPTIONS = {"protocol_whitelist": PROTOCOLS, "format_whitelist": ",".join(CONTAINERS)}
+
+
+def _ffmpeg() -> Any:
+    import ffmpeg
+
+    return ffmpeg
+
+
+def _url(path: Path) -> str:
+    return f"file:{path.absolute()}"  # a name that begins with '-' stays a name
+
+
+def _input_arguments(path: Path) -> list[str]:
+    sink = _ffmpeg().input(_url(path), **_INPUT_OPTIONS).output("pipe:")
+    arguments: list[str] = sink.get_args()
+    return arguments[: arguments.index("-i") + 2]
+
+
+def _limit(pid: int, timeout_s: float) -> None:
+    """CPU seconds and address space of a process that was just started (Linux; elsewhere the wall clock must do)."""
+    if not hasattr(resource, "prlimit"):
+        return
+    with contextlib.suppress(ProcessLookupError, PermissionError):
+        cpu_s = int(timeout_s) + 5
+        resource.prlimit(pid, resource.RLIMIT_CPU, (cpu_s, cpu_s))
+        resource.prlimit(pid, resource.RLIMIT_AS, (MEMORY_BYTES, MEMORY_BYTES))
+
+
+def _collect(process: subprocess.Popen[bytes], deadline: float, cap: int, what: str) -> tuple[bytes, str]:
+    """All of stdout up to `cap` and the end of stderr, read as they come."""
+    output, log = bytearray(), bytearray()
+    with selectors.DefaultSelector() as selector:
+        selector.register(process.stdout or -1, selectors.EVENT_READ, output)
+        selector.register(process.stderr or -1, selectors.EVENT_READ, log)
+        while selector.get_map():
+            ready = selector.select(max(deadline - time.monotonic(), 0.0))
+            if not ready:
+                raise subprocess.TimeoutExpired(process.args, 0.0)
+            for key, _ in ready:
+                chunk = os.read(key.fd, 1 << 20)
+                if not chunk:
+                    selector.unregister(key.fileobj)
+                key.data.extend(chunk)
+            del log[:-_STDERR_BYTES]
+            if len(output) > cap:
+                raise AudioError("too_long", f"{what}: decodes to more than {cap >> 20} MB; it was stopped there")
+    return bytes(output), log.decode(errors="replace")
+
+
+def _parse_au(finished: Finished, path: Path) -> tuple[npt.NDArray[np.float32], int]:
+    """float32 [T, channels] of Sun's au format (24 bytes of big-endian header, RFC 2586's successor of audio/basic)."""
+    output = finished.output
+    if len(output) < 24:
+        known = "matches no streams" in finished.log or "Invalid data" in finished.log
+        reason = "not_audio" if known else "undecodable"
+        raise AudioError(reason, f"{path.name}: ffmpeg cannot decode it ({_last_line(finished.log)})")
+    _, offset, _, _, rate, channels = np.frombuffer(output, dtype=">u4", count=6).tolist()
+    frames = (len(output) - offset) // (4 * channels)
+    samples = np.frombuffer(output, dtype=">f4", count=frames * channels, offset=offset)
+    return samples.astype(np.float32).reshape(frames, channels), rate
+
+
+def _channels(layout: str) -> int:
+    words = layout.removesuffix(" channels").split("(", maxsplit=1)[0]
+    return int(words) if words.isdigit() else _LAYOUT_CHANNELS.get(words, 0)
+
+
+def _last_line(log: str) -> str:
+    lines = [line.strip() for line in log.splitlines() if line.strip() and "At least one output" not in line]
+    return lines[-1] if lines else "no message"

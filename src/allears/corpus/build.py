@@ -1,0 +1,155 @@
+"""From listing and probed files to manifest rows and quarantine; every row of the listing goes into one of them."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from allears.corpus.clips import clip_id
+from allears.corpus.licences import UNKNOWN
+from allears.corpus.listing import COLUMNS as LISTING_COLUMNS
+from allears.corpus.manifest import COLUMNS, SCHEMA, Manifest, parts_digest
+from allears.corpus.probe import Probed
+from allears.corpus.segment import Span, spans
+from allears.corpus.splits import carve
+from allears.errors import AudioError, CorpusError
+from allears.params.ingest import IngestParams
+from allears.storage.tables import table_digest, write_parquet
+
+QUARANTINE_COLUMNS = ("clip", "source", "path", "stage", "reason", "message")
+ROWS_PER_PART = 200_000
+_KNOWN = ("text", "label", "language", "accent", "gender", "age", "speaker", "session", "attributes")
+
+
+@dataclass(frozen=True, slots=True)
+class Built:
+    """All manifest rows (in memory), the quarantine, and how many listed rows became clips."""
+
+    clips: pd.DataFrame
+    quarantine: pd.DataFrame
+    rows_used: int
+
+
+def build(listing: pd.DataFrame, probed: Mapping[Path, Probed], params: IngestParams) -> Built:
+    """Make the rows. The sum is checked: listed = used + quarantined."""
+    clips: list[dict[str, Any]] = []
+    rejects: list[dict[str, Any]] = []
+    used = 0
+    for record in _records(listing):
+        try:
+            if record["reason"] is not None:
+                raise _Rejected("layout", record["reason"], record["message"])
+            clips += _clips(record, probed[Path(record["root"]) / record["path"]], params)
+            used += 1
+        except _Rejected as rejected:
+            rejects.append(_quarantined(record, rejected))
+    if used + len(rejects) != len(listing):  # pragma: no cover  the promise of this module
+        raise CorpusError(f"{len(listing)} rows were listed, but {used} used and {len(rejects)} quarantined")
+    table = pd.DataFrame(clips, columns=list(COLUMNS))
+    table["split"], table["split_origin"] = carve(
+        [None if pd.isna(split) else split for split in table["split"]],
+        list(table["group"]), dev=params.splits.dev, test=params.splits.test, seed=params.splits.seed,
+    )  # fmt: skip
+    quarantine = pd.DataFrame(rejects, columns=list(QUARANTINE_COLUMNS)).astype("string")
+    return Built(table, quarantine, used)
+
+
+def check_share(built: Built, max_share: float, corpus: str) -> None:
+    """Raise CorpusError when too much went to quarantine, or when nothing is left."""
+    bad, rows = len(built.quarantine), built.rows_used + len(built.quarantine)
+    if built.rows_used > 0 and bad <= max_share * rows:
+        return
+    reasons = ", ".join(f"{count} × {reason}" for reason, count in Counter(built.quarantine["reason"]).most_common())
+    first = " | ".join(built.quarantine.drop_duplicates("reason")["message"].head(3))
+    start = f"corpus '{corpus}': {bad} of {rows} rows cannot be used ({reasons}). First of each: {first}. "
+    if built.rows_used == 0:
+        raise CorpusError(start + "Nothing is left to work with: check the path, the layout and the files.")
+    raise CorpusError(
+        start + f"That is more than ingest.max_quarantine_share={max_share:g}: check the path and the layout, or raise "
+        "that share when you know the files are bad."
+    )
+
+
+def write_manifest(clips: pd.DataFrame, folder: Path) -> Manifest:
+    """Write `clips` as validated parts into `folder`; a part is named by its digest, so an old one never stays by mistake."""
+    names, digests = [], []
+    for number, first in enumerate(range(0, len(clips), ROWS_PER_PART)):
+        part: pd.DataFrame = SCHEMA.validate(
+            clips.iloc[first : first + ROWS_PER_PART].reset_index(drop=True), lazy=True
+        )
+        digest = table_digest(part)
+        name = f"part-{number:05d}-{digest[:12]}.parquet"
+        if not (folder / name).exists():
+            write_parquet(folder / name, part)
+        names.append(name)
+        digests.append(digest)
+    return Manifest(folder, tuple(names), len(clips), parts_digest(digests))
+
+
+class _Rejected(Exception):  # noqa: N818  not an error of the run
+    def __init__(self, stage: str, reason: str, message: str) -> None:
+        super().__init__(message)
+        self.stage, self.reason = stage, reason
+
+
+def _records(listing: pd.DataFrame) -> list[dict[str, Any]]:
+    columns = [[None if pd.isna(value) else value for value in listing[name]] for name in LISTING_COLUMNS]
+    return [dict(zip(LISTING_COLUMNS, values, strict=True)) for values in zip(*columns, strict=True)]
+
+
+def _clips(record: dict[str, Any], probed: Probed, params: IngestParams) -> list[dict[str, Any]]:
+    if probed.reason is not None:
+        raise _Rejected("probe", probed.reason, probed.message or probed.reason)
+    channel = record["channel"]
+    if channel is not None and channel >= probed.channels:
+        raise _Rejected("probe", "no_such_channel", f"{record['path']}: no channel {channel}, it has {probed.channels}")
+    max_s = params.segment_max_s if params.segment == "fixed" else None
+    try:
+        pieces = spans(probed.duration_s, record["start_s"], record["end_s"], max_s=max_s, min_s=params.min_duration_s)
+    except AudioError as error:
+        raise _Rejected("segment", error.reason, f"{record['path']}: {error}") from None
+    return [_clip(record, probed, piece) for piece in pieces]
+
+
+def _clip(record: dict[str, Any], probed: Probed, piece: Span) -> dict[str, Any]:
+    start, end = (record["start_s"], record["end_s"]) if piece.whole else (piece.start_s, piece.end_s)
+    known = {name: record[name] for name in _KNOWN}
+    if not piece.whole and known["text"] is not None:  # whose words are in which piece is not known
+        known["attributes"] = _with(known["attributes"], "text_of_whole", known["text"])
+        known["text"] = None
+    return {
+        "clip": clip_id(record["source"], record["name"], record["path"], record["channel"], start, end),
+        "source": record["source"], "root": record["root"], "path": record["path"], "channel": record["channel"],
+        "start_s": piece.start_s, "end_s": piece.end_s,
+        "file_sha256": probed.sha256, "file_bytes": probed.bytes, "codec": probed.codec,
+        "sample_rate_hz": probed.sample_rate_hz, "channels": probed.channels, "file_duration_s": probed.duration_s,
+        "licence": record["licence"] or record["licence_of_source"] or UNKNOWN,
+        "split": record["split"], "group": _group(record),
+    } | known  # fmt: skip
+
+
+def _group(record: dict[str, Any]) -> str:
+    """What must not be torn apart: the speaker, else the session, else the recording. Ids count within their source."""
+    for kind, name in (("speaker", "speaker"), ("session", "session"), ("recording", "path")):
+        if record[name] is not None:
+            return f"{record['source']}/{kind}/{record[name]}"
+    raise AssertionError(record)  # pragma: no cover  a row has a path
+
+
+def _with(attributes: str | None, name: str, value: str) -> str:
+    known: dict[str, str] = json.loads(attributes) if attributes else {}
+    return json.dumps(known | {name: value}, ensure_ascii=False, sort_keys=True)
+
+
+def _quarantined(record: dict[str, Any], rejected: _Rejected) -> dict[str, Any]:
+    span: Sequence[Any] = (record["channel"], record["start_s"], record["end_s"])
+    return {
+        "clip": clip_id(record["source"], record["name"], record["path"] or "", *span), "source": record["source"],
+        "path": record["path"] or "", "stage": rejected.stage, "reason": rejected.reason, "message": str(rejected),
+    }  # fmt: skip

@@ -1,0 +1,22 @@
+"""Names of clips: the same for the same piece of the same file, whatever else the corpus holds."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from pathlib import PurePosixPath
+
+_STEM = 40
+_HASH = 10
+
+
+def clip_id(source: str, name: str, path: str, channel: int | None, start_s: float | None, end_s: float | None) -> str:
+    """A readable stem and ten hexadecimal digits of all that makes this clip; letters, digits, - and _ only.
+
+    No dots, because WebDataset splits names at the first one; ten digits, because a stem repeats in other folders.
+    """
+    stem = PurePosixPath(path or name).name.rsplit(".", maxsplit=1)[0]
+    readable = re.sub(r"[^A-Za-z0-9_-]+", "-", stem).strip("-")[:_STEM] or "clip"
+    span = ["" if value is None else f"{value:.6f}" for value in (start_s, end_s)]
+    key = "\0".join((source, name, path, "" if channel is None else str(channel), *span))
+    return f"{readable}-{hashlib.sha256(key.encode(errors='surrogateescape')).hexdigest()[:_HASH]}"

@@ -1,0 +1,138 @@
+"""Column names of other people's tables, mapped to ours; the rest is kept as attributes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from allears.corpus.layouts.row import Row
+from allears.corpus.licences import UNKNOWN, canonical
+from allears.errors import CorpusError, nearest
+
+_NAMES: dict[str, tuple[str, ...]] = {
+    "file": ("file_name", "filename", "file", "path", "audio", "audio_path", "audio_filepath"),
+    "text": ("text", "transcription", "transcript", "sentence", "normalized_text", "raw_transcription"),
+    "label": ("label", "class", "category", "keyword", "intent"),
+    "language": ("language", "lang", "locale"),
+    "accent": ("accent", "accents", "dialect"),
+    "gender": ("gender", "sex"),
+    "age": ("age", "age_group"),
+    "speaker": ("speaker", "speaker_id", "spk", "spk_id", "client_id"),
+    "session": ("session", "session_id", "conversation", "conversation_id"),
+    "licence": ("licence", "license"),
+    "split": ("split", "subset", "partition"),
+}
+_FIELDS = {name: field for field, names in _NAMES.items() for name in names}
+# facts about a file, never what somebody wants to predict
+_TECHNICAL = frozenset(
+    "id index idx duration duration_s length num_samples n_samples sample_rate sampling_rate channels md5 sha256 url".split()
+)
+_SPLITS = {
+    "train": "train", "training": "train",
+    "dev": "dev", "val": "dev", "valid": "dev", "validation": "dev", "devel": "dev", "development": "dev",
+    "test": "test", "testing": "test",
+}  # fmt: skip
+_GENDERS = {
+    "m": "male", "male": "male", "man": "male", "male_masculine": "male",
+    "f": "female", "female": "female", "woman": "female", "female_feminine": "female",
+}  # fmt: skip
+_NOTHING = frozenset(("", "none", "null", "nan", "n/a", "na", "unknown", "?", "-"))
+
+
+@dataclass(frozen=True, slots=True)
+class Columns:
+    """Which column of a table is which field of ours. `why` says, where it was decided here, what became the label."""
+
+    fields: dict[str, str]
+    label: str | None
+    why: str
+
+
+def match_columns(columns: Iterable[str], label: str | None, where: str) -> Columns:
+    """Map `columns`; `label` names a column (or one of our fields) that is to be the label.
+
+    Without it the label is the column called so; else, when exactly one column names nothing else, that one.
+    Raises CorpusError when `label` is no column of `where`.
+    """
+    names = list(columns)
+    fields: dict[str, str] = {}
+    for name in names:
+        field = _FIELDS.get(_plain(name))
+        if field is not None and field not in fields:
+            fields[field] = name
+    found = fields.pop("label", None)
+    if label is not None:
+        return Columns(fields, _label_column(label, names, fields, where), "")
+    if found is not None:
+        return Columns(fields, found, "")
+    rest = [name for name in names if name not in fields.values() and _plain(name) not in _TECHNICAL]
+    if len(rest) == 1:
+        return Columns(fields, rest[0], f"column '{rest[0]}' is the label, as the only one that names nothing else")
+    return Columns(fields, None, "")
+
+
+def row_from(record: Mapping[str, Any], columns: Columns) -> Row:
+    """The row of one record; unknown words become None, values that are not ours are kept as attributes."""
+    used = set(columns.fields.values()) | {columns.label}
+    value = {field: clean(record.get(name)) for field, name in columns.fields.items()}
+    extra = {name: text for name, raw in record.items() if name not in used and (text := clean(raw)) is not None}
+    path = value.pop("file") or ""
+    split, given_split = split_of(value.pop("split", None)), clean(record.get(columns.fields.get("split", "")))
+    licence, given_licence = (
+        licence_of(_text(record.get(columns.fields.get("licence", "")))),
+        value.pop("licence", None),
+    )
+    if split is None and given_split is not None:
+        extra["split"] = given_split
+    if licence == UNKNOWN and given_licence is not None:
+        extra["licence"] = given_licence
+    value["gender"] = gender_of(value.get("gender"))
+    label = clean(record.get(columns.label)) if columns.label else None
+    return Row(name=path, path=path, label=label, split=split, licence=licence, attributes=extra, **value)
+
+
+def clean(value: Any) -> str | None:
+    """The value as text without outer spaces; None for what only says that nothing is known."""
+    text = _text(value)
+    return None if text is None or text.lower() in _NOTHING else text
+
+
+def gender_of(value: str | None) -> str | None:
+    """One spelling for the common ones; others stay as they were told."""
+    return None if value is None else _GENDERS.get(value.lower(), value)
+
+
+def split_of(value: str | None) -> str | None:
+    """train, dev or test; None for any other word."""
+    return None if value is None else _SPLITS.get(value.lower())
+
+
+def licence_of(value: str | None) -> str | None:
+    """SPDX spelling, 'unknown' for a word that says so or is no licence, None where nothing is said."""
+    return None if not value else canonical(value) or UNKNOWN
+
+
+def _label_column(label: str, names: list[str], fields: Mapping[str, str], where: str) -> str:
+    by_plain = {_plain(name): name for name in names} | {
+        field: name for field, name in fields.items() if field != "file"
+    }
+    if label in names:
+        return label
+    if _plain(label) in by_plain:
+        return by_plain[_plain(label)]
+    raise CorpusError(
+        f"ingest.label: '{label}' is no column of {where}{nearest(label, names)} (it has {', '.join(names)})"
+    )
+
+
+def _text(value: Any) -> str | None:
+    if value is None:
+        return None
+    if isinstance(value, float) and value.is_integer():
+        value = int(value)
+    return (value if isinstance(value, str) else str(value)).strip()
+
+
+def _plain(name: str) -> str:
+    return name.strip().lower().replace(" ", "_").replace("-", "_")

@@ -1,0 +1,29 @@
+"""A folder per label: `label/…/file`, or `train/label/…/file` (recordings named by where they lie)."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+from allears.corpus.layouts.files import SPLIT_FOLDERS, walk_audio
+from allears.corpus.layouts.plain import from_paths
+from allears.corpus.layouts.row import Reject, Row, Rows
+
+
+def rows(root: Path, label: str | None) -> Rows:  # noqa: ARG001  the folder is the label; read.py refuses another one
+    """One row a file; its first folder (below the split's) is the label."""
+    paths = list(walk_audio(root))
+    split_first = by_split({path.split("/", maxsplit=1)[0] for path in paths if "/" in path})
+    for row in from_paths(paths):
+        yield row if isinstance(row, Reject) else _labelled(row, split_first=split_first)
+
+
+def by_split(folders: set[str]) -> bool:
+    """Whether the first folders are train, dev and test rather than labels."""
+    return bool(folders) and all(name.lower() in SPLIT_FOLDERS for name in folders)
+
+
+def _labelled(row: Row, *, split_first: bool) -> Row:
+    parts = row.path.split("/")[:-1]
+    split = SPLIT_FOLDERS[parts.pop(0).lower()] if split_first and parts else None
+    return replace(row, label=parts[0] if parts else None, split=split)

@@ -1,0 +1,193 @@
+"""Kaldi data folders: `wav.scp` and its tables, in the folder itself or in its folders train, dev and test.
+
+Unknown `utt2x` and `spk2x` tables become attributes. Commands (a trailing `|`) are refused: a corpus must not run
+programs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from allears.corpus.layouts.columns import Columns, clean, gender_of, match_columns, row_from
+from allears.corpus.layouts.files import SPLIT_FOLDERS, unsafe
+from allears.corpus.layouts.row import Reject, Row, Rows
+
+_FIELDS = {
+    "utt2spk": "speaker", "utt2lang": "language", "utt2sess": "session",
+    "spk2gender": "gender", "spk2age": "age", "spk2accent": "accent", "spk2lang": "language",
+}  # fmt: skip
+_DERIVED = frozenset(("spk2utt", "utt2dur", "utt2num_frames", "utt2num_samples", "utt2uniq", "utt2max_frames"))
+
+
+@dataclass(slots=True)
+class _Tables:
+    """`by_utterance`, `by_speaker`, `by_recording`: table name → id → value."""
+
+    by_utterance: dict[str, dict[str, str]] = field(default_factory=dict)
+    by_speaker: dict[str, dict[str, str]] = field(default_factory=dict)
+    by_recording: dict[str, dict[str, str]] = field(default_factory=dict)
+
+
+def folders(root: Path) -> list[tuple[Path, str | None]]:
+    """The Kaldi folders of `root` with the split that their name gives them."""
+    if (root / "wav.scp").is_file():
+        return [(root, None)]
+    below = sorted(path for path in root.iterdir() if path.is_dir()) if root.is_dir() else []
+    return [
+        (path, SPLIT_FOLDERS[path.name.lower()])
+        for path in below
+        if path.name.lower() in SPLIT_FOLDERS and (path / "wav.scp").is_file()
+    ]
+
+
+def columns_of(root: Path, label: str | None) -> Columns:
+    """What the tables of `root` are called here; raises CorpusError when `label` is none of them."""
+    names = ["text"] if any((folder / "text").is_file() for folder, _ in folders(root)) else []
+    for folder, _ in folders(root):
+        names += [name for file in sorted(folder.iterdir()) if (name := _column(file.name)) and name not in names]
+    return match_columns(["file_name", *names], label, f"{root} (its tables)")
+
+
+def rows(root: Path, label: str | None) -> Rows:
+    """One row an utterance; lines that nothing matches are rejects."""
+    columns = columns_of(root, label)
+    for folder, split in folders(root):
+        yield from _folder_rows(root, folder, split, columns)
+
+
+def _folder_rows(root: Path, folder: Path, split: str | None, columns: Columns) -> Rows:
+    tables = _Tables()
+    recordings: dict[str, str] = {}
+    named: set[str] = set()  # utterances that a line about audio speaks of, usable or not
+    yield from _tables(folder, tables)
+    for item in _recordings(root, folder):
+        if isinstance(item, Reject):
+            named.add(item.name)
+            yield item
+        else:
+            recordings[item[0]] = item[1]
+    segments = folder / "segments"
+    for clip in _segments(segments, recordings) if segments.is_file() else _whole(recordings):
+        named.add(clip.name)
+        yield _described(clip, tables, columns, split) if isinstance(clip, Row) else clip
+    lone = {key: name for name, table in tables.by_utterance.items() for key in table if key not in named}
+    for key, name in lone.items():
+        yield _reject(folder, name, key, "no_audio_entry", "neither wav.scp nor segments names a recording for it")
+
+
+def _described(row: Row, tables: _Tables, columns: Columns, split: str | None) -> Row:
+    record: dict[str, str] = {"file_name": row.path}
+    for name, table in tables.by_utterance.items():
+        if row.name in table:
+            record[_column(name) or name] = table[row.name]
+    speaker = record.get("speaker", "")
+    for name, table in tables.by_speaker.items():
+        if speaker in table:
+            record.setdefault(_column(name) or name, table[speaker])
+    recording = row.attributes.get("recording", row.name)
+    for name, table in tables.by_recording.items():
+        if recording in table:
+            record[name] = table[recording]
+    known = row_from(record, columns)
+    return Row(
+        name=row.name, path=row.path, start_s=row.start_s, end_s=row.end_s, channel=row.channel,
+        text=known.text, label=known.label, language=known.language, accent=known.accent,
+        gender=gender_of(known.gender), age=known.age, speaker=known.speaker, session=known.session, split=split,
+        attributes=known.attributes | row.attributes,
+    )  # fmt: skip
+
+
+def _column(name: str) -> str | None:
+    """The column that a table of this name is, None for files that are no tables of facts."""
+    if name == "text" or name in _FIELDS:
+        return _FIELDS.get(name, name)
+    known = name.startswith(("utt2", "spk2")) and name not in _DERIVED and "." not in name
+    return name[4:] if known else None
+
+
+def _tables(folder: Path, tables: _Tables) -> Iterator[Reject]:
+    """Fill `tables`; yield the lines that repeat an id."""
+    for file in sorted(folder.iterdir()):
+        name = file.name
+        if name == "reco2dur":
+            into = tables.by_recording
+        elif _column(name) is None:
+            continue
+        else:
+            into = tables.by_speaker if name.startswith("spk2") else tables.by_utterance
+        table = into.setdefault(name, {})
+        for key, value in _lines(file):
+            if key in table:
+                yield _reject(folder, name, key, "duplicate_id", "this id was there before; the first counts")
+            elif clean(value) is not None:
+                table[key] = value
+
+
+def _recordings(root: Path, folder: Path) -> Iterator[tuple[str, str] | Reject]:
+    """(recording, path below root) of each usable line of wav.scp."""
+    seen: set[str] = set()
+    for key, value in _lines(folder / "wav.scp"):
+        if key in seen:
+            yield _reject(folder, "wav.scp", key, "duplicate_id", "this id was there before; the first counts")
+            continue
+        seen.add(key)
+        if value.endswith("|"):
+            yield _reject(
+                folder,
+                "wav.scp",
+                key,
+                "command",
+                "it is a command (a trailing |), and allears runs none: decode it to a file",
+            )
+            continue
+        absolute = value.startswith("/")
+        problem = unsafe(value.lstrip("/") if absolute else value)
+        if problem is not None:
+            yield _reject(folder, "wav.scp", key, "outside_root" if value else "malformed_line", problem)
+            continue
+        path = Path(value) if absolute else folder / value
+        yield key, path.relative_to(root).as_posix() if path.is_relative_to(root) else path.as_posix()
+
+
+def _whole(recordings: dict[str, str]) -> Rows:
+    return (Row(name=key, path=path) for key, path in recordings.items())
+
+
+def _segments(file: Path, recordings: dict[str, str]) -> Rows:
+    """`utterance recording start end`; an end of −1 goes to the end of the recording."""
+    folder, used, seen = file.parent, set(), set()
+    for key, value in _lines(file):
+        parts = value.split()
+        if key in seen:
+            yield _reject(folder, "segments", key, "duplicate_id", "this id was there before; the first counts")
+            continue
+        seen.add(key)
+        try:
+            recording, start, end = parts[0], float(parts[1]), float(parts[2])
+        except (ValueError, IndexError):
+            yield _reject(folder, "segments", key, "malformed_line", f"'{value}' is not: recording, start, end")
+            continue
+        used.add(recording)
+        if recording not in recordings:
+            yield _reject(folder, "segments", key, "no_audio_entry", f"its recording '{recording}' is not in wav.scp")
+        elif not (start >= 0 and (end > start or end == -1)):
+            yield _reject(folder, "segments", key, "bad_segment", f"from {start:g} s to {end:g} s is no time span")
+        else:
+            extra = {"recording": recording}
+            yield Row(name=key, path=recordings[recording], start_s=start, end_s=end, attributes=extra)
+    for key in (key for key in recordings if key not in used):
+        yield _reject(folder, "wav.scp", key, "no_segment", "no line of segments uses this recording")
+
+
+def _lines(file: Path) -> Iterator[tuple[str, str]]:
+    with file.open(encoding="utf-8", errors="replace") as handle:
+        for line in handle:
+            parts = line.strip().split(maxsplit=1)
+            if parts:
+                yield parts[0], parts[1] if len(parts) > 1 else ""
+
+
+def _reject(folder: Path, table: str, key: str, reason: str, message: str) -> Reject:
+    return Reject(name=key, path="", reason=reason, message=f"{folder.name}/{table}, '{key}': {message}")

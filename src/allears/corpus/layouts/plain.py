@@ -1,0 +1,26 @@
+"""A plain folder: every recording or video below it is a row, and nothing is known about it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+
+from allears.corpus.layouts.files import is_text, walk_audio
+from allears.corpus.layouts.row import Reject, Row, Rows
+
+
+def rows(root: Path, label: str | None) -> Rows:  # noqa: ARG001  a plain folder has no columns; read.py refuses a label
+    """One row a file."""
+    return from_paths(walk_audio(root))
+
+
+def from_paths(paths: Iterable[str]) -> Rows:
+    """One row a path, a reject where a name cannot be written down."""
+    for path in paths:
+        if is_text(path):
+            yield Row(name=path, path=path)
+        else:
+            shown = path.encode(errors="replace").decode()
+            yield Reject(
+                name=shown, path=shown, reason="bad_name", message=f"{shown}: its name is not readable text; rename it"
+            )

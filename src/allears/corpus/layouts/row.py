@@ -1,0 +1,44 @@
+"""What a layout reader yields: rows, and lines that it cannot use."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Row:
+    """One clip as its corpus describes it. `name` is the corpus's own id of it; `path` is posix, below the source's
+    folder (absolute where the corpus says so). Without `start_s` and `end_s` it is the whole file; `end_s` −1: to
+    the end. Unknown is None, and nothing is inferred.
+    """
+
+    name: str
+    path: str
+    channel: int | None = None
+    start_s: float | None = None
+    end_s: float | None = None
+    text: str | None = None
+    label: str | None = None
+    language: str | None = None
+    accent: str | None = None
+    gender: str | None = None
+    age: str | None = None
+    speaker: str | None = None
+    session: str | None = None
+    licence: str | None = None
+    split: str | None = None
+    attributes: dict[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reject:
+    """A line or file that cannot become a row, with a reason code and a sentence."""
+
+    name: str
+    path: str
+    reason: str
+    message: str
+
+
+Rows = Iterator[Row | Reject]

@@ -1,0 +1,109 @@
+"""The listing: what the layouts of a corpus say, one row a clip or a line that cannot be one, before any file is read."""
+
+from __future__ import annotations
+
+import hashlib
+import heapq
+import json
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from allears.corpus.layouts.detect import check_present, detect
+from allears.corpus.layouts.files import walk_audio
+from allears.corpus.layouts.read import explain_label, read_rows
+from allears.corpus.layouts.row import Reject, Row
+from allears.errors import CorpusError
+from allears.params.corpus import CorpusSettings, Layout
+
+TEXT_COLUMNS = (
+    "source", "root", "licence_of_source", "name", "path", "text", "label", "language", "accent", "gender", "age",
+    "speaker", "session", "licence", "split", "attributes", "reason", "message",
+)  # fmt: skip
+COLUMNS = (*TEXT_COLUMNS[:5], "channel", "start_s", "end_s", *TEXT_COLUMNS[5:])
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Source:
+    """A source whose layout is settled; `why` says how."""
+
+    name: str
+    root: Path
+    layout: Layout
+    why: str
+    licence: str
+    label: str | None
+
+    def to_json(self) -> dict[str, Any]:
+        """What the catalog stores of it."""
+        return {
+            "name": self.name, "root": str(self.root), "layout": self.layout, "why": self.why, "licence": self.licence,
+            "label": self.label,
+        }  # fmt: skip
+
+    @classmethod
+    def from_json(cls, value: dict[str, Any]) -> Source:
+        """The source again."""
+        return cls(**(value | {"root": Path(value["root"])}))
+
+
+def resolve(settings: CorpusSettings) -> list[Source]:
+    """Settle the layout of every source. Raises CorpusError for a folder that is gone, empty or ambiguous."""
+    sources = []
+    for source in settings.sources:
+        root = Path(source.path)
+        if not root.is_dir():
+            raise CorpusError(
+                f"{root}, source '{source.name}' of corpus '{settings.corpus}', is gone; put it back, or add the corpus "
+                "again with ingest.path where it lies now"
+            )
+        if source.layout is None:
+            found = detect(root)
+            layout, why = found.layout, found.why
+        else:
+            check_present(root, source.layout)
+            layout, why = source.layout, "as asked for"
+        label = settings.label
+        why = f"{why}; {explain_label(root, layout, label)}"
+        sources.append(Source(name=source.name, root=root, layout=layout, why=why, licence=source.licence, label=label))
+    return sources
+
+
+def read_listing(sources: Iterable[Source], limit: int | None) -> pd.DataFrame:
+    """Read all sources into one table with COLUMNS; rejects carry a reason.
+
+    `limit` keeps that many rows, drawn by the hash of their names: a first look at the whole corpus, not at its start.
+    """
+    rows = (_record(source, item) for source in sources for item in read_rows(source.root, source.layout, source.label))
+    kept = list(rows) if limit is None else heapq.nsmallest(limit, rows, key=_draw)
+    table = pd.DataFrame(kept, columns=list(COLUMNS))
+    if table.empty:
+        roots = ", ".join(str(source.root) for source in sources)
+        raise CorpusError(f"{roots}: the layout's tables describe no recording; check that they are not empty")
+    types = dict.fromkeys(TEXT_COLUMNS, "string") | {"channel": "Int64", "start_s": "float64", "end_s": "float64"}
+    return table.astype(types)
+
+
+def unlisted(sources: Iterable[Source], listing: pd.DataFrame) -> Iterator[tuple[Source, int]]:
+    """How many recordings below a described source no line speaks of (they are not used, and that is said)."""
+    for source in sources:
+        if source.layout in ("kaldi", "audiofolder"):
+            named = set(listing.loc[listing["source"] == source.name, "path"].dropna())
+            yield source, sum(path not in named for path in walk_audio(source.root))
+
+
+def _record(source: Source, item: Row | Reject) -> dict[str, Any]:
+    common = {"source": source.name, "root": str(source.root), "licence_of_source": source.licence}
+    if isinstance(item, Reject):
+        return common | {"name": item.name, "path": item.path, "reason": item.reason, "message": item.message}
+    known = {name: getattr(item, name) for name in COLUMNS if name in Row.__slots__ and name != "attributes"}
+    attributes = json.dumps(item.attributes, ensure_ascii=False, sort_keys=True) if item.attributes else None
+    return common | known | {"attributes": attributes}
+
+
+def _draw(record: dict[str, Any]) -> bytes:
+    key = f"{record['source']}\0{record['name']}\0{record['path']}"
+    return hashlib.blake2b(key.encode(), digest_size=16).digest()

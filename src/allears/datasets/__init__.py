@@ -1,0 +1,5 @@
+"""Kedro dataset classes where kedro-datasets has none."""
+
+from allears.datasets.manifest import ManifestDataset
+
+__all__ = ["ManifestDataset"]

@@ -1,0 +1,74 @@
+"""Nodes of `ingest`: sources → listing → headers → manifest and quarantine."""
+
+from __future__ import annotations
+
+import logging
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from allears.audio.frames import to_hours
+from allears.corpus.build import build, check_share, write_manifest
+from allears.corpus.listing import Source, read_listing, resolve, unlisted
+from allears.corpus.manifest import Manifest
+from allears.params.base import Paths
+from allears.params.corpus import SAMPLE, CorpusSettings
+from allears.params.ingest import IngestParams
+
+logger = logging.getLogger(__name__)
+
+
+def collect_sources(corpus_settings: dict[str, Any], paths: Paths, ingest: IngestParams) -> list[dict[str, Any]]:
+    """Settle every source's layout and say it; the embedded sample is built first where it is asked for."""
+    settings = CorpusSettings.model_validate(corpus_settings)
+    if settings.corpus == SAMPLE:
+        from allears.corpus.sample.build import build_sample
+
+        build_sample(Path(settings.sources[0].path).parent, ingest.sample, workers=ingest.workers)
+    sources = resolve(settings)
+    for source in sources:
+        logger.info("corpus %s, source %s: %s", settings.corpus, source.name, source.root)
+        logger.info("  read as %s: %s; licence %s", source.layout, source.why, source.licence)
+    return [source.to_json() for source in sources]
+
+
+def read_layouts(sources: list[dict[str, Any]], ingest: IngestParams) -> pd.DataFrame:
+    """Read what the corpus says of its recordings: one row a clip or unusable line."""
+    known = [Source.from_json(source) for source in sources]
+    listing = read_listing(known, ingest.limit)
+    logger.info("%d rows listed%s", len(listing), "" if ingest.limit is None else f" (ingest.limit={ingest.limit})")
+    if ingest.limit is None:
+        for source, count in unlisted(known, listing):
+            if count:
+                logger.warning("source %s: %d recordings that no line describes are not used", source.name, count)
+    return listing
+
+
+def probe_files(listing: pd.DataFrame, paths: Paths, ingest: IngestParams) -> pd.DataFrame:
+    """Digest and header of every file, read once; a file's facts are kept until its size or time changes."""
+    from allears.corpus.probe import probe_files as probe
+
+    usable = listing[listing["reason"].isna()]
+    files = sorted({Path(root) / path for root, path in zip(usable["root"], usable["path"], strict=True)})
+    facts = probe(files, paths.intermediate / "probe.jsonl", workers=ingest.workers)
+    logger.info("%d files: %d read now, the rest known", len(facts), sum(fact.fresh for fact in facts.values()))
+    return pd.DataFrame({"file": [str(file) for file in facts], "facts": list(facts.values())})
+
+
+def build_manifest(
+    listing: pd.DataFrame, probed: pd.DataFrame, paths: Paths, ingest: IngestParams
+) -> tuple[Manifest, pd.DataFrame]:
+    """Rows of the manifest and of the quarantine; their sum is that of the listing."""
+    facts = {Path(file): fact for file, fact in zip(probed["file"], probed["facts"], strict=True)}
+    built = build(listing, facts, ingest)
+    check_share(built, ingest.max_quarantine_share, paths.corpus)
+    manifest = write_manifest(built.clips, paths.intermediate / "manifest")
+    hours = to_hours(float((built.clips["end_s"] - built.clips["start_s"]).sum()))
+    logger.info(
+        "%d rows listed = %d used (%d clips, %.2f h, %d groups) + %d quarantined%s",
+        len(listing), built.rows_used, manifest.rows, hours, built.clips["group"].nunique(), len(built.quarantine),
+        "".join(f", {count} {reason}" for reason, count in Counter(built.quarantine["reason"]).most_common()),
+    )  # fmt: skip
+    return manifest, built.quarantine
