@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 
 
@@ -34,4 +35,9 @@ def equal_pieces(start_s: float, end_s: float, max_s: float) -> list[tuple[float
     """The fewest equal pieces of [start_s, end_s) that last at most `max_s` each; they touch and cover it."""
     count = max(1, math.ceil((end_s - start_s) / max_s - 1e-9))
     edges = [start_s + (end_s - start_s) * i / count for i in range(count)] + [end_s]
-    return list(zip(edges[:-1], edges[1:], strict=True))
+    return list(itertools.pairwise(edges))
+
+
+def encoder_frames(samples: int, stack: int, rate_hz: int = 16_000) -> int:
+    """Encoder frames of `samples`: 25 ms windows every 10 ms, `stack` in a frame; a last frame needs half of them."""
+    return (window_count(samples, rate_hz * 25 // 1000, rate_hz // 100) + stack - 2) // stack

@@ -1,0 +1,1 @@
+"""Front ends, encoders, heads, and maps of their weights to and from transformers."""

@@ -1,0 +1,1 @@
+"""Encoders: features of a clip in, one vector a frame out."""

@@ -1,0 +1,62 @@
+"""The size of the listening model: log-mel front end and Conformer encoder."""
+
+from __future__ import annotations
+
+from typing import Literal, Self
+
+from pydantic import Field, model_validator
+
+from allears.params.base import Params
+
+
+class LogMelConfig(Params):
+    """Kaldi-like log-mels, 25 ms windows every 10 ms, normalised per clip and mel bin, `stack` of them in a frame."""
+
+    sample_rate_hz: Literal[16000] = 16000
+    mels: int = Field(default=80, ge=20, le=128, description="mel bins between 20 Hz and 8 kHz")
+    stack: Literal[2, 4] = Field(default=4, description="10 ms windows in one encoder frame: 2 is 50 Hz, 4 is 25 Hz")
+
+    @property
+    def width(self) -> int:
+        """Values in a stacked frame."""
+        return self.mels * self.stack
+
+    @property
+    def frame_rate_hz(self) -> float:
+        """Encoder frames a second."""
+        return 100.0 / self.stack
+
+
+class ConformerConfig(Params):
+    """A Conformer that `transformers.Wav2Vec2BertModel` can load; the names in brackets are that library's."""
+
+    width: int = Field(default=144, ge=8, description="model width [hidden_size]")
+    blocks: int = Field(default=6, ge=1, description="[num_hidden_layers]")
+    heads: int = Field(default=4, ge=1, description="[num_attention_heads]")
+    ffn_width: int = Field(default=576, ge=8, description="inner width of both feed-forwards [intermediate_size]")
+    kernel_frames: int = Field(
+        default=15, ge=1, description="causal depthwise convolution, odd [conv_depthwise_kernel_size]"
+    )
+    positions: Literal["rotary", "relative_key"] = Field(default="rotary", description="[position_embeddings_type]")
+    rotary_base: int = Field(default=10000, ge=2, description="[rotary_embedding_base]")
+    left_frames: int = Field(default=64, ge=1, description="relative_key: distance seen to the left, clamped beyond")
+    right_frames: int = Field(default=8, ge=1, description="relative_key: distance seen to the right, clamped beyond")
+    dropout: float = Field(default=0.0, ge=0, lt=1, description="one rate for all dropouts of the encoder")
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        if self.width % self.heads or self.width // self.heads % 2:
+            raise ValueError(
+                f"width {self.width} over {self.heads} heads must give an even head size; "
+                f"the nearest width that does is {max(1, round(self.width / (2 * self.heads))) * 2 * self.heads}"
+            )
+        if self.kernel_frames % 2 == 0:
+            raise ValueError(f"kernel_frames must be odd, found {self.kernel_frames}; use {self.kernel_frames + 1}")
+        return self
+
+
+class AudioEncoderConfig(Params):
+    """Front end and encoder together: everything needed to build the model."""
+
+    log_mel: LogMelConfig = LogMelConfig()
+    conformer: ConformerConfig = ConformerConfig()
