@@ -116,7 +116,7 @@ def _one_channel(audio: npt.NDArray[np.float32], channel: int | None, path: Path
 
 
 def _declared_frames(info: soundfile._SoundFileInfo) -> int:
-    """libsndfile shortens a cut-off wav to what is there; its log still says what the header declared."""
+    """Libsndfile shortens a cut-off wav to what is there; its log still says what the header declared."""
     chunk = _DATA_CHUNK.search(info.extra_info or "")
     if chunk is None or int(chunk[2]) == 0:
         return int(info.frames)
@@ -128,4 +128,4 @@ def _declared_frames(info: soundfile._SoundFileInfo) -> int:
 def _measured_s(path: Path) -> float:
     """The length of a stream that declares none (a raw AAC, a live recording)."""
     audio, rate = ffmpeg.decode(path, max_s=12 * MAX_CLIP_S)
-    return audio.shape[0] / rate
+    return float(audio.shape[0] / rate)

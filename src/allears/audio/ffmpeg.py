@@ -27,7 +27,7 @@ import numpy.typing as npt
 from allears.errors import AudioError
 
 CONTAINERS: tuple[str, ...] = tuple(
-    "aac ac3 aiff amr amrnb amrwb ape asf au avi caf dsf dts eac3 flac flv gsm iff ircam loas matroska webm mov mp4 m4a"
+    "aac ac3 aiff amr amrnb amrwb ape asf au avi caf dsf dts eac3 flac flv gsm iff ircam loas matroska webm mov mp4 m4a"  # noqa: SIM905
     " 3gp 3g2 mj2 mp3 mpc mpc8 mpeg mpegts mxf nistsphere nut ogg oma qcp rm shn sox spdif swf tak tta voc vqf w64 wav"
     " wsd wtv wv xwma".split()
 )

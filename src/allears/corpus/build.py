@@ -43,9 +43,7 @@ def build(listing: pd.DataFrame, probed: Mapping[Path, Probed], params: IngestPa
     used = 0
     for record in _records(listing):
         try:
-            if record["reason"] is not None:
-                raise _Rejected("layout", record["reason"], record["message"])
-            clips += _clips(record, probed[Path(record["root"]) / record["path"]], params)
+            clips += _clips(record, probed, params)
             used += 1
         except _Rejected as rejected:
             rejects.append(_quarantined(record, rejected))
@@ -77,7 +75,7 @@ def check_share(built: Built, max_share: float, corpus: str) -> None:
 
 
 def write_manifest(clips: pd.DataFrame, folder: Path) -> Manifest:
-    """Write `clips` as validated parts into `folder`; a part is named by its digest, so an old one never stays by mistake."""
+    """Write `clips` as validated parts into `folder`; a part is named by its digest, so none is taken for another."""
     names, digests = [], []
     for number, first in enumerate(range(0, len(clips), ROWS_PER_PART)):
         part: pd.DataFrame = SCHEMA.validate(
@@ -103,7 +101,10 @@ def _records(listing: pd.DataFrame) -> list[dict[str, Any]]:
     return [dict(zip(LISTING_COLUMNS, values, strict=True)) for values in zip(*columns, strict=True)]
 
 
-def _clips(record: dict[str, Any], probed: Probed, params: IngestParams) -> list[dict[str, Any]]:
+def _clips(record: dict[str, Any], facts: Mapping[Path, Probed], params: IngestParams) -> list[dict[str, Any]]:
+    if record["reason"] is not None:
+        raise _Rejected("layout", record["reason"], record["message"])
+    probed = facts[Path(record["root"]) / record["path"]]
     if probed.reason is not None:
         raise _Rejected("probe", probed.reason, probed.message or probed.reason)
     channel = record["channel"]

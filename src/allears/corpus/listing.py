@@ -1,4 +1,4 @@
-"""The listing: what the layouts of a corpus say, one row a clip or a line that cannot be one, before any file is read."""
+"""The listing: what a corpus says of itself, a row a clip or unusable line, before any recording is read."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import hashlib
 import heapq
 import json
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +24,7 @@ TEXT_COLUMNS = (
     "speaker", "session", "licence", "split", "attributes", "reason", "message",
 )  # fmt: skip
 COLUMNS = (*TEXT_COLUMNS[:5], "channel", "start_s", "end_s", *TEXT_COLUMNS[5:])
+_OF_ROW = [field.name for field in fields(Row) if field.name != "attributes"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -57,8 +58,8 @@ def resolve(settings: CorpusSettings) -> list[Source]:
         root = Path(source.path)
         if not root.is_dir():
             raise CorpusError(
-                f"{root}, source '{source.name}' of corpus '{settings.corpus}', is gone; put it back, or add the corpus "
-                "again with ingest.path where it lies now"
+                f"{root}, source '{source.name}' of corpus '{settings.corpus}', is gone; put it back, or add the corpus again "
+                "with ingest.path where it lies now"
             )
         if source.layout is None:
             found = detect(root)
@@ -99,7 +100,7 @@ def _record(source: Source, item: Row | Reject) -> dict[str, Any]:
     common = {"source": source.name, "root": str(source.root), "licence_of_source": source.licence}
     if isinstance(item, Reject):
         return common | {"name": item.name, "path": item.path, "reason": item.reason, "message": item.message}
-    known = {name: getattr(item, name) for name in COLUMNS if name in Row.__slots__ and name != "attributes"}
+    known = {name: getattr(item, name) for name in _OF_ROW}
     attributes = json.dumps(item.attributes, ensure_ascii=False, sort_keys=True) if item.attributes else None
     return common | known | {"attributes": attributes}
 

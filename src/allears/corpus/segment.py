@@ -35,9 +35,7 @@ def spans(
         )
     end = min(end, duration_s)
     if end - start < min_s:
-        raise AudioError(
-            "too_short", f"it lasts {end - start:.4f} s, at least {min_s:g} s (ingest.min_duration_s) count"
-        )
+        raise AudioError("too_short", f"it lasts {end - start:.4f} s, under ingest.min_duration_s={min_s:g}")
     if max_s is None or end - start <= max_s:
         return [Span(start, end, whole=True)]
     return [Span(a, b, whole=False) for a, b in equal_pieces(start, end, max_s)]

@@ -119,7 +119,7 @@ def _joined(corpus: str, known: CorpusSettings | None, given: Given) -> CorpusSe
         return CorpusSettings(corpus=corpus, sources=tuple(sources), label=label)
     except ValidationError as error:
         raise ConfigError(
-            f"corpus: '{corpus}' cannot be a name ({error.errors()[0]['msg']}); use letters, digits, - and _, at most 40"
+            f"corpus: '{corpus}' cannot be a name ({error.errors()[0]['msg']}); use up to 40 letters, digits, - and _"
         ) from error
 
 

@@ -1,1 +1,1 @@
-"""Layouts of corpora, one reader a file: a new one is a file here, a case in `read.py`, and what `detect.py` looks for."""
+"""Layouts of corpora, one reader a file. A new one: a file here, a case in `read.py`, what `detect.py` looks for."""

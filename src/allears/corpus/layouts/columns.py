@@ -26,7 +26,10 @@ _NAMES: dict[str, tuple[str, ...]] = {
 _FIELDS = {name: field for field, names in _NAMES.items() for name in names}
 # facts about a file, never what somebody wants to predict
 _TECHNICAL = frozenset(
-    "id index idx duration duration_s length num_samples n_samples sample_rate sampling_rate channels md5 sha256 url".split()
+    (
+        "id index idx duration duration_s length num_samples n_samples sample_rate sampling_rate channels"  # noqa: SIM905
+        " md5 sha256 url"
+    ).split()
 )
 _SPLITS = {
     "train": "train", "training": "train",
@@ -75,21 +78,30 @@ def match_columns(columns: Iterable[str], label: str | None, where: str) -> Colu
 def row_from(record: Mapping[str, Any], columns: Columns) -> Row:
     """The row of one record; unknown words become None, values that are not ours are kept as attributes."""
     used = set(columns.fields.values()) | {columns.label}
-    value = {field: clean(record.get(name)) for field, name in columns.fields.items()}
     extra = {name: text for name, raw in record.items() if name not in used and (text := clean(raw)) is not None}
-    path = value.pop("file") or ""
-    split, given_split = split_of(value.pop("split", None)), clean(record.get(columns.fields.get("split", "")))
-    licence, given_licence = (
-        licence_of(_text(record.get(columns.fields.get("licence", "")))),
-        value.pop("licence", None),
+
+    def value(field: str) -> str | None:
+        return _text(record.get(columns.fields.get(field, "")))
+
+    split, licence = split_of(value("split")), licence_of(value("licence"))
+    extra |= {"split": value("split") or ""} if clean(value("split")) and split is None else {}
+    extra |= {"licence": value("licence") or ""} if clean(value("licence")) and licence == UNKNOWN else {}
+    path = value("file") or ""
+    return Row(
+        name=path,
+        path=path,
+        text=value("text") or None,
+        label=(_text(record.get(columns.label)) or None) if columns.label else None,  # a class may be called 'unknown'
+        language=clean(value("language")),
+        accent=clean(value("accent")),
+        gender=gender_of(clean(value("gender"))),
+        age=clean(value("age")),
+        speaker=clean(value("speaker")),
+        session=clean(value("session")),
+        licence=licence,
+        split=split,
+        attributes=extra,
     )
-    if split is None and given_split is not None:
-        extra["split"] = given_split
-    if licence == UNKNOWN and given_licence is not None:
-        extra["licence"] = given_licence
-    value["gender"] = gender_of(value.get("gender"))
-    label = clean(record.get(columns.label)) if columns.label else None
-    return Row(name=path, path=path, label=label, split=split, licence=licence, attributes=extra, **value)
 
 
 def clean(value: Any) -> str | None:

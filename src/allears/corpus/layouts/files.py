@@ -7,8 +7,8 @@ from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
 
 AUDIO_EXTENSIONS = frozenset(
-    "3g2 3gp aac ac3 aif aifc aiff amr ape asf au avi caf dsf eac3 flac flv gsm m4a m4b m4v mka mkv mov mp2 mp3 mp4 mpeg mpg"
-    " nist oga ogg ogv opus ra rf64 rm sph snd spx tta voc w64 wav wave webm wma wmv wv".split()
+    "3g2 3gp aac ac3 aif aifc aiff amr ape asf au avi caf dsf eac3 flac flv gsm m4a m4b m4v mka mkv mov mp2 mp3 mp4"  # noqa: SIM905
+    " mpeg mpg nist oga ogg ogv opus ra rf64 rm sph snd spx tta voc w64 wav wave webm wma wmv wv".split()
 )
 SPLIT_FOLDERS = {"train": "train", "dev": "dev", "val": "dev", "valid": "dev", "validation": "dev", "test": "test"}
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections import Counter
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +21,7 @@ from allears.params.ingest import IngestParams
 logger = logging.getLogger(__name__)
 
 
-def collect_sources(corpus_settings: dict[str, Any], paths: Paths, ingest: IngestParams) -> list[dict[str, Any]]:
+def collect_sources(corpus_settings: dict[str, Any], ingest: IngestParams) -> list[dict[str, Any]]:
     """Settle every source's layout and say it; the embedded sample is built first where it is asked for."""
     settings = CorpusSettings.model_validate(corpus_settings)
     if settings.corpus == SAMPLE:
@@ -54,14 +55,17 @@ def probe_files(listing: pd.DataFrame, paths: Paths, ingest: IngestParams) -> pd
     files = sorted({Path(root) / path for root, path in zip(usable["root"], usable["path"], strict=True)})
     facts = probe(files, paths.intermediate / "probe.jsonl", workers=ingest.workers)
     logger.info("%d files: %d read now, the rest known", len(facts), sum(fact.fresh for fact in facts.values()))
-    return pd.DataFrame({"file": [str(file) for file in facts], "facts": list(facts.values())})
+    return pd.DataFrame([{"file": str(file), **asdict(fact)} for file, fact in facts.items()]).drop(columns="fresh")
 
 
 def build_manifest(
-    listing: pd.DataFrame, probed: pd.DataFrame, paths: Paths, ingest: IngestParams
+    listing: pd.DataFrame, headers: pd.DataFrame, paths: Paths, ingest: IngestParams
 ) -> tuple[Manifest, pd.DataFrame]:
     """Rows of the manifest and of the quarantine; their sum is that of the listing."""
-    facts = {Path(file): fact for file, fact in zip(probed["file"], probed["facts"], strict=True)}
+    from allears.corpus.probe import Probed
+
+    records = headers.astype(object).where(headers.notna(), None).to_dict(orient="records")
+    facts = {Path(record.pop("file")): Probed(**record) for record in records}
     built = build(listing, facts, ingest)
     check_share(built, ingest.max_quarantine_share, paths.corpus)
     manifest = write_manifest(built.clips, paths.intermediate / "manifest")
