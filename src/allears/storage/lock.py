@@ -15,8 +15,11 @@ from allears.storage.files import storage_error
 
 
 @contextmanager
-def locked(path: Path, doing: str) -> Iterator[None]:
-    """Hold `path` as a lock file while the body runs; LockedError says who holds it and since when."""
+def locked(path: Path, doing: str, what: str | None = None) -> Iterator[None]:
+    """Hold `path` as a lock file while the body runs; LockedError says who holds it and since when.
+
+    `what` names the thing that is locked in that sentence (default: the folder of `path`).
+    """
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         handle = path.open("a+")
@@ -27,12 +30,20 @@ def locked(path: Path, doing: str) -> Iterator[None]:
             fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             handle.seek(0)
-            holder = handle.read().strip() or "another process"
             raise LockedError(
-                f"{path.parent} is in use: {holder}. Wait until it ends, or stop it and run this command again; "
-                "nothing was changed"
+                f"{what or path.parent} is in use by {_holder(handle.read())}. Wait until it ends, or stop it and run "
+                "this command again; nothing was changed"
             ) from None
         handle.truncate(0)
         handle.write(json.dumps({"pid": os.getpid(), "doing": doing, "since": time.strftime("%Y-%m-%d %H:%M:%S")}))
         handle.flush()
         yield
+
+
+def _holder(text: str) -> str:
+    """`process 4711 (kedro run, since 2026-01-01 12:00:00)` from what the holder wrote; it may not have written yet."""
+    try:
+        note = json.loads(text)
+        return f"process {note['pid']} ({note['doing']}, since {note['since']})"
+    except (ValueError, KeyError, TypeError):
+        return "another process"

@@ -1,0 +1,100 @@
+"""Wrong parameters end as a sentence: which key, what was found, what is allowed, and the nearest valid name."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from importlib import import_module
+from typing import Any, get_args
+
+from pydantic import BaseModel, ValidationError
+from pydantic_core import ErrorDetails
+
+from allears.errors import ConfigError, nearest
+
+# Top-level key → the model that checks what is below it.
+MODELS = {
+    "ingest": "allears.params.ingest:IngestParams",
+    "audit": "allears.params.audit:AuditParams",
+    "shard": "allears.params.shard:ShardParams",
+    "pretrain": "allears.params.pretrain:PretrainParams",
+    "finetune": "allears.params.finetune:FinetuneParams",
+    "evaluate": "allears.params.evaluate:EvaluateParams",
+    "report": "allears.params.report:ReportParams",
+}
+PLAIN = ("corpus", "paths")  # `paths` follows from `corpus`
+MAX_SHOWN = 5
+
+
+def check_parameters(parameters: Mapping[str, Any], given: Mapping[str, Any]) -> None:
+    """Raise ConfigError when a parameter is unknown or has a value that its model refuses.
+
+    `parameters` are all, as merged by Kedro; `given` those of `--params`.
+    """
+    valid = [*PLAIN, *MODELS]
+    for key in parameters:
+        if key not in valid:
+            raise ConfigError(f"parameter '{key}' is not known{nearest(key, valid)} Valid are {', '.join(valid)}")
+    if "paths" in given:
+        raise ConfigError("'paths' cannot be set: the folders follow from 'corpus'. Type --params corpus=NAME")
+    if not isinstance(parameters.get("corpus"), str):
+        raise ConfigError(f"corpus: expected a name, found {parameters.get('corpus')!r}. Type --params corpus=NAME")
+    for key, location in MODELS.items():
+        model = load_model(location)
+        if model is None:
+            continue
+        try:
+            model.model_validate(parameters.get(key, {}))
+        except ValidationError as error:
+            raise ConfigError(sentences(key, model, error)) from error
+
+
+def load_model(location: str) -> type[BaseModel] | None:
+    """The model class behind `module:Class`."""
+    module, _, name = location.partition(":")
+    try:
+        model: type[BaseModel] = getattr(import_module(module), name)
+    except ModuleNotFoundError:
+        return None
+    return model
+
+
+def sentences(prefix: str, model: type[BaseModel], error: ValidationError) -> str:
+    """One line a wrong value, for example `ingest.limit: expected an integer, found 'x'`."""
+    details = error.errors(include_url=False)
+    lines = [_sentence(prefix, model, detail) for detail in details[:MAX_SHOWN]]
+    if len(details) > MAX_SHOWN:
+        lines.append(f"… and {len(details) - MAX_SHOWN} more")
+    return "\n".join(lines)
+
+
+def _sentence(prefix: str, model: type[BaseModel], detail: ErrorDetails) -> str:
+    where = [str(part) for part in detail["loc"]]
+    key = ".".join([prefix, *where])
+    if detail["type"] == "extra_forbidden":
+        siblings = _fields(model, where[:-1])
+        group = ".".join([prefix, *where[:-1]])
+        return f"parameter '{key}' is not known{nearest(where[-1], siblings)} Valid under '{group}': {', '.join(siblings)}"
+    if detail["type"] == "missing":
+        return f"parameter '{key}' is missing; give it in conf/base/parameters_{prefix}.yml or with --params {key}=VALUE"
+    if detail["type"] == "value_error":  # written by a model's own check: it names keys and values itself
+        return str(detail["msg"]).removeprefix("Value error, ")
+    expected = str(detail["msg"]).removeprefix("Input should be ")
+    return f"{key}: expected {expected}, found {detail['input']!r}"
+
+
+def _fields(model: type[BaseModel], where: list[str]) -> list[str]:
+    """Names of the fields of the model that lies at `where` below `model` (a union's: those of all its members)."""
+    models: list[type[BaseModel]] = [model]
+    for part in where:
+        inner: list[type[BaseModel]] = []
+        for candidate in models:
+            if part in candidate.model_fields:
+                inner += _models(candidate.model_fields[part].annotation)
+        models = inner or models  # list indices and discriminators name no field
+    return list(dict.fromkeys(name for candidate in models for name in candidate.model_fields))
+
+
+def _models(annotation: Any) -> list[type[BaseModel]]:
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return [annotation]
+    return [found for part in get_args(annotation) for found in _models(part)]

@@ -1,0 +1,42 @@
+"""The pipelines by the names that people type."""
+
+from __future__ import annotations
+
+from importlib import import_module
+from importlib.util import find_spec
+
+from kedro.framework.project import pipelines as project_pipelines
+from kedro.pipeline import Pipeline
+
+# Each name and the steps it runs, in the order of the data. `pretrain` does all that pretraining needs.
+PARTS: dict[str, tuple[str, ...]] = {
+    "ingest": ("ingest",),
+    "audit": ("audit",),
+    "shard": ("shard",),
+    "pretrain": ("ingest", "audit", "shard", "pretrain"),
+    "finetune": ("finetune",),
+    "evaluate": ("evaluate",),
+    "report": ("report",),
+    "__default__": ("ingest", "audit", "shard", "pretrain", "finetune", "evaluate", "report"),
+}
+
+
+def register_pipelines() -> dict[str, Pipeline]:
+    """All pipelines, or only those that the command asked for: the others are not even imported."""
+    asked = project_pipelines._requested_pipelines  # noqa: SLF001
+    names = [name for name in PARTS if asked is None or name in asked or "__default__" in asked]
+    steps = {step: _create(step) for step in dict.fromkeys(step for name in names for step in PARTS[name])}
+    return {name: sum((steps[step] for step in PARTS[name]), Pipeline([])) for name in names}
+
+
+def _create(step: str) -> Pipeline:
+    """The step's pipeline; one that is still being written counts as empty."""
+    module = f"allears.pipelines.{step}.pipeline"
+    try:
+        found = find_spec(module)
+    except ModuleNotFoundError:
+        found = None
+    if found is None:
+        return Pipeline([])
+    pipeline: Pipeline = import_module(module).create_pipeline()
+    return pipeline
