@@ -1,0 +1,1 @@
+"""Pages, figures and documents made from the tables of runs."""

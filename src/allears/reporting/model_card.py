@@ -1,0 +1,63 @@
+"""The card of a model: what it is, what it heard, what it learned, whom it serves worse."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import pandas as pd
+
+from allears.reporting.markdown import percent, render_markdown, signed_percent
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ModelFacts:
+    """What the head of a card says. `facts`: (name, value) pairs; `origin`: the public encoder continued, if any."""
+
+    title: str
+    corpus: str
+    version: str
+    facts: Sequence[tuple[str, str]]
+    licences: Sequence[dict[str, Any]]
+    origin: str | None = None
+
+
+def model_card(facts: ModelFacts, probe: pd.DataFrame, evaluation: pd.DataFrame) -> str:
+    """Markdown after Mitchell et al. (arXiv 1810.03993).
+
+    `probe`: the summary by layer (only the rows whose layer was chosen on dev are shown); `evaluation`: comparisons as
+    of `evaluation.breakdown.compare`. Either may be empty.
+    """
+    overall = evaluation[evaluation["axis"] == "all"]
+    groups = evaluation[
+        (evaluation["axis"] != "all")
+        & (evaluation["baseline"] == "scratch")
+        & (evaluation["share"] == evaluation["share"].max())
+    ]
+    values = {
+        "title": facts.title,
+        "corpus": facts.corpus,
+        "version": facts.version,
+        "facts": list(facts.facts),
+        "licences": list(facts.licences),
+        "origin": facts.origin,
+        "probe": readable(probe[probe["chosen"]] if len(probe) else probe),
+        "comparison": readable(overall),
+        "groups": readable(groups),
+    }
+    return render_markdown("model_card", values)
+
+
+def readable(table: pd.DataFrame) -> list[dict[str, Any]]:
+    """Rows whose rates are percentages and whose interval is one cell (`+1.2 … +3.4`, in points)."""
+    rows = []
+    for row in table.to_dict("records"):
+        shown: dict[str, Any] = {str(name): value for name, value in row.items()}
+        shown["share"] = percent(row["share"])
+        shown["gain"] = signed_percent(row["gain"])
+        shown["interval"] = f"{signed_percent(row['low'])} … {signed_percent(row['high'])}"
+        for name in ("baseline_error", "pretrained_error"):
+            shown[name] = percent(row[name])
+        rows.append(shown)
+    return rows
