@@ -38,6 +38,6 @@ class CharacterTokenizer:
         return [ids.get(char, UNKNOWN) for char in text]
 
     def decode(self, ids: Sequence[int]) -> str:
-        """The text of `ids`; blanks vanish, unknown is '\\ufffd'. Inverse of `encode` for known characters."""
+        """The text of `ids`; blanks vanish, unknown is U+FFFD. Inverse of `encode` for known characters."""
         chars = ("", "\ufffd", *self.alphabet)
         return "".join(chars[index] for index in ids)

@@ -6,7 +6,7 @@ Source: Graves et al. 2006, "Connectionist temporal classification", section 3 (
 from __future__ import annotations
 
 from collections.abc import Sequence
-from itertools import groupby
+from itertools import groupby, pairwise
 
 from allears.text.characters import BLANK
 
@@ -18,4 +18,4 @@ def greedy_collapse(ids_F: Sequence[int], blank: int = BLANK) -> list[int]:
 
 def frames_needed(ids: Sequence[int]) -> int:
     """The fewest frames in which CTC can spell `ids`: one a label, and a blank between two that are equal."""
-    return len(ids) + sum(one == other for one, other in zip(ids, ids[1:], strict=False))
+    return len(ids) + sum(one == other for one, other in pairwise(ids))

@@ -1,0 +1,30 @@
+"""Parameters of the probe by layer that ends every pretraining."""
+
+from __future__ import annotations
+
+from pydantic import Field
+
+from allears.params.base import Params
+from allears.params.labelled import ClipLimits
+
+
+class ProbeParams(Params):
+    """Frozen features of every layer, pretrained against random initialisation, on held-out speakers."""
+
+    label: str = Field(default="label", description="column, or key of `attributes`, of the linear probe")
+    shares: tuple[float, ...] = Field(default=(0.1, 1.0), min_length=1, description="shares of the labels, 0 < s ≤ 1")
+    draws: int = Field(default=3, ge=3, description="random initialisations, and as many draws of labels and heads")
+    seed: int = 0
+    limits: ClipLimits = ClipLimits(train=600, dev=200, test=400)
+    min_clips_per_class: int = Field(default=10, ge=2, description="training clips below which a class is left out")
+    ridges: tuple[float, ...] = Field(
+        default=(1e-4, 1e-3, 1e-2, 1e-1), min_length=1, description="strengths of regularisation; dev speakers choose"
+    )
+    text_layers: tuple[int, ...] | None = Field(
+        default=None, description="blocks whose output the text probe listens to, 0 its input; null: middle and last"
+    )
+    text_updates: int = Field(default=300, ge=1, description="budget of each text probe")
+    text_batch_clips: int = Field(default=8, ge=1)
+    text_width: int = Field(default=64, ge=2, description="units a direction of its BiLSTM")
+    text_learning_rate: float = Field(default=5e-3, gt=0)
+    min_text_clips: int = Field(default=30, ge=1, description="transcribed training clips below which it is left out")

@@ -1,0 +1,41 @@
+"""What the process of a fine-tuning grid is told."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, Literal
+
+from allears.params.base import Params
+from allears.params.finetune import FinetuneParams, Task
+
+
+class TaskPlan(Params):
+    """One task that the labels allow: its classes (none for text), the shares that leave enough, what is skipped."""
+
+    task: Task
+    target: str
+    classes: tuple[str, ...] = ()
+    shares: tuple[float, ...]
+    skipped: tuple[str, ...] = ()
+    train_clips: int
+    dev_clips: int
+    test_clips: int
+    groups: int
+
+    @property
+    def name(self) -> str:
+        """`classify-label`, `ctc-text`."""
+        return f"{self.task}-{self.target}"
+
+
+class FinetuneSpec(Params):
+    """`shard_set` is the handle's JSON, `clips` the table of labels, `encoder` an export folder."""
+
+    task: Literal["finetune"] = "finetune"
+    folder: Path
+    identity: str
+    shard_set: dict[str, Any]
+    clips: Path
+    encoder: Path
+    plans: tuple[TaskPlan, ...]
+    finetune: FinetuneParams

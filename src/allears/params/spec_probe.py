@@ -1,0 +1,21 @@
+"""What the process of a probe is told."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, Literal
+
+from allears.params.base import Params
+from allears.params.probe import ProbeParams
+
+
+class ProbeSpec(Params):
+    """`shard_set` is the handle's JSON, `clips` the table of labels, `encoder` an export folder."""
+
+    task: Literal["probe"] = "probe"
+    folder: Path
+    identity: str
+    shard_set: dict[str, Any]
+    clips: Path
+    encoder: Path
+    probe: ProbeParams

@@ -1,0 +1,1 @@
+"""Training: one process, its data, its schedules; the probe and the fine-tuning grid."""

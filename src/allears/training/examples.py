@@ -1,0 +1,72 @@
+"""Labelled clips with their inputs in memory, and the order in which they are trained on.
+
+Legend: `B` clips in a batch, `F` frames, `C` features (or the width of a frozen encoder).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from torch.nn.utils.rnn import pad_sequence
+
+POOL_BATCHES = 8
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Examples:
+    """`inputs`: one tensor [F, C] a clip (float16 to save memory); the other fields align with it."""
+
+    inputs: Sequence[Tensor]
+    references: Sequence[str]
+    clips: Sequence[str]
+    groups: Sequence[str]
+
+    def __len__(self) -> int:
+        return len(self.inputs)
+
+    def take(self, positions: Sequence[int] | NDArray[np.int64]) -> Examples:
+        """The clips at `positions`, in that order."""
+        return Examples(
+            inputs=[self.inputs[int(i)] for i in positions],
+            references=[self.references[int(i)] for i in positions],
+            clips=[self.clips[int(i)] for i in positions],
+            groups=[self.groups[int(i)] for i in positions],
+        )
+
+    def batch(self, positions: Sequence[int] | NDArray[np.int64], device: torch.device) -> tuple[Tensor, Tensor]:
+        """Inputs [B, F, C] float32, zero-padded, and true frames [B]."""
+        chosen = [self.inputs[int(i)] for i in positions]
+        frames_B = torch.tensor([len(one) for one in chosen])
+        return pad_sequence(chosen, batch_first=True).to(device, torch.float32), frames_B.to(device)
+
+
+def training_batches(frames: Sequence[int], batch_clips: int, seed: int) -> Iterator[NDArray[np.int64]]:
+    """Endless batches of positions: each epoch a new order, clips of like length together, no short batch.
+
+    An epoch is every clip once, then the first of the next epoch fill its last batch; fewer clips than a batch repeat.
+    """
+    generator = np.random.Generator(np.random.Philox(seed))
+    lengths, waiting = np.asarray(frames), np.zeros(0, dtype=np.int64)
+    pool = POOL_BATCHES * batch_clips
+    while True:
+        while len(waiting) < pool:
+            waiting = np.concatenate([waiting, generator.permutation(len(lengths))])
+        chunk, waiting = waiting[:pool], waiting[pool:]
+        chunk = chunk[np.argsort(lengths[chunk], kind="stable")]
+        for number in generator.permutation(POOL_BATCHES):
+            yield chunk[number * batch_clips : (number + 1) * batch_clips]
+
+
+def length_batches(lengths: Sequence[int], most: int) -> Iterator[NDArray[np.int64]]:
+    """Each position once, from short to long; clips × longest of a batch at most `most` (one clip at least)."""
+    order = np.argsort(np.asarray(lengths), kind="stable")
+    start = 0
+    for end in range(1, len(order) + 1):
+        if end == len(order) or (end - start + 1) * lengths[int(order[end])] > most:
+            yield order[start:end]
+            start = end

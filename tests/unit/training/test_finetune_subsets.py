@@ -1,0 +1,47 @@
+from collections import Counter
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from allears.training.subsets import draw_share, share_of, shortage
+
+rows = st.lists(st.tuples(st.sampled_from("abc"), st.sampled_from("uvwxyz")), min_size=1, max_size=80)
+
+
+@given(rows, st.floats(0.01, 1), st.floats(0.01, 1), st.integers(0, 5))
+def test_each_class_gives_its_share_and_small_shares_are_part_of_large_ones(rows, one, other, seed):
+    classes, groups = [row[0] for row in rows], [row[1] for row in rows]
+    small = draw_share(classes, groups, min(one, other), seed)
+    large = draw_share(classes, groups, max(one, other), seed)
+    assert set(small) <= set(large)
+    counts = Counter(classes)
+    assert Counter(classes[i] for i in small) == Counter(
+        {name: n for name, count in counts.items() if (n := share_of(count, min(one, other)))}
+    )
+    assert np.array_equal(large, draw_share(classes, groups, max(one, other), seed))
+
+
+def test_clips_come_from_as_many_speakers_as_possible():
+    groups = ["loud"] * 90 + [f"s{i}" for i in range(10)]
+    picked = draw_share(["x"] * 100, groups, 0.11, seed=0)
+    assert len({groups[i] for i in picked}) == 11
+
+
+def test_seeds_differ():
+    draws = {tuple(draw_share(["x"] * 50, ["s"] * 50, 0.2, seed)) for seed in range(5)}
+    assert len(draws) == 5
+
+
+def test_a_share_outside_of_0_to_1_is_refused():
+    with pytest.raises(ValueError, match="found 10"):
+        draw_share(["x"], ["s"], 10, 0)
+
+
+def test_shortage_names_the_smallest_class():
+    assert shortage({"a": 60, "b": 40}, 0.01, 2) is not None
+    found = shortage({"a": 60, "b": 40}, 0.01, 2)
+    assert found is not None
+    assert (found.name, found.clips, found.of) == ("b", 0, 40)
+    assert shortage({"a": 60, "b": 40}, 0.1, 2) is None
