@@ -1,0 +1,172 @@
+"""What can be measured of one decoded clip: level, clipping, offset, silence, signal-to-noise ratio, bandwidth.
+
+Legend: `T` samples, `F` frames, `K` frequency bins. Audio is float32 [T] in [-1, 1] at its native rate. One pass of
+half-overlapping Hann frames (32 ms, hop 16 ms) serves the spectral measures and the fingerprint; it runs in blocks, so
+that the memory does not grow with the clip.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from functools import lru_cache
+
+import numpy as np
+import scipy.fft
+from numpy.typing import NDArray
+
+from allears.errors import AudioError
+
+FRAME_S = 0.032
+BLOCK_FRAMES = 2048
+FLOOR = 1e-12  # power: -120 dBFS
+HALF_STEP = 2.0**-16  # amplitudes under it are zero in a 16-bit file
+
+Floats = NDArray[np.float32]
+
+# Kim & Stern 2008, "Robust signal-to-noise ratio estimation based on waveform amplitude distribution analysis", eq. 5
+# to 10: G = ln E|x| - E ln|x| of gamma-distributed speech (shape 0.4) in Gaussian noise, at -20, -19, … 100 dB. Integrated
+# numerically from that model (tests/reference/wada.py does it again); the published table agrees within 0.001.
+WADA_LOWEST_DB = -20
+WADA_G = (
+    0.40943, 0.40946, 0.4095, 0.40956, 0.40964, 0.40978, 0.40997, 0.41026, 0.41069, 0.41129, 0.41215, 0.41334, 0.41497,
+    0.41716, 0.42006, 0.42384, 0.42865, 0.43469, 0.44213, 0.45113, 0.46183, 0.47437, 0.48879, 0.50515, 0.52342, 0.54355,
+    0.56543, 0.58893, 0.61388, 0.64008, 0.66734, 0.69545, 0.72419, 0.75336, 0.78278, 0.81227, 0.84167, 0.87083, 0.89965,
+    0.92801, 0.95582, 0.98302, 1.00954, 1.03534, 1.06038, 1.08465, 1.10813, 1.13081, 1.15269, 1.17377, 1.19406, 1.21358,
+    1.23233, 1.25034, 1.26763, 1.2842, 1.3001, 1.31533, 1.32992, 1.34389, 1.35726, 1.37006, 1.38231, 1.39402, 1.40523,
+    1.41594, 1.42619, 1.43598, 1.44534, 1.45429, 1.46284, 1.47101, 1.47882, 1.48628, 1.49341, 1.50022, 1.50673, 1.51294,
+    1.51888, 1.52455, 1.52997, 1.53515, 1.54009, 1.54481, 1.54932, 1.55363, 1.55774, 1.56167, 1.56542, 1.56901, 1.57243,
+    1.5757, 1.57882, 1.5818, 1.58465, 1.58737, 1.58997, 1.59245, 1.59482, 1.59708, 1.59924, 1.6013, 1.60327, 1.60515,
+    1.60695, 1.60867, 1.61031, 1.61187, 1.61337, 1.6148, 1.61616, 1.61746, 1.6187, 1.61989, 1.62103, 1.62211, 1.62314,
+    1.62413, 1.62507, 1.62598, 1.62684,
+)  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MeasureSpec:
+    """Where the measures cut: part of the identity of every measured clip."""
+
+    clip_level: float
+    silence_dbfs: float
+    bandwidth_drop_db: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Measures:
+    """Measures of one clip; None where the clip gives none (digital silence has no SNR and no bandwidth)."""
+
+    decoded_duration_s: float
+    peak: float
+    rms_dbfs: float | None
+    clipped_share: float
+    dc_offset: float
+    silence_share: float
+    zero_share: float
+    snr_db: float | None
+    bandwidth_hz: float | None
+
+    def to_json(self) -> dict[str, float | None]:
+        """Name → value."""
+        return asdict(self)
+
+
+@dataclass(frozen=True, slots=True)
+class Spectrum:
+    """`power_FK`: power of each frame and bin, a sine of amplitude 1 reads about 0 dB at its bin; `hop_s` seconds."""
+
+    power_FK: Floats
+    bin_hz: float
+    hop_s: float
+
+
+def spectrum_blocks(audio_T: Floats, rate_hz: int) -> Iterator[Spectrum]:
+    """The power spectra of all frames, at most BLOCK_FRAMES at a time; a clip shorter than a frame is padded."""
+    size = frame_samples(rate_hz)
+    hop = size // 2
+    if len(audio_T) < size:
+        audio_T = np.pad(audio_T, (0, size - len(audio_T)))
+    frames_FT = np.lib.stride_tricks.sliding_window_view(audio_T, size)[::hop]
+    window_T = _hann(size)
+    for first in range(0, len(frames_FT), BLOCK_FRAMES):
+        bins_FK = scipy.fft.rfft(frames_FT[first : first + BLOCK_FRAMES] * window_T)
+        power_FK = bins_FK.real**2 + bins_FK.imag**2
+        yield Spectrum(power_FK, rate_hz / size, hop / rate_hz)
+
+
+def frame_samples(rate_hz: int) -> int:
+    """Samples of a frame of FRAME_S: even, so that the hop is half of it."""
+    return max(2, 2 * round(rate_hz * FRAME_S / 2))
+
+
+def measure(audio_T: Floats, rate_hz: int, spec: MeasureSpec, mean_power_K: NDArray[np.float64]) -> Measures:
+    """All measures of a clip. `mean_power_K` is the mean over frames of `spectrum_blocks`.
+
+    Raises AudioError `empty` for no samples and `not_finite` for NaN or infinity.
+    """
+    if len(audio_T) == 0:
+        raise AudioError("empty", "it decodes to no audio at all; the file is probably cut off or holds no sound")
+    magnitude_T = np.abs(audio_T)
+    peak = float(magnitude_T.max())
+    if not np.isfinite(peak):
+        raise AudioError("not_finite", "it holds samples that are not numbers; export it again as 16-bit PCM or FLAC")
+    rms = float(np.sqrt(np.mean(np.square(audio_T), dtype=np.float64)))
+    dc_offset = float(np.mean(audio_T, dtype=np.float64))
+    heard = magnitude_T >= HALF_STEP
+    heard_share = float(np.count_nonzero(heard)) / len(audio_T)
+    return Measures(
+        decoded_duration_s=len(audio_T) / rate_hz,
+        peak=peak,
+        rms_dbfs=20 * float(np.log10(rms)) if rms > 0 else None,
+        clipped_share=float(np.count_nonzero(magnitude_T >= spec.clip_level)) / len(audio_T),
+        dc_offset=dc_offset,
+        silence_share=silence_share(audio_T, rate_hz, spec.silence_dbfs),
+        zero_share=1 - heard_share,
+        snr_db=wada_snr_db(audio_T[heard] - np.float32(dc_offset)),
+        bandwidth_hz=bandwidth_hz(mean_power_K, rate_hz / frame_samples(rate_hz), spec.bandwidth_drop_db),
+    )
+
+
+def silence_share(audio_T: Floats, rate_hz: int, silence_dbfs: float) -> float:
+    """Share of frames (32 ms, no overlap; the rest at the end counts as one) whose level is under `silence_dbfs`."""
+    size = frame_samples(rate_hz)
+    starts = np.arange(0, len(audio_T), size)
+    lengths = np.minimum(size, len(audio_T) - starts)
+    power = np.add.reduceat(np.square(audio_T), starts) / lengths
+    return float(np.mean(power < 10 ** (silence_dbfs / 10)))
+
+
+def wada_snr_db(centred_T: Floats) -> float | None:
+    """Waveform amplitude distribution analysis: an estimate for speech, in [-20, 100] dB.
+
+    `centred_T`: the samples without offset, and without those that a 16-bit file stores as zero: digital silence would
+    read as 100 dB, and an Opus copy otherwise than its source. None when nothing is left.
+    """
+    magnitude_T = np.abs(centred_T)
+    magnitude_T = magnitude_T[magnitude_T >= HALF_STEP]
+    if len(magnitude_T) == 0:
+        return None
+    mean = float(np.mean(magnitude_T, dtype=np.float64))
+    statistic = float(np.log(mean)) - float(np.mean(np.log(magnitude_T), dtype=np.float64))
+    decibels = np.arange(WADA_LOWEST_DB, WADA_LOWEST_DB + len(WADA_G))
+    return float(np.interp(statistic, WADA_G, decibels))
+
+
+def bandwidth_hz(mean_power_K: NDArray[np.float64], bin_hz: float, drop_db: float) -> float | None:
+    """The highest frequency whose mean power is within `drop_db` of the strongest one. None for silence.
+
+    The bins under 60 Hz (offset, hum) do not count as the strongest, or they would hide a quiet voice.
+    """
+    lowest = min(int(60 / bin_hz) + 1, len(mean_power_K) - 1)
+    peak = float(mean_power_K[lowest:].max())
+    if peak <= FLOOR:
+        return None
+    above = np.flatnonzero(mean_power_K >= peak * 10 ** (-drop_db / 10))
+    return float(above[-1] * bin_hz)
+
+
+@lru_cache(maxsize=32)
+def _hann(size: int) -> Floats:
+    """A periodic Hann window, scaled so that a sine of amplitude 1 has the power 1 in its bin."""
+    window = 0.5 - 0.5 * np.cos(2 * np.pi * np.arange(size) / size)
+    scaled: Floats = (2 * window / window.sum()).astype(np.float32)
+    return scaled

@@ -1,0 +1,1 @@
+"""What is in a corpus: quality, duplicates, licences, leakage, representation; and the verdicts that follow."""

@@ -1,0 +1,179 @@
+"""The audit in numbers that add up, and its findings in sentences."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import pandas as pd
+
+from allears.audit import curation, leakage, representation
+from allears.audit.policy import HARD, MEANINGS, SOFT
+from allears.errors import AllearsError
+from allears.params.audit import AuditParams
+from allears.types import SPLITS
+
+VERDICTS = ("keep", "soft", "hard")
+
+
+@dataclass(frozen=True, slots=True)
+class Tables:
+    """What the summary is made of, all in the manifest's order but the quarantine and the representation."""
+
+    manifest: pd.DataFrame
+    quarantine: pd.DataFrame
+    measures: pd.DataFrame
+    verdicts: pd.DataFrame
+    selection: pd.DataFrame
+    representation: pd.DataFrame
+
+
+def summarise(tables: Tables, params: AuditParams, corpus: str, version: str) -> dict[str, Any]:
+    """The JSON-like summary of an audit. Raises AllearsError when clips in are not kept + soft + hard."""
+    table = _joined(tables)
+    by_verdict = {name: _counts(table[table["verdict"] == name]) for name in VERDICTS}
+    if sum(count["clips"] for count in by_verdict.values()) != len(tables.manifest):
+        raise AllearsError(
+            f"corpus '{corpus}': {len(tables.manifest)} clips went in, but the verdicts cover {by_verdict}; "
+            "this is a bug in allears, please report it"
+        )
+    hours_C = table[table["keep"]].groupby("group")["hours"].sum().to_numpy()
+    summary = {
+        "corpus": corpus,
+        "version": version,
+        "total": _counts(table),
+        "verdicts": by_verdict,
+        "selected": _counts(table[table["keep"]])
+        | {"effective_clips": curation.effective_clips(table["weight"].to_numpy())},
+        "splits": {name: _split(table[table["split"] == name]) for name in SPLITS},
+        "reasons": _reasons(table),
+        "quarantine": {str(k): int(v) for k, v in tables.quarantine["reason"].value_counts().items()},
+        "leaking_groups": leakage.leaking_groups(tables.manifest),
+        "speaker_hours": {
+            "gini": representation.gini(hours_C),
+            "top_percent_share": representation.top_share(hours_C),
+        },
+        "axes": representation.axis_facts(tables.representation),
+        "licences": _licences(table),
+    }
+    return summary | {"findings": findings(summary, params)}
+
+
+def findings(summary: dict[str, Any], params: AuditParams) -> list[dict[str, str]]:
+    """What a reader should know first: level `stop`, `warn` or `note`, and a sentence."""
+    found = [*_about_clips(summary), *_about_people(summary, params)]
+    order = ("stop", "warn", "note")
+    return sorted(found, key=lambda finding: order.index(finding["level"]))
+
+
+def _about_clips(summary: dict[str, Any]) -> list[dict[str, str]]:
+    found = []
+    reasons = summary["reasons"]
+    for reason in ("licence_unknown", "licence_denied"):
+        if reason in reasons:
+            clips = _clips(reasons[reason]["clips"])
+            found.append(_finding("warn", f"{clips} left out of everything: {MEANINGS[reason]}."))
+    if summary["leaking_groups"]:
+        names = summary["leaking_groups"]
+        found.append(
+            _finding("warn", f"{len(names)} speaker(s) in more than one split; their training clips are left out.")
+        )
+    for name, least in (("dev", "tune on"), ("test", "be tested on")):
+        if summary["splits"][name]["selected_clips"] == 0:
+            found.append(_finding("warn", f"No clip is left to {least}: the {name} split is empty."))
+    lost = 1 - summary["selected"]["clips"] / max(summary["total"]["clips"], 1)
+    if lost > 0.2:
+        found.append(_finding("warn", f"{lost:.0%} of the clips are left out; see the reasons below."))
+    silenced = summary["total"]["groups"] - summary["selected"]["groups"]
+    if silenced:
+        found.append(_finding("warn", f"{silenced:,} speaker(s) or recording(s) are left out entirely."))
+    if summary["quarantine"]:
+        rows = sum(summary["quarantine"].values())
+        found.append(_finding("note", f"{rows:,} listed row(s) were unusable and are in the quarantine."))
+    return found
+
+
+def _about_people(summary: dict[str, Any], params: AuditParams) -> list[dict[str, str]]:
+    found = []
+    for axis, facts in summary["axes"].items():
+        if " × " in axis:
+            continue
+        share = params.representation.max_share
+        found += [
+            _finding(
+                "warn", f"{axis}: '{cell}' has over {share:.0%} of the hours; check how well the others are served."
+            )
+            for cell in facts["dominant"]
+        ]
+        ratio = params.representation.min_keep_ratio
+        found += [
+            _finding("warn", f"{axis}: the cut-offs keep '{cell}' less than {ratio} times as often as the best kept.")
+            for cell in facts["disparity"]
+        ]
+    silent = [axis for axis, facts in summary["axes"].items() if facts["disclosed_share"] == 0 and " × " not in axis]
+    if silent:
+        found.append(_finding("note", f"Nothing is known of: {', '.join(silent)}. Gaps there cannot be seen."))
+    if 0 < summary["selected"]["speakers"] < params.assessable.speakers:
+        text = f"Only {summary['selected']['speakers']} speakers: no conclusion about groups of people is possible."
+        found.append(_finding("warn", text))
+    return found
+
+
+def _finding(level: str, text: str) -> dict[str, str]:
+    return {"level": level, "text": text}
+
+
+def _clips(count: int) -> str:
+    return f"{count:,} clip" + ("" if count == 1 else "s")
+
+
+def _joined(tables: Tables) -> pd.DataFrame:
+    table = tables.manifest[["clip", "split", "speaker", "group", "licence", "source"]].copy()
+    table["hours"] = (tables.manifest["end_s"] - tables.manifest["start_s"]) / 3600
+    table = table.merge(tables.verdicts, on="clip", validate="1:1")
+    return table.merge(tables.selection, on="clip", validate="1:1")
+
+
+def _counts(table: pd.DataFrame) -> dict[str, Any]:
+    return {
+        "clips": len(table),
+        "hours": float(table["hours"].sum()),
+        "speakers": int(table["speaker"].nunique()),
+        "groups": int(table["group"].nunique()),
+    }
+
+
+def _split(table: pd.DataFrame) -> dict[str, Any]:
+    selected = _counts(table[table["keep"]])
+    verdicts = {name: int((table["verdict"] == name).sum()) for name in VERDICTS}
+    return _counts(table) | {f"selected_{name}": value for name, value in selected.items()} | verdicts
+
+
+def _reasons(table: pd.DataFrame) -> dict[str, dict[str, Any]]:
+    """Reason → clips it applies to, and `counted`: clips whose first reason it is, which add up to soft + hard."""
+    first = table["reasons"].str.split(",").str[0]
+    listed = table["reasons"].str.split(",")
+    found = {}
+    for reason in (*HARD, *SOFT):
+        has = listed.map(lambda each, reason=reason: reason in each)
+        if has.any():
+            found[reason] = {
+                "verdict": "hard" if reason in HARD else "soft",
+                "clips": int(has.sum()),
+                "hours": float(table.loc[has, "hours"].sum()),
+                "counted": int((first == reason).sum()),
+                "splits": {name: int((has & (table["split"] == name)).sum()) for name in SPLITS},
+            }
+    return found
+
+
+def _licences(table: pd.DataFrame) -> list[dict[str, Any]]:
+    return [
+        {
+            "licence": str(licence),
+            "sources": sorted(part["source"].unique().tolist()),
+            "selected_clips": int(part["keep"].sum()),
+        }
+        | _counts(part)
+        for licence, part in table.groupby("licence", sort=True)
+    ]

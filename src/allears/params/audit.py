@@ -1,0 +1,123 @@
+"""Parameters of `audit`: where the measures cut, and what follows from it."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import Field, model_validator
+
+from allears.params.base import Params
+
+Axis = Literal["language", "accent", "gender", "age", "label"]
+QualityReason = Literal["noisy", "clipped", "silent", "upsampled", "truncated", "too_short", "too_long"]
+SoftReason = Literal[QualityReason, "speaker_leak", "reencoded_duplicate"]
+
+
+class MeasureParams(Params):
+    """How clips are measured; a change measures every clip again."""
+
+    clip_level: float = Field(default=0.99, gt=0, le=1)
+    """Amplitude from which a sample counts as clipped."""
+    silence_dbfs: float = Field(default=-50.0, lt=0)
+    """Level under which a frame of 32 ms counts as silent."""
+    bandwidth_drop_db: float = Field(default=50.0, gt=0)
+    """The bandwidth ends where the mean spectrum has fallen this far under its peak."""
+    timeout_s: float = Field(default=300.0, gt=0)
+    """A clip that takes longer to decode and measure is given up."""
+    workers: int | None = Field(default=None, ge=1)
+    """Processes that decode; null: one a core."""
+
+
+class QualityParams(Params):
+    """From where on a clip is flagged; a change rewrites tables only."""
+
+    max_clipped_share: float = Field(default=0.005, ge=0, le=1)
+    min_snr_db: float = Field(default=10.0, ge=-20, le=100)
+    snr_needs_s: float = Field(default=1.0, ge=0)
+    """Shorter clips are not judged for noise: the estimate (WADA) needs about a second of speech."""
+    snr_of: Literal["speech", "all", "none"] = "speech"
+    """Which clips are judged for noise: WADA assumes speech, so by default those with a text, language or speaker."""
+    max_silence_share: float = Field(default=0.6, ge=0, le=1)
+    """Of a clip with a text, language or speaker."""
+    max_silence_share_of_sounds: float = Field(default=0.95, ge=0, le=1)
+    """Of any other clip: a dog that barks once in five seconds is no defect."""
+    min_bandwidth_share: float = Field(default=0.6, ge=0, le=1)
+    """Of what the sample rate promises; below it the clip was probably upsampled."""
+    bandwidth_reference_hz: float = Field(default=16000.0, gt=0)
+    """Sample rate beyond which nothing more is promised."""
+    max_duration_difference_s: float = Field(default=0.1, gt=0)
+    """Between what the header declares and what the clip decodes to."""
+    min_duration_s: float = Field(default=0.1, ge=0)
+    max_duration_s: float = Field(default=60.0, gt=0)
+
+    @model_validator(mode="after")
+    def _ordered(self) -> QualityParams:
+        if self.min_duration_s >= self.max_duration_s:
+            raise ValueError("audit.quality.min_duration_s must be smaller than audit.quality.max_duration_s")
+        return self
+
+
+class DuplicateParams(Params):
+    """When two clips are one recording in two encodings."""
+
+    max_bit_error: float = Field(default=0.24, gt=0, lt=0.5)
+    """Share of fingerprint bits that may differ."""
+    max_duration_difference_s: float = Field(default=0.15, ge=0)
+    """Copies differ by less: codecs pad."""
+
+
+class LicenceParams(Params):
+    """Which licences audio may be used under; patterns with `*`, SPDX names or LicenseRef-…, case does not matter."""
+
+    allow: tuple[str, ...] = (
+        "CC0-1.0", "CC-PDDC", "PDDL-1.0", "CC-BY-[1-4].*", "CC-BY-SA-[1-4].*", "ODC-By-1.0", "ODbL-1.0", "CDLA-*",
+        "MIT", "Apache-2.0", "BSD-*", "LicenseRef-*",
+    )  # fmt: skip
+    deny: tuple[str, ...] = ("CC-BY-NC-*", "CC-BY-ND-*", "*-NC-*", "*-ND-*")
+    unknown: Literal["refuse", "allow"] = "refuse"
+    """What happens to clips whose licence is unknown or in neither list."""
+
+
+class AssessableParams(Params):
+    """Below either of these a gap is 'not assessable', which is a finding; counts are always shown."""
+
+    speakers: int = Field(default=10, ge=1)
+    clips: int = Field(default=100, ge=1)
+
+
+class RepresentationParams(Params):
+    """Whom the corpus has, and whom it leaves out."""
+
+    axes: tuple[Axis, ...] = ("language", "accent", "gender", "age", "label")
+    crossed: tuple[tuple[Axis, Axis], ...] = (("gender", "age"), ("language", "gender"), ("accent", "gender"))
+    max_share: float = Field(default=0.5, gt=0, le=1)
+    """A cell with more of the hours than this, and twice those of the next, dominates its axis."""
+    min_keep_ratio: float = Field(default=0.8, gt=0, le=1)
+    """Filter disparity: keep rate of a group over the best keep rate; below it the cut-offs take one group away."""
+    bootstrap_samples: int = Field(default=500, ge=50)
+    seed: int = 0
+
+
+class WeightParams(Params):
+    """How often a clip is heard in an epoch."""
+
+    axis: Axis | Literal["speaker", "source"] | None = None
+    """Balance the hours of this column's values; null: every clip once."""
+    alpha: float = Field(default=1.0, ge=0, le=1)
+    """Shares of the hours become p^alpha: 1 leaves them, 0 makes them equal."""
+    max_repeat: float = Field(default=4.0, ge=1)
+    """No clip is heard more often in an epoch."""
+
+
+class AuditParams(Params):
+    """Everything `audit` decides by."""
+
+    measures: MeasureParams = MeasureParams()
+    quality: QualityParams = QualityParams()
+    duplicates: DuplicateParams = DuplicateParams()
+    licences: LicenceParams = LicenceParams()
+    assessable: AssessableParams = AssessableParams()
+    representation: RepresentationParams = RepresentationParams()
+    weights: WeightParams = WeightParams()
+    keep_despite: tuple[SoftReason, ...] = ()
+    """Soft reasons that flag a clip and keep it nonetheless."""
