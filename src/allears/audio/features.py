@@ -64,7 +64,7 @@ def deltas(values_NC: NDArray[np.float64]) -> NDArray[np.float64]:
 def stack_mean(values_NC: NDArray[np.float32], stack: int) -> NDArray[np.float32]:
     """The mean of every `stack` 10 ms windows, [F, C], one row for each encoder frame of the same audio.
 
-    As in the encoder's front end a last group counts when at least half of it is there (its mean is over what is).
+    As in the encoder's front end a last group counts when it has two windows (its mean is over what there is).
     """
     frames = (len(values_NC) + stack - 2) // stack
     if frames == 0:

@@ -23,8 +23,8 @@ class LogMel(nn.Module):
     """Log-mels as `transformers.SeamlessM4TFeatureExtractor(stride=stack)` makes them, for a padded batch at once.
 
     Normalised per clip and mel bin over the clip's own windows, so that a clip gives the same features alone and in
-    any batch. Lengths are the extractor's with `pad_to_multiple_of=stack`: a last frame that at least half of its
-    windows fill is kept and completed with zeros. float32 is for training; float64 (`dtype`) is the reference path.
+    any batch. Lengths are the extractor's with `pad_to_multiple_of=stack`: a last frame that has two of its
+    windows is kept and completed with zeros. float32 is for training; float64 (`dtype`) is the reference path.
     """
 
     window_W: Tensor

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import errno
+import glob
 import json
 import os
 import secrets
+import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -35,6 +37,40 @@ def atomic_path(path: Path) -> Iterator[Path]:
         raise storage_error(path, error) from error
     finally:
         temporary.unlink(missing_ok=True)
+
+
+@contextmanager
+def atomic_folder(path: Path) -> Iterator[Path]:
+    """A new temporary folder beside `path`; on success its files are fsynced and it takes the place of `path`.
+
+    A kill leaves the old folder or the new one; only one between the last two renames leaves none, so what points to
+    `path` (a handle, a receipt) is written after it. Leftovers of killed writers of `path` are removed. StorageError as
+    for `atomic_path`.
+    """
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        for leftover in path.parent.glob(f".{glob.escape(path.name)}.*.tmp"):
+            shutil.rmtree(leftover)
+        temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}.tmp")
+        temporary.mkdir()
+    except OSError as error:
+        raise storage_error(path, error) from error
+    try:
+        yield temporary
+        for file in temporary.rglob("*"):
+            if file.is_file():
+                with file.open("rb") as handle:
+                    os.fsync(handle.fileno())
+        if path.exists():
+            path.rename(path.with_name(f".{path.name}.{secrets.token_hex(4)}.old.tmp"))
+        temporary.replace(path)
+        _fsync_folder(path.parent)
+        for old in path.parent.glob(f".{glob.escape(path.name)}.*.old.tmp"):
+            shutil.rmtree(old)
+    except OSError as error:
+        raise storage_error(path, error) from error
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
 
 
 def write_bytes(path: Path, data: bytes) -> None:

@@ -1,0 +1,1 @@
+"""All reading and writing of weights: safetensors and `weights_only`, never an open pickle."""

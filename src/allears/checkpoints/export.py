@@ -1,0 +1,142 @@
+"""Export folders: what users get. `transformers.AutoModel.from_pretrained(folder)` loads one, and so does allears.
+
+```
+config.json                 transformers' configuration, ours in its `allears` block
+model.safetensors           weights under transformers' names
+preprocessor_config.json    SeamlessM4TFeatureExtractor with the right stride
+provenance.json             data digest, licences, run: what the caller says about the weights
+README.md                   the model card
+```
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any, TypeVar
+
+import safetensors
+import torch
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+
+from allears.errors import StorageError
+from allears.models.audio_encoder import AudioEncoder
+from allears.models.convert import config_from_transformers, config_to_transformers, from_transformers, to_transformers
+from allears.params.model import LogMelConfig
+from allears.storage.files import atomic_folder, atomic_path, read_json, storage_error, write_json, write_text
+
+Result = TypeVar("Result")
+WEIGHTS = "model.safetensors"
+
+
+def save_export(folder: Path, encoder: AudioEncoder, provenance: dict[str, Any], card: str) -> Path:
+    """Write `encoder` to `folder`, atomically: it holds the old export or the whole new one. Returns `folder`.
+
+    `provenance` is JSON-like and should name run, data digest and licences; `card` is Markdown, to which a section on
+    how to load the model is added.
+    """
+    config = encoder.config
+    with atomic_folder(folder) as temporary:
+        write_json(temporary / "config.json", config_to_transformers(config))
+        write_json(temporary / "preprocessor_config.json", preprocessor(config.log_mel))
+        write_json(temporary / "provenance.json", provenance)
+        write_text(temporary / "README.md", card.rstrip() + "\n\n" + usage(config.log_mel))
+        weights = to_transformers(encoder.encoder.state_dict(), config.conformer)
+        write_weights(temporary / WEIGHTS, weights, {"format": "pt"})
+    return folder
+
+
+def load_export(folder: Path) -> AudioEncoder:
+    """The encoder of an export folder, or of any Wav2Vec2Bert checkpoint folder that ours can compute.
+
+    Raises StorageError when a file is missing or broken, ConfigError when the model is another one.
+    """
+    config = config_from_transformers(read_json(folder / "config.json"))
+    encoder = AudioEncoder(config)
+    encoder.encoder.load_state_dict(from_transformers(read_weights(folder / WEIGHTS), config.conformer))
+    return encoder.eval()
+
+
+def read_weights(path: Path) -> dict[str, Tensor]:
+    """The tensors of a safetensors file; StorageError names the file when it is missing or broken."""
+    return _reading(path, lambda: load_file(path))
+
+
+def write_weights(path: Path, weights: Mapping[str, Tensor], metadata: dict[str, str]) -> None:
+    """Write tensors as safetensors; StorageError when the disk is full or the folder read-only."""
+    tensors = {name: value.detach().cpu().contiguous() for name, value in weights.items()}
+    try:
+        save_file(tensors, path, metadata)
+    except (OSError, safetensors.SafetensorError) as error:
+        raise StorageError(
+            f"{path} cannot be written ({error}); free some space or choose a folder that you may write to, "
+            "and run the same command again"
+        ) from error
+
+
+def save_head(path: Path, head: torch.nn.Module, facts: dict[str, str]) -> None:
+    """Write a head's weights beside an export, with `facts` (kind, classes …) as the file's metadata."""
+    with atomic_path(path) as temporary:
+        write_weights(temporary, head.state_dict(), facts)
+
+
+def load_head(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
+    """Weights and facts of a head that `save_head` wrote."""
+
+    def metadata() -> dict[str, str]:
+        with safetensors.safe_open(path, framework="pt") as file:
+            return dict(file.metadata() or {})
+
+    return read_weights(path), _reading(path, metadata)
+
+
+def preprocessor(config: LogMelConfig) -> dict[str, Any]:
+    """The `preprocessor_config.json` of the front end."""
+    return {
+        "feature_extractor_type": "SeamlessM4TFeatureExtractor",
+        "feature_size": config.mels,
+        "num_mel_bins": config.mels,
+        "padding_side": "right",
+        "padding_value": 0.0,
+        "return_attention_mask": True,
+        "sampling_rate": config.sample_rate_hz,
+        "stride": config.stack,
+    }
+
+
+def usage(config: LogMelConfig) -> str:
+    """The card's section on loading: tried by the tests as it stands."""
+    return f"""## How to load it
+
+```python
+import torch
+from transformers import AutoFeatureExtractor, AutoModel
+
+extractor = AutoFeatureExtractor.from_pretrained(folder)
+model = AutoModel.from_pretrained(folder).eval()
+# audio: float32 in [-1, 1], mono, {config.sample_rate_hz} Hz; one clip or a list of them
+inputs = extractor(
+    audio, sampling_rate={config.sample_rate_hz}, pad_to_multiple_of={config.stack}, return_tensors="pt"
+)
+with torch.no_grad():
+    frames = model(**inputs).last_hidden_state  # [clips, frames, width], {config.frame_rate_hz:g} frames a second
+```
+
+`pad_to_multiple_of={config.stack}` matters: without it the number of frames of a clip depends on the rest of its batch.
+Frames beyond a clip's end (`inputs["attention_mask"] == 0`) mean nothing. With allears itself, which takes samples:
+`allears.checkpoints.export.load_export(folder)(audio_BT, samples_B).last_BFD`.
+"""
+
+
+def _reading(path: Path, read: Callable[[], Result]) -> Result:
+    try:
+        path.open("rb").close()  # safetensors' own errors lack the errno
+        return read()
+    except OSError as error:
+        raise storage_error(path, error) from error
+    except safetensors.SafetensorError as error:
+        raise StorageError(
+            f"{path} is not a whole safetensors file ({error}); it was cut off or damaged: delete its folder and run "
+            "the step that writes it again, or download it again"
+        ) from error

@@ -1,0 +1,62 @@
+"""Training checkpoints: one file a step, complete or absent, the last few kept.
+
+A file holds tensors and plain values only (numbers, strings, lists, dictionaries), so that it is read with
+`weights_only=True`: opening a checkpoint of unknown origin runs no code.
+"""
+
+from __future__ import annotations
+
+import pickle
+import re
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from allears.errors import StorageError
+from allears.storage.files import atomic_path, storage_error
+
+_NAME = re.compile(r"step-(\d{9})\.pt")
+
+
+def save_state(folder: Path, step: int, state: dict[str, Any], keep: int = 2) -> Path:
+    """Write `state` (state dicts of model and optimizer, counters) of `step`, then drop all but the newest `keep`."""
+    path = folder / f"step-{step:09d}.pt"
+    with atomic_path(path) as temporary:
+        try:
+            torch.save(state, temporary)
+        except RuntimeError as error:  # torch's writer reports a full disk so
+            raise StorageError(
+                f"{path} cannot be written ({error}); free some space and run the same command again: training goes on "
+                "from the last checkpoint"
+            ) from error
+    for old in steps(folder)[:-keep]:
+        (folder / f"step-{old:09d}.pt").unlink()
+    return path
+
+
+def steps(folder: Path) -> list[int]:
+    """The steps that have a checkpoint in `folder`, in order; empty when there is no such folder."""
+    if not folder.exists():
+        return []
+    return sorted(int(match[1]) for path in folder.iterdir() if (match := _NAME.fullmatch(path.name)))
+
+
+def load_latest(folder: Path, device: str = "cpu") -> tuple[int, dict[str, Any]] | None:
+    """The newest step and its state, or None when `folder` has no checkpoint."""
+    found = steps(folder)
+    return (found[-1], load_state(folder / f"step-{found[-1]:09d}.pt", device)) if found else None
+
+
+def load_state(path: Path, device: str = "cpu") -> dict[str, Any]:
+    """The state in `path`; StorageError when it is missing, damaged, or holds more than tensors and plain values."""
+    try:
+        state: dict[str, Any] = torch.load(path, map_location=device, weights_only=True)
+    except OSError as error:
+        raise storage_error(path, error) from error
+    except (RuntimeError, pickle.UnpicklingError, EOFError) as error:
+        raise StorageError(
+            f"{path} is not a training checkpoint that can be read safely ({str(error).splitlines()[0]}); if it was "
+            "damaged, delete it: training then goes on from the one before"
+        ) from error
+    return state

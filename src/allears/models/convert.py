@@ -1,0 +1,173 @@
+"""Maps of an encoder's weights and configuration to those of `transformers.Wav2Vec2BertModel`, and back.
+
+Pure: dictionaries in, dictionaries out, no file and no transformers. Ours keeps query and key in one matrix (they
+share their rotated input) and pointwise convolutions as linear layers; all else is a change of name.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from allears.errors import ConfigError
+from allears.params.model import AudioEncoderConfig, ConformerConfig, LogMelConfig
+
+# ours → theirs, of the encoder and of each block; a name is a prefix of its weight and bias.
+_OUTER = {"input_norm": "feature_projection.layer_norm", "input_projection": "feature_projection.projection"}
+_INNER = {
+    "ffn1.norm": "ffn1_layer_norm",
+    "ffn1.inner": "ffn1.intermediate_dense",
+    "ffn1.outer": "ffn1.output_dense",
+    "attention.norm": "self_attn_layer_norm",
+    "attention.value": "self_attn.linear_v",
+    "attention.out": "self_attn.linear_out",
+    "convolution.norm": "conv_module.layer_norm",
+    "convolution.depthwise_norm": "conv_module.depthwise_layer_norm",
+    "ffn2.norm": "ffn2_layer_norm",
+    "ffn2.inner": "ffn2.intermediate_dense",
+    "ffn2.outer": "ffn2.output_dense",
+    "norm": "final_layer_norm",
+}
+_POINTWISE = {"convolution.expand": "conv_module.pointwise_conv1", "convolution.project": "conv_module.pointwise_conv2"}
+
+
+def to_transformers(ours: Mapping[str, Tensor], config: ConformerConfig) -> dict[str, Tensor]:
+    """The state of a `Wav2Vec2BertModel` from that of a ConformerEncoder."""
+    theirs = {"masked_spec_embed": ours["mask_embedding"]}
+    for mine, other in _renamed(config):
+        theirs[other] = ours[mine]
+    for block, layer in _blocks(config):
+        for mine, other in _POINTWISE.items():
+            theirs[f"{layer}.{other}.weight"] = ours[f"{block}.{mine}.weight"].unsqueeze(-1)
+        for kind in ("weight", "bias"):
+            query, key = torch.chunk(ours[f"{block}.attention.query_key.{kind}"], 2)
+            theirs[f"{layer}.self_attn.linear_q.{kind}"] = query
+            theirs[f"{layer}.self_attn.linear_k.{kind}"] = key
+    return {name: value.detach().clone().contiguous() for name, value in theirs.items()}
+
+
+def from_transformers(theirs: Mapping[str, Tensor], config: ConformerConfig) -> dict[str, Tensor]:
+    """The state of a ConformerEncoder from that of a `Wav2Vec2BertModel`; heads and other extras are left out.
+
+    A checkpoint without `masked_spec_embed` (fine-tuned without masks) gets zeros. Raises ConfigError naming the first
+    weight that is missing.
+    """
+    theirs = {name.removeprefix("wav2vec2_bert."): value for name, value in theirs.items()}
+    get = _getter(theirs)
+    ours = {"mask_embedding": theirs.get("masked_spec_embed", torch.zeros(config.width))}
+    for mine, other in _renamed(config):
+        ours[mine] = get(other)
+    for block, layer in _blocks(config):
+        for mine, other in _POINTWISE.items():
+            ours[f"{block}.{mine}.weight"] = get(f"{layer}.{other}.weight").squeeze(-1)
+        for kind in ("weight", "bias"):
+            pair = [get(f"{layer}.self_attn.linear_{name}.{kind}") for name in "qk"]
+            ours[f"{block}.attention.query_key.{kind}"] = torch.cat(pair)
+    return {name: value.detach().clone().contiguous() for name, value in ours.items()}
+
+
+def config_to_transformers(config: AudioEncoderConfig) -> dict[str, Any]:
+    """The `config.json` of the same model for transformers; our own configuration travels in `allears`."""
+    conformer = config.conformer
+    return {
+        "architectures": ["Wav2Vec2BertModel"],
+        "model_type": "wav2vec2-bert",
+        "hidden_size": conformer.width,
+        "num_hidden_layers": conformer.blocks,
+        "num_attention_heads": conformer.heads,
+        "intermediate_size": conformer.ffn_width,
+        "feature_projection_input_dim": config.log_mel.width,
+        "output_hidden_size": conformer.width,
+        "hidden_act": "swish",
+        "conv_depthwise_kernel_size": conformer.kernel_frames,
+        "position_embeddings_type": conformer.positions,
+        "rotary_embedding_base": conformer.rotary_base,
+        "left_max_position_embeddings": conformer.left_frames,
+        "right_max_position_embeddings": conformer.right_frames,
+        "layer_norm_eps": 1e-5,
+        "layerdrop": 0.0,
+        **dict.fromkeys(
+            (
+                "hidden_dropout",
+                "activation_dropout",
+                "attention_dropout",
+                "feat_proj_dropout",
+                "conformer_conv_dropout",
+            ),
+            conformer.dropout,
+        ),
+        "dtype": "float32",
+        "allears": config.model_dump(mode="json"),
+    }
+
+
+def config_from_transformers(values: Mapping[str, Any]) -> AudioEncoderConfig:
+    """Our configuration from a `config.json`: the `allears` block, or one read off a foreign Wav2Vec2Bert.
+
+    Raises ConfigError for what ours does not compute (adapters, "relative" positions, another activation).
+    """
+    if "allears" in values:
+        return AudioEncoderConfig.model_validate(values["allears"])
+    refused = {
+        "model_type": values.get("model_type") != "wav2vec2-bert",
+        "add_adapter": bool(values.get("add_adapter", False)),
+        "hidden_act": values.get("hidden_act", "swish") not in {"swish", "silu"},
+        "position_embeddings_type": values.get("position_embeddings_type", "relative_key")
+        not in {"rotary", "relative_key"},
+        "layer_norm_eps": values.get("layer_norm_eps", 1e-5) != 1e-5,
+        "feature_projection_input_dim": values.get("feature_projection_input_dim", 160) not in {160, 320},
+    }
+    if wrong := [name for name, is_wrong in refused.items() if is_wrong]:
+        found = ", ".join(f"{name}={values.get(name)!r}" for name in wrong)
+        raise ConfigError(
+            f"this checkpoint has {found}, which allears does not compute; expected a Wav2Vec2Bert without adapter, "
+            "with rotary or relative_key positions, swish and 80 log-mels stacked 2 or 4 times"
+        )
+    return AudioEncoderConfig(
+        log_mel=LogMelConfig(stack=2 if values.get("feature_projection_input_dim", 160) == 160 else 4),
+        conformer=ConformerConfig(
+            width=values.get("hidden_size", 1024),
+            blocks=values.get("num_hidden_layers", 24),
+            heads=values.get("num_attention_heads", 16),
+            ffn_width=values.get("intermediate_size", 4096),
+            kernel_frames=values.get("conv_depthwise_kernel_size", 31),
+            positions=values.get("position_embeddings_type", "relative_key"),
+            rotary_base=values.get("rotary_embedding_base", 10000),
+            left_frames=values.get("left_max_position_embeddings", 64),
+            right_frames=values.get("right_max_position_embeddings", 8),
+        ),
+    )
+
+
+def _blocks(config: ConformerConfig) -> Iterator[tuple[str, str]]:
+    for number in range(config.blocks):
+        yield f"blocks.{number}", f"encoder.layers.{number}"
+
+
+def _renamed(config: ConformerConfig) -> Iterator[tuple[str, str]]:
+    """Pairs (ours, theirs) of all tensors that only change their name."""
+    pairs = list(_OUTER.items())
+    for block, layer in _blocks(config):
+        pairs += [(f"{block}.{mine}", f"{layer}.{other}") for mine, other in _INNER.items()]
+        yield f"{block}.convolution.depthwise.weight", f"{layer}.conv_module.depthwise_conv.weight"
+        if config.positions == "relative_key":
+            yield f"{block}.attention.distance_PE", f"{layer}.self_attn.distance_embedding.weight"
+    for mine, other in pairs:
+        for kind in ("weight", "bias"):
+            yield f"{mine}.{kind}", f"{other}.{kind}"
+
+
+def _getter(theirs: Mapping[str, Tensor]) -> Callable[[str], Tensor]:
+    def get(name: str) -> Tensor:
+        if name not in theirs:
+            raise ConfigError(
+                f"the checkpoint has no weight {name!r}, which a Wav2Vec2BertModel of its config.json has (found "
+                f"{len(theirs)} weights, the first is {next(iter(theirs), 'none')!r}); config and weights do not "
+                "belong together, or the download is incomplete"
+            )
+        return theirs[name]
+
+    return get

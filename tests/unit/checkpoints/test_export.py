@@ -1,0 +1,79 @@
+import json
+
+import pytest
+import torch
+
+from allears.checkpoints.export import load_export, load_head, save_export, save_head
+from allears.errors import ConfigError, StorageError
+from allears.models.audio_encoder import AudioEncoder
+from allears.models.heads import MeanPoolLinear
+from allears.params.model import AudioEncoderConfig, ConformerConfig
+
+CONFIG = AudioEncoderConfig(conformer=ConformerConfig(width=16, blocks=1, heads=2, ffn_width=16, kernel_frames=3))
+
+
+def test_a_new_export_replaces_the_old_one_whole(tmp_path):
+    folder = tmp_path / "encoder"
+    save_export(folder, AudioEncoder(CONFIG, seed=1), {}, "one")
+    (folder / "left-over").touch()
+    second = AudioEncoder(CONFIG, seed=2)
+    save_export(folder, second, {}, "two")
+    found = load_export(folder)
+    assert not (folder / "left-over").exists()
+    assert [path.name for path in tmp_path.iterdir()] == ["encoder"]
+    for name, value in second.state_dict().items():
+        assert torch.equal(found.state_dict()[name], value)
+    assert not found.training
+
+
+def test_what_fails_while_writing_leaves_the_old_export(tmp_path):
+    folder = save_export(tmp_path / "encoder", AudioEncoder(CONFIG), {}, "one")
+    with pytest.raises(TypeError):
+        save_export(folder, AudioEncoder(CONFIG), {("no", "key"): 1}, "two")
+    assert (folder / "README.md").read_text().startswith("one")
+    assert [path.name for path in tmp_path.iterdir()] == ["encoder"]
+
+
+def test_a_truncated_weight_file_is_named(tmp_path):
+    folder = save_export(tmp_path / "encoder", AudioEncoder(CONFIG), {}, "")
+    weights = folder / "model.safetensors"
+    weights.write_bytes(weights.read_bytes()[:-100])
+    with pytest.raises(StorageError, match=r"model\.safetensors is not a whole safetensors file"):
+        load_export(folder)
+    weights.unlink()
+    with pytest.raises(StorageError, match="does not exist"):
+        load_export(folder)
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"model_type": "hubert"}, "model_type='hubert'"),
+        ({"add_adapter": True}, "add_adapter=True"),
+        ({"position_embeddings_type": "relative"}, "position_embeddings_type='relative'"),
+    ],
+)
+def test_a_checkpoint_that_ours_cannot_compute_is_refused(tmp_path, change, words):
+    folder = save_export(tmp_path / "encoder", AudioEncoder(CONFIG), {}, "")
+    config = json.loads((folder / "config.json").read_text()) | change
+    del config["allears"]
+    (folder / "config.json").write_text(json.dumps(config))
+    with pytest.raises(ConfigError, match=words):
+        load_export(folder)
+
+
+def test_config_and_weights_that_do_not_belong_together_are_refused(tmp_path):
+    folder = save_export(tmp_path / "encoder", AudioEncoder(CONFIG), {}, "")
+    config = json.loads((folder / "config.json").read_text())
+    config["allears"]["conformer"]["blocks"] = 2
+    (folder / "config.json").write_text(json.dumps(config))
+    with pytest.raises(ConfigError, match=r"no weight 'encoder\.layers\.1"):
+        load_export(folder)
+
+
+def test_a_head_comes_back_with_its_facts(tmp_path):
+    head = MeanPoolLinear(4, 3, seed=5)
+    save_head(tmp_path / "head.safetensors", head, {"classes": '["a", "b", "c"]'})
+    weights, facts = load_head(tmp_path / "head.safetensors")
+    assert facts == {"classes": '["a", "b", "c"]'}
+    assert torch.equal(weights["linear.weight"], head.linear.weight)
