@@ -139,16 +139,16 @@ def decode(
     return audio, rate
 
 
-def convert(source: Path, target: Path, options: Mapping[str, Any], *, picture: bool = False) -> None:
+def convert(source: Path, target: Path, options: Mapping[str, Any], *, picture_s: float | None = None) -> None:
     """Encode `source` into `target` with ffmpeg's output `options`; the same bytes every time on one CPU type.
 
-    `picture` adds a small still video stream. Raises AudioError `unwritable` with ffmpeg's own words.
+    `picture_s` adds a small still video of that length. Raises AudioError `unwritable` with ffmpeg's own words.
     """
     tool = _ffmpeg()
     streams = [tool.input(_url(source), **_INPUT_OPTIONS)["a:0"]]
-    if picture:
-        streams.append(tool.input("color=c=navy:s=64x48:r=2", format="lavfi")["v:0"])
-        options = {"vcodec": "mpeg4", "shortest": None, **options}
+    if picture_s is not None:
+        streams.append(tool.input(f"color=c=navy:s=64x48:r=2:d={picture_s:.3f}", format="lavfi")["v:0"])
+        options = {"vcodec": "mpeg4", **options}
     exact: dict[str, Any] = {"threads": 1, "fflags": "+bitexact", "flags:a": "+bitexact", "flags:v": "+bitexact"}
     sink = tool.output(*streams, _url(target), map_metadata=-1, **exact, **options)
     finished = run([*_QUIET, "-y", *sink.get_args()], what=target.name)

@@ -58,7 +58,7 @@ def resolve(settings: CorpusSettings) -> list[Source]:
         root = Path(source.path)
         if not root.is_dir():
             raise CorpusError(
-                f"{root}, source '{source.name}' of corpus '{settings.corpus}', is gone; put it back, or add the corpus again "
+                f"{root}, source '{source.name}' of corpus '{settings.corpus}', is gone: put it back, or add it again "
                 "with ingest.path where it lies now"
             )
         if source.layout is None:

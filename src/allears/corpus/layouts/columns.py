@@ -25,12 +25,10 @@ _NAMES: dict[str, tuple[str, ...]] = {
 }
 _FIELDS = {name: field for field, names in _NAMES.items() for name in names}
 # facts about a file, never what somebody wants to predict
-_TECHNICAL = frozenset(
-    (
-        "id index idx duration duration_s length num_samples n_samples sample_rate sampling_rate channels"  # noqa: SIM905
-        " md5 sha256 url"
-    ).split()
-)
+_TECHNICAL = frozenset((
+    "id", "index", "idx", "duration", "duration_s", "length", "num_samples", "n_samples", "sample_rate",
+    "sampling_rate", "channels", "md5", "sha256", "url",
+))  # fmt: skip
 _SPLITS = {
     "train": "train", "training": "train",
     "dev": "dev", "val": "dev", "valid": "dev", "validation": "dev", "devel": "dev", "development": "dev",

@@ -65,7 +65,7 @@ def build_manifest(
     from allears.corpus.probe import Probed
 
     records = headers.astype(object).where(headers.notna(), None).to_dict(orient="records")
-    facts = {Path(record.pop("file")): Probed(**record) for record in records}
+    facts = {Path(record.pop("file")): Probed(**{str(k): v for k, v in record.items()}) for record in records}
     built = build(listing, facts, ingest)
     check_share(built, ingest.max_quarantine_share, paths.corpus)
     manifest = write_manifest(built.clips, paths.intermediate / "manifest")
