@@ -1,0 +1,169 @@
+import dataclasses
+
+import pytest
+import torch
+
+from allears.errors import ConfigError, TrainingError
+from allears.models.audio_encoder import AudioEncoder
+from allears.objectives.build import build_objective
+from allears.objectives.masking import batch_masks
+from allears.params.model import AudioEncoderConfig, ConformerConfig
+from allears.params.objective import BestRQConfig, MaskedUnitsConfig
+from allears.types import AudioBatch
+from tests.reference.masked_prediction import codebook_cross_entropy, cosine_cross_entropy
+
+ENCODER = AudioEncoderConfig(conformer=ConformerConfig(width=16, blocks=2, heads=2, ffn_width=32, kernel_frames=3))
+UNITS = MaskedUnitsConfig(units=7, final_width=8)
+ILS = MaskedUnitsConfig(units=7, final_width=8, intermediate_blocks=(1,))
+CODES = BestRQConfig(codebooks=2, codes=8, code_width=4)
+ALL = pytest.mark.parametrize("config", [UNITS, ILS, CODES], ids=["masked_units", "ils", "best_rq"])
+
+
+def batch(rows=(0, 1, 2), epoch=0):
+    lengths = [16000, 9000, 12000]
+    generator = torch.Generator().manual_seed(0)
+    audio = [0.1 * torch.randn(length, generator=generator) for length in lengths]
+    units = torch.randint(0, 7, (3, 25), generator=generator)
+    T = max(lengths[row] for row in rows)
+    padded = torch.zeros(len(rows), T)
+    for place, row in enumerate(rows):
+        padded[place, : lengths[row]] = audio[row]
+    return AudioBatch(
+        keys=tuple(f"clip-{row}" for row in rows),
+        audio_BT=padded,
+        samples_B=torch.tensor([lengths[row] for row in rows]),
+        starts_B=torch.zeros(len(rows), dtype=torch.int64),
+        epoch=epoch,
+        step=0,
+        units_BU=units[list(rows)],
+    )
+
+
+def objective(config, seed=0):
+    return build_objective(config, AudioEncoder(ENCODER, seed), seed)
+
+
+@ALL
+def test_a_loss_is_the_sum_of_its_clips_losses(config):
+    """So neither batches, nor micro-batches, nor ranks change a gradient."""
+    model = objective(config)
+    together, parts = model(batch()), [model(batch((row,))) for row in range(3)]
+    torch.testing.assert_close(together.loss_sum, sum(part.loss_sum for part in parts), rtol=1e-5, atol=1e-5)
+    assert int(together.count) == sum(int(part.count) for part in parts) > 0
+    for name in ("masked_accuracy", "masked_share", "loss"):
+        assert float(together.metrics[name][0]) == pytest.approx(
+            sum(float(part.metrics[name][0]) for part in parts), rel=1e-5
+        )
+    for name in ("codes", "predictions"):
+        assert torch.equal(together.histograms[name], sum(part.histograms[name] for part in parts))
+
+
+@ALL
+def test_a_row_that_only_fills_the_batch_changes_nothing(config):
+    model, plain = objective(config), batch((0, 1))
+    filled = AudioBatch(
+        keys=(*plain.keys, ""),
+        audio_BT=torch.cat((plain.audio_BT, torch.zeros(1, 16000))),
+        samples_B=torch.cat((plain.samples_B, torch.tensor([0]))),
+        starts_B=torch.zeros(3, dtype=torch.int64),
+        epoch=0,
+        step=0,
+        units_BU=torch.cat((plain.units_BU, torch.full((1, 25), -1))),
+    )
+    torch.testing.assert_close(model(filled).loss_sum, model(plain).loss_sum, rtol=1e-5, atol=1e-5)
+    assert model(filled).count == model(plain).count
+    gradients = []
+    for some in (plain, filled):
+        model.zero_grad()
+        model(some).loss_sum.backward()
+        gradients.append(torch.cat([p.grad.flatten() for p in model.parameters() if p.grad is not None]))
+    torch.testing.assert_close(*gradients, rtol=1e-3, atol=1e-4)
+
+
+@ALL
+def test_histograms_count_every_masked_frame(config):
+    output = objective(config)(batch())
+    books = getattr(config, "codebooks", 1)
+    for histogram in output.histograms.values():
+        assert histogram.sum() == output.count * books
+    assert output.histograms["codes"].shape == ((7,) if books == 1 else (2 * 8,))
+
+
+@ALL
+def test_every_weight_learns_and_the_loss_falls(config):
+    model = objective(config)
+    optimizer = torch.optim.AdamW(model.parameters(), lr=3e-3)
+    losses, moved = [], set()
+    for _ in range(60):
+        optimizer.zero_grad()
+        output = model(batch())
+        (output.loss_sum / output.count).backward()
+        moved |= {name for name, p in model.named_parameters() if p.grad is not None and p.grad.abs().sum() > 0}
+        optimizer.step()
+        losses.append((output.loss_sum / output.count).item())
+    assert moved == {name for name, _ in model.named_parameters()}
+    assert losses[-1] < 0.6 * losses[0]
+    accuracy, count = output.metrics["masked_accuracy"]
+    assert 0.5 < float(accuracy) / float(count) <= 1.0
+
+
+@ALL
+def test_masks_change_with_the_epoch_and_repeat_with_the_seed(config):
+    model = objective(config)
+    assert float(model(batch(epoch=0)).loss_sum.detach()) == float(model(batch(epoch=0)).loss_sum.detach())
+    assert float(model(batch(epoch=0)).loss_sum.detach()) != float(model(batch(epoch=1)).loss_sum.detach())
+    again = objective(config)
+    assert all(torch.equal(value, again.state_dict()[name]) for name, value in model.state_dict().items())
+
+
+def test_inputs_are_declared():
+    assert objective(UNITS).inputs == {"audio", "units"}
+    assert objective(CODES).inputs == {"audio"}
+
+
+def test_frames_without_a_unit_have_no_loss():
+    model, whole = objective(UNITS), batch()
+    units = whole.units_BU.clone()
+    units[1] = -1
+    part = dataclasses.replace(whole, units_BU=units[:, :20])
+    assert 0 < int(model(part).count) < int(model(whole).count)
+    silent = dataclasses.replace(whole, units_BU=torch.full((3, 25), -1))
+    nothing = model(silent)
+    assert int(nothing.count) == 0
+    nothing.loss_sum.backward()
+    assert float(nothing.loss_sum.detach()) == 0.0
+
+
+def test_what_is_wrong_is_said():
+    with pytest.raises(TrainingError, match="run the labelling step"):
+        objective(UNITS)(dataclasses.replace(batch(), units_BU=None))
+    with pytest.raises(TrainingError, match=r"unit 6, objective\.units is 5"):
+        objective(MaskedUnitsConfig(units=5, final_width=8))(batch())
+    with pytest.raises(ConfigError, match="use numbers from 1 to 1"):
+        objective(MaskedUnitsConfig(units=7, intermediate_blocks=(2,)))
+
+
+def hidden_states(model, some):
+    """What the encoder gives at the frames that the objective hides, and where these are."""
+    features, frames = model.encoder.features(some.audio_BT, some.samples_B)
+    mask = batch_masks(some, frames, features.shape[1], model.config.mask, model.seed)
+    return model.encoder.encode(features, frames, mask).last_BFD[mask], features[mask], mask
+
+
+def test_masked_units_equals_the_slow_oracle():
+    model, some = objective(UNITS), batch()
+    with torch.no_grad():
+        states, _, mask = hidden_states(model, some)
+        projected = model.heads[0].projection(states).double()
+        units = model.heads[0].units_VD.double()
+        expected = cosine_cross_entropy(projected.tolist(), units.tolist(), some.units_BU[mask].tolist(), 0.1)
+        assert float(model(some).loss_sum) == pytest.approx(expected, rel=1e-5)
+
+
+def test_best_rq_equals_the_slow_oracle():
+    model, some = objective(CODES), batch()
+    with torch.no_grad():
+        states, features, _ = hidden_states(model, some)
+        logits = model.head(states).double().tolist()
+        expected = codebook_cross_entropy(logits, model.quantizer(features).tolist(), CODES.codes)
+        assert float(model(some).loss_sum) == pytest.approx(expected, rel=1e-5)
