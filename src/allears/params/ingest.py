@@ -13,7 +13,7 @@ from allears.params.corpus import Layout
 class SampleParams(Params):
     """The embedded sample corpus."""
 
-    speakers: int = Field(default=64, ge=12, le=400)
+    speakers: int = Field(default=66, ge=12, le=400)
     minutes: float = Field(default=45.0, ge=2.0, le=600.0)
     seed: int = 0
 

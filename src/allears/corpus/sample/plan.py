@@ -25,7 +25,9 @@ _FORMATS: tuple[tuple[Format, float, tuple[int, ...]], ...] = (  # share, sample
     ("m4a", 0.09, (16_000, 44_100)),
 )
 _STEREO_SHARE = 0.12
-_SPEAKER_SPLITS: tuple[Split, ...] = ("train", "test", "train", "dev", "test", "train", "test", "train")
+_SPEAKER_SPLITS: tuple[Split, ...] = (
+    "train", "test", "train", "train", "test", "train", "train", "test", "train", "dev",
+)  # fmt: skip
 _SOUND_SPLITS: tuple[Split, ...] = ("train", "test", "train", "dev")
 
 
@@ -103,7 +105,7 @@ def _speaker(accent: Accent, number: int, index: int, clips: int, seed: int) -> 
     for i in range(clips):
         session = f"{name}-s{1 + (2 * i) // clips}"
         text = sentence(accent.language, order[i], rng)
-        made.append(_clip(f"speech/{name}/{i:03d}", rng, _split(index), session, text, order[i]))
+        made.append(_clip(f"speech/{name}/{name}-{i:03d}", rng, _split(index), session, text, order[i]))
     return Maker(
         name=name, clips=tuple(made), language=accent.language, accent=accent.name,
         gender=gender if index % 9 != 4 else None,  # some do not say
@@ -143,7 +145,7 @@ def _with_video(speakers: list[Maker]) -> list[Maker]:
 
 
 def _split(index: int) -> Split:
-    """Of eight speakers in a row three are for testing and one for choosing: every accent has some of each."""
+    """Of ten speakers in a row three are for testing and one for choosing, so every accent has some."""
     return _SPEAKER_SPLITS[index % len(_SPEAKER_SPLITS)]
 
 

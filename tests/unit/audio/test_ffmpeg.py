@@ -1,0 +1,92 @@
+"""The guards around ffmpeg, each by something that it must stop."""
+
+import time
+from pathlib import Path
+
+import numpy as np
+import psutil
+import pytest
+import soundfile
+
+from allears.audio import ffmpeg
+from allears.errors import AudioError
+
+ENDLESS = ["-loglevel", "error", "-re", "-f", "lavfi", "-i", "anoisesrc=r=8000", "-f", "null", "-"]
+
+
+def test_a_run_that_takes_too_long_is_killed_with_all_its_processes() -> None:
+    start = time.monotonic()
+    with pytest.raises(AudioError, match="did not end within 1 s") as caught:
+        ffmpeg.run(ENDLESS, timeout_s=1.0, what="endless")
+    assert caught.value.reason == "timeout"
+    assert time.monotonic() - start < 5
+    assert not [child for child in psutil.Process().children(recursive=True) if "ffmpeg" in child.name()]
+
+
+def test_a_long_file_is_stopped_at_the_time_limit(tmp_path: Path) -> None:
+    long = tmp_path / "long.m4a"
+    arguments = ["-loglevel", "error", "-f", "lavfi", "-i", "sine=r=8000:d=7200", "-c:a", "aac", "-b:a", "8k", str(long)]
+    assert ffmpeg.run(arguments, timeout_s=120).code == 0
+    with pytest.raises(AudioError) as caught:
+        ffmpeg.decode(long, max_s=7300, timeout_s=0.05)
+    assert caught.value.reason == "timeout"
+    with pytest.raises(AudioError, match="over 10 s in one piece") as caught:
+        ffmpeg.decode(long, max_s=10)
+    assert caught.value.reason == "too_long"
+    audio, rate = ffmpeg.decode(long, 7000.0, 7001.0)  # the end of a long file costs no more than its start
+    assert audio.shape == (rate, 1)
+
+
+def test_output_beyond_the_cap_is_refused() -> None:
+    noise = ["-loglevel", "error", "-f", "lavfi", "-i", "anoisesrc=r=48000", "-f", "f32le", "-"]
+    with pytest.raises(AudioError, match="more than 1 MB"):
+        ffmpeg.run(noise, max_output_bytes=1 << 20, what="noise")
+
+
+@pytest.mark.parametrize(
+    "playlist",
+    [
+        "#EXTM3U\n#EXT-X-TARGETDURATION:3\n#EXTINF:3,\n{path}\n#EXT-X-ENDLIST\n",
+        "ffconcat version 1.0\nfile '{path}'\n",
+        "v=0\no=- 0 0 IN IP4 127.0.0.1\ns=x\nc=IN IP4 127.0.0.1\nm=audio 5004 RTP/AVP 0\n",
+    ],
+)
+def test_playlists_lead_nowhere(tmp_path: Path, playlist: str) -> None:
+    soundfile.write(tmp_path / "secret.wav", np.zeros(16_000), 16_000)
+    trap = tmp_path / "trap.wav"
+    trap.write_text(playlist.format(path=tmp_path / "secret.wav"))
+    with pytest.raises(AudioError) as caught:
+        ffmpeg.decode(trap)
+    assert caught.value.reason in ("not_audio", "undecodable")
+    with pytest.raises(AudioError, match="no audio in it"):
+        ffmpeg.probe(trap)
+
+
+def test_a_name_that_looks_like_an_option_is_a_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    soundfile.write("-version.wav", np.zeros(8_000), 8_000)
+    assert ffmpeg.probe(Path("-version.wav")).sample_rate_hz == 8_000
+
+
+def test_every_listed_container_is_one_of_this_ffmpeg() -> None:
+    listed = ffmpeg.run(["-demuxers"]).output.decode()
+    known = {name for line in listed.splitlines() for name in line.split()[1:2] for name in name.split(",")}
+    known |= {name for line in listed.splitlines() if len(line.split()) > 2 for name in line.split()[2].split(",")}
+    assert set(ffmpeg.CONTAINERS) <= known
+
+
+def test_the_same_bytes_every_time(tmp_path: Path) -> None:
+    soundfile.write(tmp_path / "a.wav", 0.1 * np.random.default_rng(0).standard_normal(16_000), 16_000)
+    for name, options in {"opus": {"acodec": "libopus"}, "m4a": {"acodec": "aac"}}.items():
+        for i in range(2):
+            ffmpeg.convert(tmp_path / "a.wav", tmp_path / f"{i}.{name}", options)
+        assert (tmp_path / f"0.{name}").read_bytes() == (tmp_path / f"1.{name}").read_bytes()
+    for i in range(2):
+        ffmpeg.convert(tmp_path / "a.wav", tmp_path / f"{i}.mp4", {"acodec": "aac"}, picture_s=1.0)
+    assert (tmp_path / "0.mp4").read_bytes() == (tmp_path / "1.mp4").read_bytes()
+
+
+def test_an_encoder_that_refuses_says_why(tmp_path: Path) -> None:
+    soundfile.write(tmp_path / "a.wav", np.zeros(1000), 11_111)
+    with pytest.raises(AudioError, match="could not write it"):
+        ffmpeg.convert(tmp_path / "a.wav", tmp_path / "nowhere" / "a.opus", {"acodec": "libopus"})
