@@ -137,6 +137,7 @@ class CausalConvolution(nn.Module):
 
     def __init__(self, config: ConformerConfig) -> None:
         super().__init__()
+        self.width = config.width
         self.norm = nn.LayerNorm(config.width)
         self.expand = nn.Linear(config.width, 2 * config.width, bias=False)
         self.depthwise = nn.Conv1d(config.width, config.width, config.kernel_frames, groups=config.width, bias=False)
@@ -146,9 +147,13 @@ class CausalConvolution(nn.Module):
 
     def forward(self, x_BFD: Tensor) -> Tensor:
         """Same shape; frame f hears frames f - kernel + 1 … f."""
-        x_BDF = functional.glu(self.expand(self.norm(x_BFD)), dim=-1).transpose(1, 2)
-        x_BDF = self.depthwise(functional.pad(x_BDF, (self.depthwise.kernel_size[0] - 1, 0)))
-        x_BFD = functional.silu(self.depthwise_norm(x_BDF.transpose(1, 2)))
+        x_BFD = functional.glu(self.expand(self.norm(x_BFD)), dim=-1)
+        x_BFD = functional.pad(x_BFD, (0, 0, self.depthwise.kernel_size[0] - 1, 0))
+        # As a picture of height 1 with channels last: what conv1d would first transpose is then in place.
+        x_BD1F = functional.conv2d(
+            x_BFD.transpose(1, 2)[:, :, None], self.depthwise.weight[:, :, None], groups=self.width
+        )
+        x_BFD = functional.silu(self.depthwise_norm(x_BD1F[:, :, 0].transpose(1, 2)))
         out_BFD: Tensor = self.dropout(self.project(x_BFD))
         return out_BFD
 
