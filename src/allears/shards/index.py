@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import hashlib
+from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cached_property
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -11,8 +15,10 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from allears.errors import StaleError, StorageError
-from allears.shards.handle import ShardSet
-from allears.storage.files import storage_error
+from allears.shards.handle import INDEX, ShardSet
+from allears.storage.files import atomic_path, storage_error
+
+DIGEST = b"allears.digest"  # where the parquet file itself names the version that it belongs to
 
 SCHEMA = pa.schema(
     {
@@ -51,18 +57,54 @@ def read_index(shard_set: ShardSet) -> Index:
     """The index of `shard_set`; StaleError when it is not the one that the handle was made for."""
     path = shard_set.index_path
     try:
-        table = pq.read_table(path, schema=SCHEMA)
+        table = pq.read_table(path, columns=SCHEMA.names)
     except OSError as error:
         raise storage_error(path, error) from error
     except pa.ArrowException as error:
         raise StorageError(
             f"{path} cannot be read ({error}); delete it and run `kedro run --pipeline shard`"
         ) from error
-    if table.num_rows != shard_set.clips:
+    found = (table.schema.metadata or {}).get(DIGEST, b"").decode()
+    if found != shard_set.digest:
         raise StaleError(
-            f"{path} lists {table.num_rows} clips, the shard set {shard_set.digest[:12]} has {shard_set.clips}: "
-            "the shards were rewritten since; run `kedro run --pipeline shard` again"
+            f"{path} is the index of shards {found[:12] or 'without a version'} ({table.num_rows} clips), expected "
+            f"{shard_set.digest[:12]} ({shard_set.clips} clips): the shards were rewritten since; run "
+            "`kedro run --pipeline shard`, then this command again"
         )
+    return _columns(table)
+
+
+def write_part(path: Path, rows: list[dict[str, Any]]) -> None:
+    """The index rows of one tar, written once the tar is."""
+    with atomic_path(path) as temporary:
+        pq.write_table(pa.Table.from_pylist(rows, schema=SCHEMA), temporary, compression="zstd")
+
+
+def join_parts(folder: Path, parts: Iterable[Path]) -> ShardSet:
+    """The index of the tars in `folder` from their parts, in order, and the handle that names this version.
+
+    The digest is of clips, order and audio; offsets are not in it, as they move with the length of a text in the tar.
+    """
+    tables = [pq.read_table(part, schema=SCHEMA) for part in parts]
+    table = pa.concat_tables(tables) if tables else SCHEMA.empty_table()
+    digest = hashlib.sha256()
+    for name in ("clip", "shard", "sha256"):
+        digest.update("\n".join([name, *table[name].to_pylist()]).encode())
+    for name in ("samples", "sample_rate_hz"):
+        digest.update(np.ascontiguousarray(table[name].to_numpy()).tobytes())
+    version = digest.hexdigest()
+    with atomic_path(folder / INDEX) as temporary:
+        pq.write_table(table.replace_schema_metadata({DIGEST: version.encode()}), temporary, compression="zstd")
+    seconds = float((table["samples"].to_numpy() / table["sample_rate_hz"].to_numpy()).sum())
+    rates = sorted(set(table["sample_rate_hz"].to_pylist()))
+    if len(rates) != 1:
+        raise StorageError(
+            f"{folder}: expected shards of one sample rate, found {rates or 'no clip'}; write them again"
+        )
+    return ShardSet(folder, version, table.num_rows, seconds, rates[0])
+
+
+def _columns(table: pa.Table) -> Index:
     column = table["shard"].combine_chunks().dictionary_encode()
     return Index(
         clips=tuple(table["clip"].to_pylist()),

@@ -1,7 +1,7 @@
 """The batch plan: a pure function of sizes, weights, seed and epoch; the same batches for any number of ranks.
 
-Legend: `N` clips of the corpus, `P` planned crops of an epoch, `M` micro-batches. A global step is `group` micro-batches
-(G); rank r of W takes every W-th of them, so W must divide G.
+Legend: `N` clips of the corpus, `P` planned crops of an epoch, `M` micro-batches. A global step is `group`
+micro-batches (G); rank r of W takes every W-th of them, so W must divide G.
 """
 
 from __future__ import annotations

@@ -89,6 +89,6 @@ class ShardReader:
     def _damaged(self, place: int, found: str) -> StaleError:
         shard = self.shard_set.folder / self.index.shards[int(self.index.shard_N[place])]
         return StaleError(
-            f"shard {shard}, clip {self.index.clips[place]}, offset {int(self.index.offset_N[place])}: the bytes are not "
-            f"those of the index: {found}. Delete the shard and run `kedro run --pipeline shard`"
+            f"shard {shard}, clip {self.index.clips[place]}, offset {int(self.index.offset_N[place])}: the bytes are "
+            f"not those of the index: {found}. Delete the shard and run `kedro run --pipeline shard`"
         )
