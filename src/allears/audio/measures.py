@@ -24,8 +24,8 @@ HALF_STEP = 2.0**-16  # amplitudes under it are zero in a 16-bit file
 
 Floats = NDArray[np.float32]
 
-# Kim & Stern 2008, "Robust signal-to-noise ratio estimation based on waveform amplitude distribution analysis", eq. 5
-# to 10: G = ln E|x| - E ln|x| of gamma-distributed speech (shape 0.4) in Gaussian noise, at -20, -19, … 100 dB. Integrated
+# Kim & Stern 2008, "Robust signal-to-noise ratio estimation based on waveform amplitude distribution analysis":
+# G = ln E|x| - E ln|x| of gamma-distributed speech (shape 0.4) in Gaussian noise, at -20, -19, … 100 dB, integrated
 # numerically from that model (tests/reference/wada.py does it again); the published table agrees within 0.001.
 WADA_LOWEST_DB = -20
 WADA_G = (

@@ -9,7 +9,10 @@ from allears.params.audit import QualityParams
 
 
 def flags(table: pd.DataFrame, params: QualityParams) -> dict[str, pd.Series[bool]]:
-    """Reason → which clips. `table` is the manifest joined with the measures; a clip without a measure has no flag."""
+    """Reason → which clips. `table` is the manifest joined with the measures; a clip without a measure has no flag.
+
+    Noise and bandwidth are judged of speech (a text, language or speaker is known): rain is all noise, a hum has none.
+    """
     decoded = table["decoded_duration_s"]
     declared = table["end_s"] - table["start_s"]
     rates = np.minimum(table["sample_rate_hz"].to_numpy(dtype=np.float64), table["decoded_rate_hz"].to_numpy())
@@ -20,7 +23,7 @@ def flags(table: pd.DataFrame, params: QualityParams) -> dict[str, pd.Series[boo
         "noisy": _is_judged_for_noise(table, speech, params) & (table["snr_db"] < params.min_snr_db),
         "clipped": table["clipped_share"] > params.max_clipped_share,
         "silent": table["silence_share"] > max_silence,
-        "upsampled": table["bandwidth_hz"] < params.min_bandwidth_share * promised_hz / 2,
+        "upsampled": speech & (table["bandwidth_hz"] < params.min_bandwidth_share * promised_hz / 2),
         "truncated": (decoded - declared).abs() > params.max_duration_difference_s,
         "too_short": decoded < params.min_duration_s,
         "too_long": decoded > params.max_duration_s,

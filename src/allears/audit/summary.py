@@ -75,9 +75,8 @@ def _about_clips(summary: dict[str, Any]) -> list[dict[str, str]]:
             found.append(_finding("warn", f"{clips} left out of everything: {MEANINGS[reason]}."))
     if summary["leaking_groups"]:
         names = summary["leaking_groups"]
-        found.append(
-            _finding("warn", f"{len(names)} speaker(s) in more than one split; their training clips are left out.")
-        )
+        text = f"In more than one split: {len(names):,} of {summary['total']['groups']:,} {_who(summary)}"
+        found.append(_finding("warn", f"{text}; their clips on the training side are left out."))
     for name, least in (("dev", "tune on"), ("test", "be tested on")):
         if summary["splits"][name]["selected_clips"] == 0:
             found.append(_finding("warn", f"No clip is left to {least}: the {name} split is empty."))
@@ -86,7 +85,9 @@ def _about_clips(summary: dict[str, Any]) -> list[dict[str, str]]:
         found.append(_finding("warn", f"{lost:.0%} of the clips are left out; see the reasons below."))
     silenced = summary["total"]["groups"] - summary["selected"]["groups"]
     if silenced:
-        found.append(_finding("warn", f"{silenced:,} speaker(s) or recording(s) are left out entirely."))
+        found.append(
+            _finding("warn", f"Left out entirely: {silenced:,} of {summary['total']['groups']:,} {_who(summary)}.")
+        )
     if summary["quarantine"]:
         rows = sum(summary["quarantine"].values())
         found.append(_finding("note", f"{rows:,} listed row(s) were unusable and are in the quarantine."))
@@ -121,6 +122,10 @@ def _about_people(summary: dict[str, Any], params: AuditParams) -> list[dict[str
 
 def _finding(level: str, text: str) -> dict[str, str]:
     return {"level": level, "text": text}
+
+
+def _who(summary: dict[str, Any]) -> str:
+    return "speakers" if summary["total"]["speakers"] == summary["total"]["groups"] else "speakers or recordings"
 
 
 def _clips(count: int) -> str:

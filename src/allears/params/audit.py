@@ -60,9 +60,9 @@ class QualityParams(Params):
 class DuplicateParams(Params):
     """When two clips are one recording in two encodings."""
 
-    max_bit_error: float = Field(default=0.24, gt=0, lt=0.5)
+    max_bit_error: float = Field(default=0.19, gt=0, lt=0.5)
     """Share of fingerprint bits that may differ."""
-    max_duration_difference_s: float = Field(default=0.15, ge=0)
+    max_duration_difference_s: float = Field(default=0.1, ge=0)
     """Copies differ by less: codecs pad."""
 
 

@@ -1,0 +1,149 @@
+"""The audit's page. Its first screen answers "can I train on this?"; all else says why."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import pandas as pd
+
+from allears.params.audit import AuditParams
+from allears.reporting import audit_sections as sections
+from allears.reporting.html import page, written
+
+MIN_TRAIN_HOURS = 1.0  # below, the answer says that it is little; recipes that learn anything heard hours
+
+
+@dataclass(frozen=True, slots=True)
+class AuditData:
+    """All that the page shows: the audit's tables and its summary."""
+
+    manifest: pd.DataFrame
+    measures: pd.DataFrame
+    verdicts: pd.DataFrame
+    duplicates: pd.DataFrame
+    representation: pd.DataFrame
+    truth_scores: pd.DataFrame
+    summary: dict[str, Any]
+
+
+def render(data: AuditData, params: AuditParams) -> str:
+    """The page as one HTML string that needs nothing else."""
+    summary = data.summary
+    table = data.manifest.merge(data.measures, on="clip").merge(data.verdicts, on="clip")
+    return page(
+        "audit.html",
+        title=f"Audit of {summary['corpus']}",
+        corpus=summary["corpus"],
+        version=summary["version"][:12],
+        answer=answer(summary),
+        cards=_cards(summary),
+        findings=summary["findings"],
+        reasons=sections.reasons(summary),
+        splits=sections.splits(summary),
+        quarantine=sections.quarantine(summary),
+        axes=sections.axes(data.representation, summary["axes"]),
+        unknown_axes=sections.unknown_axes(summary["axes"]),
+        cluster_name=_cluster_name(summary),
+        assessable=params.assessable,
+        min_keep_ratio=params.representation.min_keep_ratio,
+        speaker_line=_speaker_line(summary),
+        sound=sections.sound(table, params),
+        quality=sections.quality(table),
+        copies=sections.copies(data.duplicates, data.manifest),
+        copies_line=_copies_line(data.duplicates),
+        leaks_line=_leaks_line(summary["leaking_groups"]),
+        licences=sections.licences(summary),
+        flagged=sections.flagged(table),
+        flagged_line=_flagged_line(summary, sections.MAX_ROWS),
+        truth=sections.truth(data.truth_scores),
+        methods=sections.methods(params),
+    )
+
+
+def answer(summary: dict[str, Any]) -> dict[str, str]:
+    """Level (yes, care, no), headline and one sentence."""
+    selected, total = summary["selected"], summary["total"]
+    train = summary["splits"]["train"]
+    warnings = sum(finding["level"] != "note" for finding in summary["findings"])
+    text = (
+        f"{selected['clips']:,} of {total['clips']:,} clips ({written(selected['hours'], 'hours')} of "
+        f"{written(total['hours'], 'hours')}) pass; {written(train['selected_hours'], 'hours')} from "
+        f"{_people(train['selected_speakers'], train['selected_groups'])} are for training."
+    )
+    if train["selected_clips"] == 0:
+        return {"level": "no", "headline": "No: nothing is left to train on.", "text": text}
+    if train["selected_hours"] < MIN_TRAIN_HOURS:
+        headline = "For a first look: it is under an hour of audio."
+        return {"level": "care", "headline": headline, "text": text}
+    if warnings:
+        things = "one thing" if warnings == 1 else f"{warnings} things"
+        return {"level": "care", "headline": f"Yes, with {things} to look at.", "text": text}
+    return {"level": "yes", "headline": "Yes.", "text": text}
+
+
+def _cards(summary: dict[str, Any]) -> list[dict[str, str]]:
+    selected, splits = summary["selected"], summary["splits"]
+    verdicts = summary["verdicts"]
+    kept_softly = selected["clips"] - verdicts["keep"]["clips"]
+    speakers = selected["speakers"]
+    cards = [
+        ("clips selected", written(selected["clips"], "count")),
+        ("speakers" if speakers else "recordings or sessions", written(speakers or selected["groups"], "count")),
+        ("hours for training", written(splits["train"]["selected_hours"], "hours")),
+        ("hours held out", written(sum(splits[name]["selected_hours"] for name in ("dev", "test")), "hours")),
+        ("left out, softly", written(verdicts["soft"]["clips"] - kept_softly, "count")),
+        ("refused, hard", written(verdicts["hard"]["clips"], "count")),
+    ]
+    if sum(summary["quarantine"].values()):
+        cards.append(("quarantined before", written(sum(summary["quarantine"].values()), "count")))
+    return [{"name": name, "value": value} for name, value in cards]
+
+
+def _people(speakers: int, groups: int) -> str:
+    if speakers:
+        return f"{speakers:,} speakers" if speakers > 1 else "one speaker"
+    return f"{groups:,} recordings or sessions (no speaker is known)"
+
+
+def _cluster_name(summary: dict[str, Any]) -> str:
+    total = summary["total"]
+    if total["speakers"] == 0:
+        return "sessions or recordings, because no speaker is known"
+    return "speakers" if total["speakers"] == total["groups"] else "speakers (else sessions, else recordings)"
+
+
+def _speaker_line(summary: dict[str, Any]) -> str:
+    facts, selected = summary["speaker_hours"], summary["selected"]
+    who = "speakers" if selected["speakers"] else "sessions or recordings"
+    return (
+        f"{selected['groups']:,} {who} are selected. The most talkative one in a hundred (at least one) has "
+        f"{written(facts['top_percent_share'], 'percent')} of the hours; Gini coefficient {facts['gini']:.2f} "
+        "(0: all speak equally long)."
+    )
+
+
+def _copies_line(duplicates: pd.DataFrame) -> str:
+    if duplicates.empty:
+        return "No clip is a copy of another: not by bytes, not by decoded samples, not by fingerprint."
+    counts = duplicates["kind"].value_counts()
+    names = {"byte": "with the same bytes", "pcm": "with the same samples in another file", "reencoded": "re-encoded"}
+    parts = [f"{counts[kind]:,} {name}" for kind, name in names.items() if kind in counts]
+    return (
+        f"Copies of another clip: {', '.join(parts)}. The copy that stays is the held-out one (test before dev before "
+        "train), then the first."
+    )
+
+
+def _leaks_line(groups: list[str]) -> str:
+    if not groups:
+        return "No speaker (else session, else recording) is in more than one split."
+    shown = ", ".join(groups[:10]) + (" …" if len(groups) > 10 else "")
+    return f"In more than one split: {shown}. Their clips on the training side are left out; the test clips stay."
+
+
+def _flagged_line(summary: dict[str, Any], shown: int) -> str:
+    flagged = summary["verdicts"]["soft"]["clips"] + summary["verdicts"]["hard"]["clips"]
+    if flagged == 0:
+        return "None."
+    return f"{flagged:,} clips" + (f"; at most {shown} of each reason are listed." if flagged > shown else ".")

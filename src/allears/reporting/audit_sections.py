@@ -1,0 +1,300 @@
+"""Tables and figures of the audit's page, one function a section."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from markupsafe import Markup
+
+from allears.audit.policy import MEANINGS
+from allears.params.audit import AuditParams
+from allears.reporting import figures
+from allears.reporting.html import Column, as_records, figure, table, written
+
+MAX_ROWS = 25
+MAX_BARS = 16
+_QUANTILES = (1, 25, 50, 75, 99)
+_REASON_COLUMNS = (
+    Column(key="reason", title="reason", kind="code"), Column(key="meaning", title="what it means"),
+    Column(key="verdict", title="verdict"), Column(key="clips", title="clips", kind="count"),
+    Column(key="hours", title="hours", kind="hours"),
+    Column(key="counted", title="first reason", kind="count", hint="every clip once: adds up to all clips"),
+    Column(key="train", title="train", kind="count"), Column(key="dev", title="dev", kind="count"),
+    Column(key="test", title="test", kind="count"),
+)  # fmt: skip
+_SPLIT_COLUMNS = (
+    Column(key="split", title="split"), Column(key="clips", title="clips", kind="count"),
+    Column(key="hours", title="hours", kind="hours"), Column(key="groups", title="speakers*", kind="count",
+    hint="else sessions, else recordings"), Column(key="selected_clips", title="selected clips", kind="count"),
+    Column(key="selected_hours", title="hours", kind="hours"),
+    Column(key="selected_groups", title="speakers*", kind="count"), Column(key="soft", title="soft", kind="count"),
+    Column(key="hard", title="hard", kind="count"),
+)  # fmt: skip
+_CELL_COLUMNS = (
+    Column(key="cell", title="group"), Column(key="clips", title="clips", kind="count"),
+    Column(key="hours", title="hours", kind="hours"), Column(key="people", title="speakers*", kind="count",
+    hint="else sessions, else recordings"), Column(key="share", title="share of hours", kind="percent"),
+    Column(key="interval", title="95 % interval", kind="interval"),
+    Column(key="train_hours", title="selected, train", kind="hours"),
+    Column(key="test_speakers", title="test speakers*", kind="count"),
+    Column(key="keep_rate", title="kept", kind="percent"),
+    Column(key="keep_ratio", title="keep ratio", kind="text", hint="keep rate over that of the best-kept group"),
+    Column(key="flag", title="", kind="flag"),
+)  # fmt: skip
+_NAMES = {
+    "rms_dbfs": "level, dBFS (RMS)", "snr_db": "signal-to-noise, dB (WADA)", "bandwidth_hz": "bandwidth, Hz",
+    "decoded_duration_s": "duration, s", "silence_share": "silent share of frames",
+    "clipped_share": "clipped share of samples", "dc_offset": "offset (DC)", "zero_share": "digital silence, share",
+}  # fmt: skip
+_CAPTIONS = {"snr_db": "signal-to-noise ratio; at 100 dB the estimate ends: hardly any noise"}
+
+
+def reasons(summary: dict[str, Any]) -> Markup:
+    """Every clip in one row, and the sum of them."""
+    splits = summary["splits"]
+    rows = [{"reason": "kept", "meaning": "no reason against it", "verdict": "keep"} | _whole(summary, "keep")]
+    rows += [
+        {"reason": name, "meaning": MEANINGS[name], **facts, **facts["splits"]}
+        for name, facts in summary["reasons"].items()
+    ]
+    total = {name: splits[name]["clips"] for name in splits}
+    every = summary["total"]
+    rows.append(
+        {"reason": "all", "meaning": "", "verdict": "", "counted": every["clips"], "hours": every["hours"]} | total
+    )
+    return table(rows, _REASON_COLUMNS, foot=True)
+
+
+def splits(summary: dict[str, Any]) -> Markup:
+    """Train, dev, test: before and after."""
+    return table([{"split": name} | facts for name, facts in summary["splits"].items()], _SPLIT_COLUMNS)
+
+
+def quarantine(summary: dict[str, Any]) -> Markup | None:
+    """Rows that never became clips, by reason."""
+    if not summary["quarantine"]:
+        return None
+    rows = [{"reason": name, "rows": count} for name, count in summary["quarantine"].items()]
+    return table(
+        rows, (Column(key="reason", title="reason", kind="code"), Column(key="rows", title="rows", kind="count"))
+    )
+
+
+def axes(representation: pd.DataFrame, facts: dict[str, dict[str, Any]]) -> list[dict[str, Any]]:
+    """A figure, a line and a table for each axis of which anything is known; crossed axes as folded tables."""
+    shown = []
+    for axis, rows in representation.groupby("axis", sort=False):
+        if facts[str(axis)]["disclosed_share"] == 0:
+            continue
+        crossed = " × " in str(axis)
+        ordered = rows.sort_values("hours", ascending=False)
+        few = len(ordered) <= 12
+        plot = None
+        if not crossed and len(ordered) > 1:
+            caption = f"Share of the hours by {axis}. Grey: unknown, or too small to assess; orange: dominant"
+            plot = figure(_share_figure(ordered), caption, height_px=70 + 28 * min(len(ordered), MAX_BARS))
+        shown.append(
+            {
+                "name": str(axis).capitalize(),
+                "line": _axis_line(facts[str(axis)]),
+                "figure": plot,
+                "table": table(_cell_rows(ordered), _CELL_COLUMNS),
+                "open": few and not crossed,
+                "rows": len(ordered),
+            }
+        )
+    return shown
+
+
+def unknown_axes(facts: dict[str, dict[str, Any]]) -> list[str]:
+    """Axes of which nothing is known."""
+    return [axis for axis, fact in facts.items() if fact["disclosed_share"] == 0 and " × " not in axis]
+
+
+def sound(clips: pd.DataFrame, params: AuditParams) -> list[Markup]:
+    """Histograms of what was measured, with the policy's cut-offs."""
+    quality = params.quality
+    cuts: dict[str, tuple[float | None, str]] = {
+        "decoded_duration_s": (None, ""),
+        "rms_dbfs": (None, ""),
+        "snr_db": (quality.min_snr_db, "noisy below"),
+        "silence_share": (quality.max_silence_share, "silent above"),
+        "bandwidth_hz": (None, ""),
+        "clipped_share": (quality.max_clipped_share, "clipped above"),
+    }
+    plots = []
+    for name, (cut, word) in cuts.items():
+        values = clips[name].to_numpy(dtype=np.float64)
+        if len(np.unique(values[np.isfinite(values)])) < 2:
+            continue
+        shown = figures.histogram(values, title=_NAMES[name], cut=cut, cut_name=word)
+        plots.append(figure(shown, f"Clips by {_CAPTIONS.get(name, _NAMES[name])}", height_px=230))
+    return plots
+
+
+def quality(clips: pd.DataFrame) -> Markup:
+    """Quantiles of each measure, by split."""
+    rows = []
+    for name, title in _NAMES.items():
+        values = clips[name].dropna()
+        if len(values):
+            marks = values.quantile([percent / 100 for percent in _QUANTILES])
+            rows.append(
+                {"measure": title}
+                | {f"q{percent}": f"{value:.4g}" for percent, value in zip(_QUANTILES, marks, strict=True)}
+            )
+    columns = [Column(key="measure", title="measure")]
+    columns += [Column(key=f"q{q}", title="median" if q == 50 else f"{q} %") for q in _QUANTILES]
+    return table(rows, columns)
+
+
+def copies(duplicates: pd.DataFrame, manifest: pd.DataFrame) -> Markup | None:
+    """The first pairs: which copy, of which clip, how alike."""
+    if duplicates.empty:
+        return None
+    path_of = dict(zip(manifest["clip"], manifest["path"], strict=True))
+    rows = duplicates.head(MAX_ROWS).assign(
+        copy=duplicates["clip"].map(path_of), original=duplicates["duplicate_of"].map(path_of)
+    )
+    return table(
+        rows,
+        (
+            Column(key="copy", title="left out", kind="path"), Column(key="kind", title="same by"),
+            Column(key="original", title="stays", kind="path"),
+            Column(key="bit_error", title="bits that differ", kind="percent", hint="of the fingerprint"),
+        ),
+    )  # fmt: skip
+
+
+def licences(summary: dict[str, Any]) -> Markup:
+    """What each licence contributes."""
+    return table(
+        [row | {"from": ", ".join(row["sources"])} for row in summary["licences"]],
+        (
+            Column(key="licence", title="licence", kind="code"), Column(key="from", title="sources"),
+            Column(key="clips", title="clips", kind="count"), Column(key="hours", title="hours", kind="hours"),
+            Column(key="selected_clips", title="selected clips", kind="count"),
+        ),
+    )  # fmt: skip
+
+
+def flagged(clips: pd.DataFrame) -> Markup | None:
+    """Clips with their reasons and the figures behind them: at most MAX_ROWS of each first reason."""
+    some = clips[clips["reasons"] != ""]
+    if some.empty:
+        return None
+    first = some["reasons"].str.split(",").str[0]
+    rows = some.groupby(first.to_numpy(), sort=False).head(MAX_ROWS).sort_values(["verdict", "reasons", "path"])
+    rows = rows.assign(reasons=rows["reasons"].str.replace(",", ", "))
+    listed = table(
+        rows,
+        (
+            Column(key="path", title="file", kind="path"), Column(key="split", title="split"),
+            Column(key="reasons", title="reasons"), Column(key="decoded_duration_s", title="length", kind="seconds"),
+            Column(key="snr_db", title="SNR, dB", kind="decimal"),
+            Column(key="bandwidth_hz", title="bandwidth, Hz", kind="count"),
+            Column(key="silence_share", title="silent", kind="percent"),
+            Column(key="clipped_share", title="clipped", kind="percent"),
+        ),
+    )  # fmt: skip
+    return Markup("<details><summary>{} clips as a table</summary>{}</details>").format(len(rows), listed)
+
+
+def truth(scores: pd.DataFrame) -> Markup | None:
+    """Planted defects: found, precision, recall; what no measure looks for says so."""
+    if scores.empty:
+        return None
+    unseen = ~scores["looked_for"]
+    rows = scores.assign(
+        flag=np.where(unseen, "not looked for", ""),
+        _class=np.where(unseen, "faint", ""),
+        found=scores["found"].astype("Int64").mask(unseen),
+        flagged=scores["flagged"].astype("Int64").mask(unseen),
+    )
+    return table(
+        rows,
+        (
+            Column(key="defect", title="defect", kind="code"), Column(key="planted", title="planted", kind="count"),
+            Column(key="found", title="found", kind="count"), Column(key="recall", title="recall", kind="percent"),
+            Column(key="flagged", title="flagged", kind="count"),
+            Column(key="precision", title="precision", kind="percent"),
+            Column(key="missed", title="missed", kind="path"),
+            Column(key="flag", title="", kind="flag"),
+        ),
+    )  # fmt: skip
+
+
+def methods(params: AuditParams) -> Markup:
+    """Each measure's definition with its cut-off."""
+    q, m, d = params.quality, params.measures, params.duplicates
+    noisy = f"WADA-SNR under {q.min_snr_db:g} dB, of clips of {q.snr_needs_s:g} s and more"
+    noisy += {"speech": " with a text, language or speaker", "all": "", "none": " (switched off)"}[q.snr_of]
+    silent = f"over {q.max_silence_share:.0%} of the 32 ms frames under {m.silence_dbfs:g} dBFS"
+    silent += f" ({q.max_silence_share_of_sounds:.0%} for sounds without text, language and speaker)"
+    reference = f"of half the sample rate, at most of {q.bandwidth_reference_hz / 2:g} Hz"
+    alike = f"fingerprints differ in at most {d.max_bit_error:.0%} of their bits"
+    refused = "refused" if params.licences.unknown == "refuse" else "allowed"
+    clipped = f"over {written(q.max_clipped_share, 'percent')} of the samples at {m.clip_level:g} or more"
+    peak = f"the mean spectrum's last bin within {m.bandwidth_drop_db:g} dB of its peak"
+    rows = [
+        ("noisy", noisy, "Kim & Stern 2008, without digital silence"),
+        ("clipped", clipped, ""),
+        ("silent", silent, ""),
+        ("upsampled", f"bandwidth under {q.min_bandwidth_share:.0%} {reference}", peak),
+        ("truncated", f"decoded and declared length differ by over {q.max_duration_difference_s:g} s", ""),
+        ("too_short, too_long", f"under {q.min_duration_s:g} s, over {q.max_duration_s:g} s", ""),
+        ("reencoded_duplicate", f"{alike}, lengths by {d.max_duration_difference_s:g} s", "Haitsma & Kalker 2002"),
+        ("licence", f"SPDX name against the lists allow and deny; all else is unknown and {refused}", ""),
+    ]
+    keys = ("flag", "rule", "source")
+    columns = (
+        Column(key="flag", title="flag", kind="code"),
+        Column(key="rule", title="rule"),
+        Column(key="source", title="definition"),
+    )
+    return table([dict(zip(keys, row, strict=True)) for row in rows], columns)
+
+
+def _whole(summary: dict[str, Any], verdict: str) -> dict[str, Any]:
+    counts = summary["verdicts"][verdict]
+    by_split = {name: facts[verdict] for name, facts in summary["splits"].items()}
+    return {"clips": counts["clips"], "hours": counts["hours"], "counted": counts["clips"]} | by_split
+
+
+def _axis_line(fact: dict[str, Any]) -> str:
+    parts = [f"Known for {written(fact['disclosed_share'], 'percent')} of the hours"]
+    parts.append(f"as varied as {fact['effective_groups']:.1f} equal groups (there are {fact['cells']})")
+    if fact["not_assessable"]:
+        parts.append(f"{len(fact['not_assessable'])} of them too small to assess a gap")
+    return "; ".join(parts) + "."
+
+
+def _cell_rows(rows: pd.DataFrame) -> list[dict[str, Any]]:
+    shown = []
+    for row in as_records(rows):
+        ratio = "not assessable" if not row["assessable"] else f"{row['keep_ratio']:.2f}"
+        words = [word for word, on in (("dominant", row["dominant"]), ("filtered away", row["disparity"])) if on]
+        shown.append(
+            row
+            | {"people": row["clusters"], "interval": (row["share_low"], row["share_high"]), "keep_ratio": ratio}
+            | {"flag": ", ".join(words), "_class": "" if row["assessable"] else "faint"}
+        )
+    return shown
+
+
+def _share_figure(rows: pd.DataFrame) -> Any:
+    top = rows.head(MAX_BARS)
+    colours = [
+        figures.ORANGE if dominant else figures.GREY if cell == "unknown" or not assessable else figures.BLUE
+        for cell, dominant, assessable in zip(top["cell"], top["dominant"], top["assessable"], strict=True)
+    ]
+    hover = [
+        f"{row.cell}: {written(row.hours, 'hours')}, {row.clips:,} clips, {row.clusters:,} speakers"
+        for row in top.itertuples()
+    ]
+    return figures.horizontal_bars(
+        top["cell"].tolist(), top["share"].tolist(), low=top["share_low"].tolist(), high=top["share_high"].tolist(),
+        colours=colours, hover=hover, percent=True,
+    )  # fmt: skip
