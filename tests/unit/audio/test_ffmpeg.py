@@ -25,7 +25,19 @@ def test_a_run_that_takes_too_long_is_killed_with_all_its_processes() -> None:
 
 def test_a_long_file_is_stopped_at_the_time_limit(tmp_path: Path) -> None:
     long = tmp_path / "long.m4a"
-    arguments = ["-loglevel", "error", "-f", "lavfi", "-i", "sine=r=8000:d=7200", "-c:a", "aac", "-b:a", "8k", str(long)]
+    arguments = [
+        "-loglevel",
+        "error",
+        "-f",
+        "lavfi",
+        "-i",
+        "sine=r=8000:d=7200",
+        "-c:a",
+        "aac",
+        "-b:a",
+        "8k",
+        str(long),
+    ]
     assert ffmpeg.run(arguments, timeout_s=120).code == 0
     with pytest.raises(AudioError) as caught:
         ffmpeg.decode(long, max_s=7300, timeout_s=0.05)

@@ -1,3 +1,5 @@
+import itertools
+
 import numpy as np
 import pytest
 import soxr
@@ -12,7 +14,9 @@ def test_samples_survive_the_way_through_seconds(samples: int, rate: int) -> Non
     assert frames.to_samples(frames.to_seconds(samples, rate), rate) == samples
 
 
-@pytest.mark.parametrize(("rate", "new"), [(8_000, 16_000), (22_050, 16_000), (44_100, 16_000), (48_000, 16_000), (16_000, 11_025)])
+@pytest.mark.parametrize(
+    ("rate", "new"), [(8_000, 16_000), (22_050, 16_000), (44_100, 16_000), (48_000, 16_000), (16_000, 11_025)]
+)
 @pytest.mark.parametrize("samples", [1, 7, 441, 4_410, 10_007])
 def test_resampled_length_is_what_soxr_returns(samples: int, rate: int, new: int) -> None:
     assert frames.resampled_length(samples, rate, new) == soxr.resample(np.zeros(samples, np.float32), rate, new).size
@@ -28,7 +32,7 @@ def test_pieces_touch_cover_and_are_neither_long_nor_slivers(start: float, lengt
     pieces = frames.equal_pieces(start, start + length, longest)
     assert pieces[0][0] == start
     assert pieces[-1][1] == start + length
-    assert all(a[1] == b[0] for a, b in zip(pieces[:-1], pieces[1:], strict=True))
+    assert all(a[1] == b[0] for a, b in itertools.pairwise(pieces))
     lengths = [end - begin for begin, end in pieces]
     assert max(lengths) <= longest + 1e-6
     assert len(pieces) == 1 or min(lengths) > longest / 2 - 1e-6

@@ -1,0 +1,75 @@
+import json
+import os
+import signal
+import time
+from pathlib import Path
+
+import pytest
+
+from allears.engine.mapping import default_workers, map_items
+from allears.errors import AudioError, CorpusError, StorageError
+
+
+def work(item: str) -> str:
+    """What the workers of these tests do with an item, by its name."""
+    match item.partition("-")[0]:
+        case "bad":
+            raise AudioError("not_audio", f"{item} is no audio")
+        case "die":
+            os.kill(os.getpid(), signal.SIGKILL)
+        case "hang":
+            time.sleep(60)
+        case "gone":
+            raise FileNotFoundError(2, "No such file", item)
+        case "stop":
+            raise CorpusError("the whole run is wrong")
+    return item.upper()
+
+
+def run(items: list[str], journal: Path, timeout_s: float = 30.0) -> list[tuple[object, str | None, bool]]:
+    outcomes = map_items(work, items, key=str, journal=journal, title="testing", workers=2, timeout_s=timeout_s)
+    return [(outcome.result, outcome.reason, outcome.fresh) for outcome in outcomes]
+
+
+def test_results_come_in_the_order_of_the_items_and_are_kept(tmp_path: Path) -> None:
+    journal = tmp_path / "j.jsonl"
+    items = [f"item-{i}" for i in range(30)] + ["item-0"]
+    assert [result for result, _, _ in run(items, journal)] == [item.upper() for item in items]
+    assert all(not fresh for _, _, fresh in run(items, journal))
+    assert len(journal.read_text().splitlines()) == 30
+
+
+def test_one_bad_item_costs_itself_alone(tmp_path: Path) -> None:
+    outcomes = run(["a", "bad-1", "gone-1", "hang-1", "die-1", "b"], tmp_path / "j.jsonl", timeout_s=2.0)
+    assert [reason for _, reason, _ in outcomes] == [None, "not_audio", "unreadable", "timeout", "worker_died", None]
+    again = run(["a", "bad-1", "gone-1"], tmp_path / "j.jsonl")
+    assert [fresh for _, _, fresh in again] == [False, False, True]  # what may pass another time is tried again
+
+
+def test_an_error_of_the_run_stops_it_and_keeps_what_is_done(tmp_path: Path) -> None:
+    journal = tmp_path / "j.jsonl"
+    with pytest.raises(CorpusError, match="the whole run"):
+        run([f"item-{i}" for i in range(20)] + ["stop"], journal)
+    assert len(journal.read_text().splitlines()) > 0
+    run([f"item-{i}" for i in range(20)], journal)
+    assert len(journal.read_text().splitlines()) == 20
+
+
+def test_a_line_that_a_kill_cut_off_is_done_again(tmp_path: Path) -> None:
+    journal = tmp_path / "j.jsonl"
+    run(["a", "b"], journal)
+    journal.write_bytes(journal.read_bytes()[:-5])
+    outcomes = run(["a", "b", "c"], journal)
+    assert [result for result, _, _ in outcomes] == ["A", "B", "C"]
+    assert sum(fresh for _, _, fresh in outcomes) == 2
+    assert {json.loads(line)["key"] for line in journal.read_text().splitlines()} == {"a", "b", "c"}
+
+
+def test_a_journal_that_cannot_be_written_says_so(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(StorageError, match="file"):
+        run(["a"], tmp_path / "file" / "j.jsonl")
+
+
+def test_workers_are_the_cores_this_process_may_use() -> None:
+    assert 1 <= default_workers() <= (os.cpu_count() or 1)
