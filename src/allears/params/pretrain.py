@@ -1,0 +1,105 @@
+"""Parameters of `pretrain`. Budgets are in updates, never in minutes, so that a run repeats on another machine."""
+
+from __future__ import annotations
+
+from typing import Literal, Self
+
+from pydantic import Field, model_validator
+
+from allears.params.base import Params
+from allears.params.model import AudioEncoderConfig
+from allears.params.objective import BestRQConfig, MaskedUnitsConfig
+from allears.params.probe import ProbeParams
+
+
+class Objectives(Params):
+    """Settings of each objective; `pretrain.objective` chooses one, the others are not looked at."""
+
+    masked_units: MaskedUnitsConfig = MaskedUnitsConfig()
+    best_rq: BestRQConfig = BestRQConfig()
+
+
+class BatchParams(Params):
+    """What one update hears."""
+
+    seconds: float = Field(default=10.0, gt=0, description="clips × longest crop of a micro-batch, padding included")
+    crop_s: float = Field(default=4.0, gt=0, description="longer clips are cropped at random, anew in each epoch")
+    min_s: float = Field(default=0.5, ge=0.1, description="shorter clips are left out, and counted")
+    micro_batches: int = Field(default=1, ge=1, description="of an update; the gradient is their sum over all counts")
+
+    @model_validator(mode="after")
+    def _ordered(self) -> Self:
+        if not self.min_s < self.crop_s <= self.seconds:
+            raise ValueError(
+                "pretrain.batch.min_s must be under pretrain.batch.crop_s, and that not over pretrain.batch.seconds; "
+                f"found {self.min_s:g}, {self.crop_s:g} and {self.seconds:g}"
+            )
+        return self
+
+
+class OptimiserParams(Params):
+    """AdamW: linear warm-up to the peak, then half a cosine down to a floor at the last update."""
+
+    learning_rate: float = Field(default=1e-3, gt=0, description="at the peak")
+    warmup_updates: int = Field(default=300, ge=1)
+    floor: float = Field(default=0.02, ge=0, le=1, description="of the peak, reached at the last update")
+    restart: float = Field(default=0.5, gt=0, le=1, description="of the peak: where `extend` warms up to again")
+    betas: tuple[float, float] = (0.9, 0.98)
+    weight_decay: float = Field(default=0.01, ge=0, description="of matrices and kernels; not of biases and norms")
+    clip_norm: float = Field(default=1.0, gt=0, description="largest norm of the gradient of an update")
+
+
+class UnitParams(Params):
+    """The unit model of `masked_units`: k-means on MFCCs of training clips, at the encoder's frame rate."""
+
+    normalise: Literal["clip", "none"] = Field(
+        default="clip", description="clip: zero mean and unit variance over each clip's own frames; none: as HuBERT"
+    )
+    fit_frames: int = Field(
+        default=200_000, ge=1000, description="frames that k-means sees, of as many clips as needed"
+    )
+    seed: int = 0
+
+
+class GuardParams(Params):
+    """When a training is stopped because it cannot learn any more."""
+
+    collapse_perplexity: float = Field(
+        default=1.5, ge=1, description="effective number of codes at or under which targets or predictions collapsed"
+    )
+    patience_updates: int = Field(default=1000, ge=1, description="collapsed predictions stop the run after so many")
+
+
+class PretrainParams(Params):
+    """Everything `pretrain` decides by."""
+
+    objective: Literal["masked_units", "best_rq"] = "masked_units"
+    objectives: Objectives = Objectives()
+    model: AudioEncoderConfig = AudioEncoderConfig()
+    updates: int = Field(default=1500, ge=1, description="the budget; with `extend`, how many are added")
+    batch: BatchParams = BatchParams()
+    optimiser: OptimiserParams = OptimiserParams()
+    units: UnitParams = UnitParams()
+    seed: int = 0
+    extend: str | None = Field(default=None, description="a finished run of this corpus, by the start of its name")
+    accelerator: Literal["auto", "cpu", "gpu"] = "auto"
+    precision: Literal["auto", "32", "bf16-mixed"] = Field(
+        default="auto", description="auto: bf16-mixed on a GPU, 32 on a CPU"
+    )
+    compile: bool = Field(default=False, description="torch.compile; takes minutes to start, for long runs on a GPU")
+    reader_threads: int = Field(default=1, ge=1, description="threads that read and decode ahead of the model")
+    checkpoint_every: int = Field(default=500, ge=1, description="updates; a killed run goes on from the last one")
+    log_every: int = Field(default=50, ge=1, description="updates that one row of metrics is taken over")
+    validate_every: int = Field(default=500, ge=1, description="updates between losses on dev speakers")
+    validate_batches: int = Field(default=20, ge=0, description="micro-batches of that; 0: never")
+    guards: GuardParams = GuardParams()
+    probe: ProbeParams = ProbeParams()
+
+    @property
+    def chosen(self) -> MaskedUnitsConfig | BestRQConfig:
+        """The settings of the objective that is trained."""
+        match self.objective:
+            case "masked_units":
+                return self.objectives.masked_units
+            case "best_rq":
+                return self.objectives.best_rq

@@ -1,0 +1,40 @@
+"""What the process of a pretraining is told."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, Literal
+
+from allears.params.base import Params
+from allears.params.pretrain import PretrainParams
+
+
+class ExtendedRun(Params):
+    """The finished run that this one adds to: its last checkpoint, and what it had done by then."""
+
+    run: str
+    checkpoint: Path
+    updates: int
+
+
+class PretrainSpec(Params):
+    """`shard_set` and `targets` are the JSON of these handles, `clips` the table of selection and weights."""
+
+    task: Literal["pretrain"] = "pretrain"
+    folder: Path
+    identity: str
+    shard_set: dict[str, Any]
+    clips: Path
+    targets: dict[str, Any]
+    extends: ExtendedRun | None = None
+    pretrain: PretrainParams
+
+    @property
+    def first_update(self) -> int:
+        """Updates that the weights have seen before this run."""
+        return self.extends.updates if self.extends else 0
+
+    @property
+    def last_update(self) -> int:
+        """Updates that they will have seen after it."""
+        return self.first_update + self.pretrain.updates

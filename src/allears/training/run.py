@@ -1,0 +1,79 @@
+"""One training in a process of its own: `python -m allears.training.run SPEC.json`.
+
+Works without kedro, mlflow, pandera and pandas, so the same file runs on a cluster node. What it imports at the top is
+light: the death of the parent must be watched for before torch is loaded.
+"""
+
+from __future__ import annotations
+
+import sys
+import traceback
+from pathlib import Path
+
+from allears.errors import AllearsError, StorageError
+from allears.params.spec import read_spec
+from allears.params.spec_finetune import FinetuneSpec
+from allears.params.spec_pretrain import PretrainSpec
+from allears.params.spec_probe import ProbeSpec
+from allears.storage.files import storage_error, write_json
+from allears.training.orphan import die_with_parent
+
+ERROR_FILE = "error.json"
+TRACE_FILE = "error-traceback.txt"
+
+
+def main(arguments: list[str]) -> int:
+    """Run the spec named on the command line. Returns the exit status: 0, or 1 with a sentence in `error.json`."""
+    die_with_parent()
+    if len(arguments) != 1:
+        sys.stderr.write("usage: python -m allears.training.run SPEC.json\n")
+        return 2
+    path = Path(arguments[0])
+    try:
+        dispatch(read_spec(path))
+    except Exception as error:
+        return _failed(path.parent, error)
+    return 0
+
+
+def dispatch(spec: PretrainSpec | ProbeSpec | FinetuneSpec) -> None:
+    """Import the task that `spec` names, and run it."""
+    match spec.task:
+        case "pretrain":
+            from allears.training import pretrain
+
+            pretrain.run(spec)
+        case "probe":
+            from allears.training import probe
+
+            probe.run(spec)
+        case "finetune":
+            from allears.training import finetune
+
+            finetune.run(spec)
+
+
+def sentence(error: Exception, folder: Path) -> str:
+    """The error as people should read it."""
+    if isinstance(error, AllearsError):
+        return str(error)
+    if isinstance(error, OSError) and error.errno:
+        return str(storage_error(Path(error.filename or folder), error))
+    if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError":  # torch's, without importing torch
+        return "the device has not enough memory for a batch; lower pretrain.batch.seconds or the model's size"
+    return f"{type(error).__name__}: {error} (a fault in allears: {folder / TRACE_FILE} has the details)"
+
+
+def _failed(folder: Path, error: Exception) -> int:
+    words = sentence(error, folder)
+    try:
+        (folder / TRACE_FILE).write_text("".join(traceback.format_exception(error)))
+        write_json(folder / ERROR_FILE, {"error": words, "kind": type(error).__name__})
+    except (OSError, StorageError):
+        pass  # the folder is full or read-only: standard error has to do
+    sys.stderr.write(f"{words}\n")
+    return 1
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
