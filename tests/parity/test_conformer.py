@@ -2,7 +2,7 @@
 
 import pytest
 import torch
-from transformers import Wav2Vec2BertConfig, Wav2Vec2BertModel
+from transformers import Wav2Vec2BertConfig, Wav2Vec2BertForCTC, Wav2Vec2BertModel
 
 from allears.models.convert import (
     config_from_transformers,
@@ -92,3 +92,13 @@ def test_weights_and_configuration_survive_the_way_there_and_back(positions):
     foreign = theirs.config.to_dict()
     del foreign["allears"]
     assert config_from_transformers(foreign) == config
+
+
+def test_a_fine_tuned_checkpoint_of_transformers_gives_its_encoder():
+    config = tiny("relative_key")
+    values = config_to_transformers(config) | {"vocab_size": 5}
+    tuned = Wav2Vec2BertForCTC(Wav2Vec2BertConfig(**values))
+    ours = from_transformers(tuned.state_dict(), config.conformer)
+    expected = from_transformers(tuned.wav2vec2_bert.state_dict(), config.conformer)
+    assert ours.keys() == expected.keys()
+    assert all(torch.equal(value, expected[name]) for name, value in ours.items())
