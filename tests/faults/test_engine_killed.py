@@ -1,0 +1,63 @@
+"""A command that is killed outright: its workers end with it, and the next one goes on where it stopped."""
+
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import psutil
+
+from allears.engine.mapping import map_items
+
+ITEMS = [f"item-{i:02d}" for i in range(40)]
+
+
+def slow(item: str) -> str:
+    """A tenth of a second of work."""
+    time.sleep(0.1)
+    return item.upper()
+
+
+def start(journal: Path) -> subprocess.Popen[bytes]:
+    code = (
+        "import sys; from pathlib import Path; from tests.faults.test_engine_killed import *\n"
+        "if __name__ == '__main__':\n"
+        "    list(map_items(slow, ITEMS, key=str, journal=Path(sys.argv[1]), title='slow', workers=2))\n"
+    )
+    script = journal.with_suffix(".py")
+    script.write_text(f"import sys; sys.path.insert(0, {str(Path.cwd())!r})\n{code}")
+    return subprocess.Popen([sys.executable, str(script), str(journal)], stdout=subprocess.DEVNULL)
+
+
+def wait_for_lines(journal: Path, count: int) -> None:
+    deadline = time.monotonic() + 60
+    while not journal.exists() or len(journal.read_bytes().splitlines()) < count:
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+
+
+def test_sigkill_loses_nothing_and_leaves_nobody(tmp_path: Path) -> None:
+    journal = tmp_path / "slow.jsonl"
+    process = start(journal)
+    wait_for_lines(journal, 5)
+    family = psutil.Process(process.pid).children(recursive=True)
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    _, alive = psutil.wait_procs(family, timeout=15)
+    assert not alive
+    outcomes = list(map_items(slow, ITEMS, key=str, journal=journal, title="slow", workers=2))
+    assert [outcome.result for outcome in outcomes] == [item.upper() for item in ITEMS]
+    assert 5 <= sum(not outcome.fresh for outcome in outcomes) < len(ITEMS)
+
+
+def test_ctrl_c_ends_at_once(tmp_path: Path) -> None:
+    journal = tmp_path / "slow.jsonl"
+    process = start(journal)
+    wait_for_lines(journal, 5)
+    family = psutil.Process(process.pid).children(recursive=True)
+    process.send_signal(signal.SIGINT)
+    assert process.wait(timeout=15) != 0
+    _, alive = psutil.wait_procs(family, timeout=15)
+    assert not alive
+    assert len(journal.read_bytes().splitlines()) < len(ITEMS)
