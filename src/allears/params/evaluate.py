@@ -14,10 +14,3 @@ class EvaluateParams(Params):
 
     axes: tuple[Axis, ...] = ("gender", "accent", "language", "age")
     """Columns whose every value, unknown too, is a group of its own; ages are put into bands of ten years."""
-
-
-class ReportParams(Params):
-    """Parameters of `report`."""
-
-    title: str = "allears"
-    """Heading of the report page."""

@@ -1,0 +1,1 @@
+"""`report`: one page, a model card and a datasheet."""

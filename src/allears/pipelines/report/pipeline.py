@@ -1,0 +1,37 @@
+"""Wiring of `report`."""
+
+from __future__ import annotations
+
+from kedro.pipeline import Pipeline, node
+
+from allears.pipelines.report import nodes
+
+
+def create_pipeline() -> Pipeline:
+    """Results → one page, a model card and a datasheet."""
+    return Pipeline(
+        [
+            node(
+                nodes.write_datasheet,
+                ["sources", "manifest", "quarantine", "verdicts", "params:paths"],
+                "datasheet",
+                name="write_datasheet",
+            ),
+            node(
+                nodes.write_model_card,
+                ["pretrained", "encoder", "probe", "evaluation", "params:paths"],
+                "model_card",
+                name="write_model_card",
+            ),
+            node(
+                nodes.write_report_page,
+                [
+                    "manifest", "pretrained", "probe", "evaluation", "steps_to_quality", "finetune_curves",
+                    "truth_scores", "params:paths",
+                ],
+                "report_page",
+                name="write_report_page",
+            ),
+        ],
+        tags=["report"],
+    )  # fmt: skip

@@ -1,0 +1,95 @@
+"""The report's page. Its first screen answers "did pretraining help?"; all else says how that is known."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import pandas as pd
+from markupsafe import Markup
+
+from allears.reporting import report_sections as sections
+from allears.reporting.html import page, written
+
+
+@dataclass(frozen=True, slots=True)
+class ReportData:
+    """All that the page shows: results of pretraining, fine-tuning and the audit.
+
+    `events`: the lines of the pretraining's event log.
+    """
+
+    corpus: str
+    version: str
+    pretrained: dict[str, Any]
+    events: Sequence[dict[str, Any]]
+    probe: pd.DataFrame
+    evaluation: pd.DataFrame
+    steps: pd.DataFrame
+    curves: pd.DataFrame
+    truth_scores: pd.DataFrame
+
+
+def render(data: ReportData) -> str:
+    """The page as one HTML string that needs nothing else."""
+    return page(
+        "report.html",
+        title=f"Report of {data.corpus}",
+        corpus=data.corpus,
+        version=data.version[:12],
+        answer=answer(data.evaluation),
+        cards=_cards(data),
+        comparison=sections.comparison(data.evaluation),
+        share_plots=sections.share_plots(data.evaluation),
+        groups=sections.groups(data.evaluation),
+        steps=sections.steps(data.steps),
+        curve_plots=sections.curve_plots(data.curves, data.evaluation),
+        probe=sections.probe(data.probe),
+        probe_plots=sections.probe_plots(data.probe),
+        training=sections.training(data.pretrained),
+        training_plots=sections.training_plots(data.events),
+        truth=sections.truth(data.truth_scores) if len(data.truth_scores) else Markup(),
+    )
+
+
+def answer(evaluation: pd.DataFrame) -> dict[str, str]:
+    """Level (yes, care, no), headline and one sentence, from the comparisons with scratch over all clips."""
+    against = evaluation[(evaluation["axis"] == "all") & (evaluation["baseline"] == "scratch")]
+    if against.empty:
+        return {
+            "level": "care",
+            "headline": "Not known yet.",
+            "text": "Nothing was fine-tuned against a model from scratch at equal labels.",
+        }
+    helped, hurt = against[against["low"] > 0], against[against["high"] < 0]
+    text = " ".join(_sentence(row) for row in against.sort_values(["target", "share"]).to_dict("records"))
+    if len(helped) == len(against):
+        return {"level": "yes", "headline": "Yes, at every share of the labels.", "text": text}
+    if len(helped):
+        headline = f"Yes, in {len(helped)} of {len(against)} comparisons with scratch"
+        headline += f"; it hurt in {len(hurt)}." if len(hurt) else "; the others show nothing either way."
+        return {"level": "care" if len(hurt) else "yes", "headline": headline, "text": text}
+    if len(hurt):
+        headline = f"No: it hurt in {len(hurt)} of {len(against)} comparisons with scratch."
+        return {"level": "no", "headline": headline, "text": text}
+    return {"level": "care", "headline": "Not shown: every interval contains zero.", "text": text}
+
+
+def _sentence(row: dict[Any, Any]) -> str:
+    return (
+        f"{row['target']}, {written(row['share'], 'percent')} of the labels: "
+        f"error {100 * row['pretrained_error']:.1f} % pretrained, {100 * row['baseline_error']:.1f} % from scratch, "
+        f"gain {100 * row['gain']:+.1f} points "
+        f"(95 %: {100 * row['low']:+.1f} to {100 * row['high']:+.1f})."
+    )
+
+
+def _cards(data: ReportData) -> list[dict[str, str]]:
+    trained = data.pretrained
+    return [
+        {"name": "audio heard in pretraining", "value": written(trained["hours_heard"], "hours")},
+        {"name": "updates", "value": written(trained["updates"], "count")},
+        {"name": "objective", "value": str(trained["objective"])},
+        {"name": "parameters", "value": f"{trained['parameters'] / 1e6:.1f} M"},
+    ]

@@ -1,0 +1,215 @@
+"""Tables and figures of the report page."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import pandas as pd
+from markupsafe import Markup
+
+from allears.reporting.figures import curves as line_chart
+from allears.reporting.html import Column, figure, table, written
+
+ARM_NAMES = {"pretrained": "pretrained", "scratch": "scratch", "random_frozen": "random, frozen", "random": "random"}
+_WORKED_OUT = [
+    Column(key="baseline_error", title="its error"),
+    Column(key="pretrained_error", title="pretrained"),
+    Column(key="gain", title="gain", hint="error of the baseline minus error of the pretrained, in points"),
+    Column(key="interval", title="95 %"),
+]
+_COUNTS = [
+    Column(key="clips", title="clips", kind="count"),
+    Column(key="speakers", title="speakers", kind="count"),
+    Column(key="repetitions", title="seeds", kind="count"),
+]
+
+
+def comparison(evaluation: pd.DataFrame) -> Markup:
+    """Gains over each baseline, over all clips."""
+    rows = evaluation[evaluation["axis"] == "all"].sort_values(["target", "share", "baseline"])
+    if rows.empty:
+        return Markup()
+    columns = [
+        Column(key="target", title="target"),
+        Column(key="share_text", title="labels"),
+        Column(key="baseline_name", title="baseline"),
+        *_WORKED_OUT,
+        *_COUNTS,
+    ]
+    return table(_shown(rows), columns)
+
+
+def groups(evaluation: pd.DataFrame) -> Markup:
+    """Gains over scratch by group, at the largest share of the labels."""
+    rows = evaluation[(evaluation["axis"] != "all") & (evaluation["baseline"] == "scratch")]
+    rows = rows[rows["share"] == rows["share"].max()].sort_values(["target", "axis", "cell"])
+    if rows.empty:
+        return Markup()
+    columns = [
+        Column(key="target", title="target"),
+        Column(key="axis", title="axis"),
+        Column(key="cell", title="group"),
+        Column(key="baseline_error", title="scratch"),
+        *_WORKED_OUT[1:],
+        *_COUNTS[:2],
+        Column(key="note", title="", kind="flag"),
+    ]
+    return table(_shown(rows), columns)
+
+
+def share_plots(evaluation: pd.DataFrame) -> list[Markup]:
+    """Error against share of the labels, a line an arm, a plot a target."""
+    rows = evaluation[evaluation["axis"] == "all"]
+    plots = []
+    for target, part in rows.groupby("target"):
+        of = part.drop_duplicates("share").sort_values("share")
+        series = [("pretrained", _percents(of["share"]), _percents(of["pretrained_error"]))]
+        for baseline, line in part.sort_values("share").groupby("baseline"):
+            series.append((ARM_NAMES[str(baseline)], _percents(line["share"]), _percents(line["baseline_error"])))
+        chart = line_chart(series, x_title="% of the labels", y_title="error, %", log_x=True)
+        plots.append(figure(chart, f"{target}: error on held-out speakers by share of the labels; lower is better"))
+    return plots
+
+
+def steps(found: pd.DataFrame) -> Markup:
+    """Updates and seconds to scratch's best error on dev speakers."""
+    if found.empty:
+        return Markup()
+    rows = found.assign(
+        arm_name=found["arm"].map(ARM_NAMES),
+        share_text=[written(share, "percent") for share in found["share"]],
+        to_reach=[f"{100 * error:.1f} %" for error in found["best_scratch_error"]],
+        best=[f"{100 * error:.1f} %" for error in found["best_error"]],
+        step_text=["never" if pd.isna(count) else f"{int(count):,}" for count in found["steps"]],
+    ).sort_values(["target", "share", "arm"])
+    columns = [
+        Column(key="target", title="target"),
+        Column(key="share_text", title="labels"),
+        Column(key="arm_name", title="arm"),
+        Column(key="to_reach", title="to reach", hint="scratch's best error on dev speakers, mean over seeds"),
+        Column(key="step_text", title="updates"),
+        Column(key="seconds", title="seconds", kind="seconds"),
+        Column(key="best", title="its own best"),
+    ]
+    return table(rows, columns)
+
+
+def curve_plots(curves: pd.DataFrame, evaluation: pd.DataFrame) -> list[Markup]:
+    """Mean dev error against updates, a line an arm at its chosen learning rate, a plot a target and share."""
+    if curves.empty or evaluation.empty:
+        return []
+    best = (
+        curves.groupby(["target", "share", "arm", "learning_rate", "step"], as_index=False)
+        .agg(errors=("dev_errors", "sum"), total=("dev_total", "sum"))
+        .assign(error=lambda t: t["errors"] / t["total"])
+    )
+    lowest = best.loc[
+        best.groupby(["target", "share", "arm"])["error"].idxmin(), ["target", "share", "arm", "learning_rate"]
+    ]
+    plots = []
+    for (target, share), part in best.merge(lowest).groupby(["target", "share"]):
+        series = [
+            (ARM_NAMES[str(arm)], line["step"].tolist(), _percents(line["error"])) for arm, line in part.groupby("arm")
+        ]
+        chart = line_chart(series, x_title="updates", y_title="dev error, %")
+        plots.append(figure(chart, f"{target}, {written(share, 'percent')} of the labels: error on dev speakers"))
+    return plots
+
+
+def probe(rows: pd.DataFrame) -> Markup:
+    """Every layer of the probe; the chosen one is marked."""
+    if rows.empty:
+        return Markup()
+    columns = [
+        Column(key="target", title="target"),
+        Column(key="share_text", title="labels"),
+        Column(key="layer", title="layer", kind="count", hint="0 is the input of the first block"),
+        Column(key="baseline_error", title="random"),
+        *_WORKED_OUT[1:],
+        Column(key="note", title="", kind="flag"),
+    ]
+    shown = _shown(rows.sort_values(["target", "share", "layer"]))
+    for row in shown:
+        row["_class"] = "total" if row["chosen"] else ""
+    return table(shown, columns)
+
+
+def probe_plots(rows: pd.DataFrame) -> list[Markup]:
+    """Error by layer, pretrained and random, a plot a target and share."""
+    plots = []
+    for (target, share), part in rows.groupby(["target", "share"]) if len(rows) else ():
+        of = part.sort_values("layer")
+        series = [
+            (name, of["layer"].tolist(), _percents(of[column]))
+            for name, column in (("pretrained", "pretrained_error"), ("random", "baseline_error"))
+        ]
+        chart = line_chart(series, x_title="layer (0: input of the first block)", y_title="error, %")
+        plots.append(figure(chart, f"{target}, {written(share, 'percent')} of the labels: error of the probe by layer"))
+    return plots
+
+
+def training(pretrained: dict[str, Any]) -> Markup:
+    """What was trained, on how much, how fast."""
+    facts = [
+        ("run", pretrained["run"]),
+        ("objective", pretrained["objective"]),
+        ("updates", written(pretrained["updates"], "count")),
+        ("audio heard", written(pretrained["hours_heard"], "hours")),
+        ("parameters", f"{pretrained['parameters'] / 1e6:.2f} M"),
+    ]
+    if "times_real_time" in pretrained:
+        facts.append(("speed", f"{pretrained['times_real_time']:.0f} × real time"))
+    columns = [Column(key="name", title=""), Column(key="value", title="")]
+    return table([{"name": name, "value": value} for name, value in facts], columns)
+
+
+def training_plots(events: Sequence[dict[str, Any]]) -> list[Markup]:
+    """Each metric of the pretraining against hours heard."""
+    wanted = {"loss": "loss", "masked_accuracy": "accuracy on masked frames", "grad_norm": "norm of the gradient"}
+    plots = []
+    for name, title in wanted.items():
+        points = [
+            (event["hours_heard"], event["values"][name])
+            for event in events
+            if event["kind"] == "metrics" and name in event["values"]
+        ]
+        if points:
+            hours, values = zip(*points, strict=True)
+            chart = line_chart([(title, hours, values)], x_title="hours heard", y_title=title)
+            plots.append(figure(chart, f"{title}, by hours of audio heard", height_px=260))
+    return plots
+
+
+def truth(scores: pd.DataFrame) -> Markup:
+    """Precision and recall of the audit for each planted defect."""
+    rows = scores.assign(note=["" if looked else "not looked for" for looked in scores["looked_for"]])
+    columns = [
+        Column(key="defect", title="defect"),
+        Column(key="planted", title="planted", kind="count"),
+        Column(key="found", title="found", kind="count"),
+        Column(key="precision", title="precision", kind="percent"),
+        Column(key="recall", title="recall", kind="percent"),
+        Column(key="note", title="", kind="flag"),
+    ]
+    return table(rows, columns)
+
+
+def _shown(rows: pd.DataFrame) -> list[dict[str, Any]]:
+    """Rows with rates as text, gains in points and the interval in one cell."""
+    shown = []
+    for record in rows.to_dict("records"):
+        row: dict[str, Any] = {str(name): value for name, value in record.items()}
+        row["share_text"] = written(row["share"], "percent")
+        row["baseline_name"] = ARM_NAMES.get(str(row.get("baseline")), row.get("baseline"))
+        row["interval"] = f"{100 * row['low']:+.1f} to {100 * row['high']:+.1f}"
+        row["gain"] = f"{100 * row['gain']:+.1f}"
+        for name in ("baseline_error", "pretrained_error"):
+            row[name] = f"{100 * row[name]:.1f} %"
+        row["note"] = "" if row.get("assessable", True) else "not assessable"
+        shown.append(row)
+    return shown
+
+
+def _percents(values: pd.Series[float]) -> list[float]:
+    return [round(100 * float(value), 2) for value in values]

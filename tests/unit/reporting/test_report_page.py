@@ -1,0 +1,66 @@
+import re
+
+import pandas as pd
+import pytest
+
+from allears.reporting.model_card import ModelFacts, model_card
+from allears.reporting.report_page import ReportData, answer, render
+
+BASE = {"task": "classify", "target": "digit", "clips": 300, "speakers": 20, "repetitions": 3, "assessable": True}
+
+
+def _row(share: float, low: float, high: float, axis: str = "all", cell: str = "all", **more: object) -> dict:
+    gain = (low + high) / 2
+    return BASE | {
+        "share": share, "axis": axis, "cell": cell, "baseline": "scratch", "low": low, "high": high, "gain": gain,
+        "baseline_error": 0.5, "pretrained_error": 0.5 - gain,
+    } | more  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("intervals", "level", "words"),
+    [
+        ([(0.1, 0.2), (0.01, 0.1)], "yes", "Yes, at every share"),
+        ([(0.1, 0.2), (-0.01, 0.1)], "yes", "Yes, in 1 of 2.*nothing either way"),
+        ([(0.1, 0.2), (-0.2, -0.1)], "care", "Yes, in 1 of 2.*it hurt in 1"),
+        ([(-0.1, 0.2), (-0.2, 0.1)], "care", "Not shown"),
+        ([(-0.1, 0.2), (-0.2, -0.1)], "no", "No: it hurt in 1 of 2"),
+    ],
+)
+def test_the_answer_follows_the_intervals(intervals: list[tuple[float, float]], level: str, words: str):
+    rows = [_row(share, low, high) for share, (low, high) in zip((0.1, 1.0), intervals, strict=True)]
+    found = answer(pd.DataFrame(rows))
+    assert found["level"] == level
+    assert re.search(words, found["headline"])
+
+
+def test_the_page_says_what_is_not_assessable_and_fetches_nothing():
+    evaluation = pd.DataFrame(
+        [_row(1.0, 0.01, 0.1), _row(1.0, -0.1, 0.3, axis="gender", cell="<b>f", clips=20, assessable=False)]
+    )
+    probe = pd.DataFrame([_row(0.1, 0.1, 0.2, layer=layer, chosen=layer == 1) for layer in range(3)])
+    data = ReportData(
+        corpus="c",
+        version="0" * 64,
+        pretrained={"run": "r", "objective": "best_rq", "updates": 10, "hours_heard": 0.5, "parameters": 2e6},
+        events=[{"kind": "metrics", "step": 1, "hours_heard": 0.1, "values": {"loss": 3.0}}],
+        probe=probe,
+        evaluation=evaluation,
+        steps=pd.DataFrame(columns=["target"]),
+        curves=pd.DataFrame(columns=["target"]),
+        truth_scores=pd.DataFrame(),
+    )
+    page = render(data)
+    body = page[: page.index("<script>")] if "<script>" in page else page
+    assert "not assessable" in body
+    assert "&lt;b&gt;f" in body
+    assert not re.search(r"""(src|href)=["']?https?:""", body)
+
+
+def test_the_card_shows_the_layer_that_dev_chose_only():
+    probe = pd.DataFrame([_row(0.1, 0.1, 0.2, layer=layer, chosen=layer == 7) for layer in (6, 7)])
+    facts = ModelFacts(title="T", corpus="c", version="v", facts=[], licences=[{"licence": "MIT", "clips": 3}])
+    card = model_card(facts, probe, pd.DataFrame([_row(0.1, 0.1, 0.2)]))
+    assert "| 7 |" in card
+    assert "| 6 |" not in card
+    assert "+10.0 … +20.0" in card
