@@ -160,7 +160,7 @@ def axis_facts(table: pd.DataFrame) -> dict[str, dict[str, Any]]:
             "disclosed_share": disclosed / hours if hours > 0 else 0.0,
             "effective_groups": effective_groups(share_G),
             "smallest_share": float(share_G.min()) if len(share_G) else None,
-            "dominant": known.loc[known["dominant"], "cell"].tolist(),
+            "dominant": dict(known.loc[known["dominant"], ["cell", "share"]].itertuples(index=False, name=None)),
             "disparity": rows.loc[rows["disparity"], "cell"].tolist(),
             "not_assessable": known.loc[~known["assessable"], "cell"].tolist(),
         }

@@ -72,7 +72,7 @@ def _about_clips(summary: dict[str, Any]) -> list[dict[str, str]]:
     for reason in ("licence_unknown", "licence_denied"):
         if reason in reasons:
             clips = _clips(reasons[reason]["clips"])
-            found.append(_finding("warn", f"{clips} left out of everything: {MEANINGS[reason]}."))
+            found.append(_finding("warn", f"{clips} may not be used: {MEANINGS[reason]}."))
     if summary["leaking_groups"]:
         names = summary["leaking_groups"]
         text = f"In more than one split: {len(names):,} of {summary['total']['groups']:,} {_who(summary)}"
@@ -83,11 +83,9 @@ def _about_clips(summary: dict[str, Any]) -> list[dict[str, str]]:
     lost = 1 - summary["selected"]["clips"] / max(summary["total"]["clips"], 1)
     if lost > 0.2:
         found.append(_finding("warn", f"{lost:.0%} of the clips are left out; see the reasons below."))
-    silenced = summary["total"]["groups"] - summary["selected"]["groups"]
+    silenced = summary["total"]["speakers"] - summary["selected"]["speakers"]
     if silenced:
-        found.append(
-            _finding("warn", f"Left out entirely: {silenced:,} of {summary['total']['groups']:,} {_who(summary)}.")
-        )
+        found.append(_finding("warn", f"Left out entirely: {silenced:,} of {summary['total']['speakers']:,} speakers."))
     if summary["quarantine"]:
         rows = sum(summary["quarantine"].values())
         found.append(_finding("note", f"{rows:,} listed row(s) were unusable and are in the quarantine."))
@@ -99,12 +97,9 @@ def _about_people(summary: dict[str, Any], params: AuditParams) -> list[dict[str
     for axis, facts in summary["axes"].items():
         if " × " in axis:
             continue
-        share = params.representation.max_share
         found += [
-            _finding(
-                "warn", f"{axis}: '{cell}' has over {share:.0%} of the hours; check how well the others are served."
-            )
-            for cell in facts["dominant"]
+            _finding("warn", f"{axis}: '{cell}' has {share:.0%} of the hours; check how well the others are served.")
+            for cell, share in facts["dominant"].items()
         ]
         ratio = params.representation.min_keep_ratio
         found += [
@@ -168,6 +163,7 @@ def _reasons(table: pd.DataFrame) -> dict[str, dict[str, Any]]:
                 "hours": float(table.loc[has, "hours"].sum()),
                 "counted": int((first == reason).sum()),
                 "splits": {name: int((has & (table["split"] == name)).sum()) for name in SPLITS},
+                "counted_splits": {name: int(((first == reason) & (table["split"] == name)).sum()) for name in SPLITS},
             }
     return found
 

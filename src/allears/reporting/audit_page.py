@@ -74,7 +74,7 @@ def answer(summary: dict[str, Any]) -> dict[str, str]:
     if train["selected_clips"] == 0:
         return {"level": "no", "headline": "No: nothing is left to train on.", "text": text}
     if train["selected_hours"] < MIN_TRAIN_HOURS:
-        headline = "For a first look: it is under an hour of audio."
+        headline = "For a first look: under an hour to train on."
         return {"level": "care", "headline": headline, "text": text}
     if warnings:
         things = "one thing" if warnings == 1 else f"{warnings} things"

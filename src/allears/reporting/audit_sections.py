@@ -20,9 +20,9 @@ _REASON_COLUMNS = (
     Column(key="reason", title="reason", kind="code"), Column(key="meaning", title="what it means"),
     Column(key="verdict", title="verdict"), Column(key="clips", title="clips", kind="count"),
     Column(key="hours", title="hours", kind="hours"),
-    Column(key="counted", title="first reason", kind="count", hint="every clip once: adds up to all clips"),
-    Column(key="train", title="train", kind="count"), Column(key="dev", title="dev", kind="count"),
-    Column(key="test", title="test", kind="count"),
+    Column(key="counted", title="counted once", kind="count", hint="under its first reason: adds up to all clips"),
+    Column(key="train", title="of train", kind="count"), Column(key="dev", title="of dev", kind="count"),
+    Column(key="test", title="of test", kind="count"),
 )  # fmt: skip
 _SPLIT_COLUMNS = (
     Column(key="split", title="split"), Column(key="clips", title="clips", kind="count"),
@@ -33,15 +33,15 @@ _SPLIT_COLUMNS = (
     Column(key="hard", title="hard", kind="count"),
 )  # fmt: skip
 _CELL_COLUMNS = (
-    Column(key="cell", title="group"), Column(key="clips", title="clips", kind="count"),
-    Column(key="hours", title="hours", kind="hours"), Column(key="people", title="speakers*", kind="count",
-    hint="else sessions, else recordings"), Column(key="share", title="share of hours", kind="percent"),
-    Column(key="interval", title="95 % interval", kind="interval"),
-    Column(key="train_hours", title="selected, train", kind="hours"),
-    Column(key="test_speakers", title="test speakers*", kind="count"),
+    Column(key="cell", title="group"), Column(key="flag", title="", kind="flag"),
+    Column(key="clips", title="clips", kind="count"), Column(key="hours", title="hours", kind="hours"),
+    Column(key="people", title="speakers*", kind="count"),
+    Column(key="share", title="of the hours", kind="percent"),
+    Column(key="interval", title="interval", kind="interval"),
+    Column(key="train_hours", title="train, selected", kind="hours"),
+    Column(key="test_speakers", title="in test*", kind="count"),
     Column(key="keep_rate", title="kept", kind="percent"),
-    Column(key="keep_ratio", title="keep ratio", kind="text", hint="keep rate over that of the best-kept group"),
-    Column(key="flag", title="", kind="flag"),
+    Column(key="ratio", title="keep ratio", kind="flag"),
 )  # fmt: skip
 _NAMES = {
     "rms_dbfs": "level, dBFS (RMS)", "snr_db": "signal-to-noise, dB (WADA)", "bandwidth_hz": "bandwidth, Hz",
@@ -56,13 +56,21 @@ def reasons(summary: dict[str, Any]) -> Markup:
     splits = summary["splits"]
     rows = [{"reason": "kept", "meaning": "no reason against it", "verdict": "keep"} | _whole(summary, "keep")]
     rows += [
-        {"reason": name, "meaning": MEANINGS[name], **facts, **facts["splits"]}
+        {"reason": name, "meaning": MEANINGS[name], **facts, **facts["counted_splits"]}
         for name, facts in summary["reasons"].items()
     ]
     total = {name: splits[name]["clips"] for name in splits}
     every = summary["total"]
     rows.append(
-        {"reason": "all", "meaning": "", "verdict": "", "counted": every["clips"], "hours": every["hours"]} | total
+        {
+            "reason": "all",
+            "meaning": "",
+            "verdict": "",
+            "clips": None,
+            "counted": every["clips"],
+            "hours": every["hours"],
+        }
+        | total
     )
     return table(rows, _REASON_COLUMNS, foot=True)
 
@@ -142,11 +150,10 @@ def quality(clips: pd.DataFrame) -> Markup:
         if len(values):
             marks = values.quantile([percent / 100 for percent in _QUANTILES])
             rows.append(
-                {"measure": title}
-                | {f"q{percent}": f"{value:.4g}" for percent, value in zip(_QUANTILES, marks, strict=True)}
+                {"measure": title} | {f"q{percent}": value for percent, value in zip(_QUANTILES, marks, strict=True)}
             )
     columns = [Column(key="measure", title="measure")]
-    columns += [Column(key=f"q{q}", title="median" if q == 50 else f"{q} %") for q in _QUANTILES]
+    columns += [Column(key=f"q{q}", title="median" if q == 50 else f"{q} %", kind="measure") for q in _QUANTILES]
     return table(rows, columns)
 
 
@@ -274,11 +281,11 @@ def _axis_line(fact: dict[str, Any]) -> str:
 def _cell_rows(rows: pd.DataFrame) -> list[dict[str, Any]]:
     shown = []
     for row in as_records(rows):
-        ratio = "not assessable" if not row["assessable"] else f"{row['keep_ratio']:.2f}"
+        ratio = f"{row['keep_ratio']:.2f}" if row["assessable"] else "not assessable"
         words = [word for word, on in (("dominant", row["dominant"]), ("filtered away", row["disparity"])) if on]
         shown.append(
             row
-            | {"people": row["clusters"], "interval": (row["share_low"], row["share_high"]), "keep_ratio": ratio}
+            | {"people": row["clusters"], "interval": (row["share_low"], row["share_high"]), "ratio": ratio}
             | {"flag": ", ".join(words), "_class": "" if row["assessable"] else "faint"}
         )
     return shown

@@ -46,7 +46,10 @@ def horizontal_bars(
     if percent:
         axis["tickformat"] = ".0%"
     return go.Figure(
-        bar, layout=_layout(xaxis=axis, yaxis={"autorange": "reversed", "automargin": True, "fixedrange": True})
+        bar,
+        layout=_layout(
+            xaxis=axis, yaxis={"autorange": "reversed", "automargin": True, "fixedrange": True, "showgrid": False}
+        ),
     )
 
 
@@ -58,7 +61,7 @@ def stacked_bars(
             for part, values, colour in parts]  # fmt: skip
     layout = _layout(
         xaxis={"title": title, "fixedrange": True},
-        yaxis={"autorange": "reversed", "automargin": True, "fixedrange": True},
+        yaxis={"autorange": "reversed", "automargin": True, "fixedrange": True, "showgrid": False},
     )
     return go.Figure(bars, layout=layout | {"barmode": "stack", "showlegend": True})
 

@@ -17,7 +17,7 @@ import jinja2
 import pandas as pd
 from markupsafe import Markup
 
-Kind = Literal["text", "count", "hours", "percent", "decimal", "seconds", "interval", "code", "path", "flag"]
+Kind = Literal["text", "count", "hours", "percent", "decimal", "measure", "seconds", "interval", "code", "path", "flag"]
 MISSING = "–"
 
 
@@ -83,6 +83,8 @@ def written(value: Any, kind: Kind) -> str:
             text = _percent(float(value))
         case "decimal":
             text = f"{value:,.2f}"
+        case "measure":
+            text = _measure(float(value))
         case "seconds":
             text = f"{value:,.2f} s"
         case "interval":
@@ -90,6 +92,16 @@ def written(value: Any, kind: Kind) -> str:
         case _:
             text = str(value)
     return text
+
+
+def _measure(value: float) -> str:
+    """A measured number with about three digits that say something."""
+    size = abs(value)
+    if size == 0 or size >= 100:
+        return f"{value:,.0f}"
+    if size < 0.001:
+        return "≈ 0"
+    return f"{value:.1f}" if size >= 10 else f"{value:.2f}" if size >= 1 else f"{value:.3f}"
 
 
 def _percent(share: float) -> str:
@@ -114,7 +126,7 @@ def _cell(value: Any, column: Column) -> str:
     text = escape(written(value, column.kind))
     match column.kind:
         case "code" | "path":
-            return f'<td class="{column.kind}"><code>{text}</code></td>'
+            return f'<td class="{column.kind}">' + (f"<code>{text}</code></td>" if text != MISSING else "</td>")
         case "text" | "flag":
             return f'<td class="{column.kind}">{text if text != MISSING else ""}</td>'
         case _:
