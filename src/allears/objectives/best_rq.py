@@ -26,7 +26,9 @@ from allears.types import AudioBatch, ObjectiveOutput
 class BestRQ(Objective):
     """One softmax a codebook over masked frames; loss and accuracy are means over codebooks.
 
-    Histograms have K × V entries, codebook after codebook.
+    A hidden frame weighs 1, a visible one `visible_weight` (the paper has hidden frames alone; at small budgets the
+    visible ones teach the first layers much sooner). Metrics and histograms are of hidden frames; histograms have
+    K × V entries, codebook after codebook.
     """
 
     inputs: ClassVar[frozenset[Input]] = frozenset({"audio"})
@@ -47,18 +49,24 @@ class BestRQ(Objective):
         features_BFC, frames_B = self.encoder.features(batch.audio_BT, batch.samples_B)
         F, K = features_BFC.shape[1], self.config.codebooks
         mask_BF = batch_masks(batch, frames_B, F, self.config.mask, self.seed)
+        visible_BF = inside(frames_B, F) & ~mask_BF
         targets_MK = self.quantizer(features_BFC[mask_BF])
         output = self.encoder.encode(features_BFC, frames_B, mask_BF)
         logits = torch.split(self.head(output.last_BFD[mask_BF]), self.config.codes, dim=-1)
         parts = [masked_prediction(logits[k], targets_MK[:, k]) for k in range(K)]
-        loss_sum = torch.stack([loss for loss, _ in parts]).sum() / K
+        hidden_sum = torch.stack([loss for loss, _ in parts]).sum() / K
         correct = torch.stack([facts["correct"] for _, facts in parts]).sum() / K
-        count = torch.as_tensor(len(targets_MK), device=loss_sum.device)
+        seen_sum = hidden_sum.new_zeros(())
+        if self.config.visible_weight:
+            seen_MKV = self.head(output.last_BFD[visible_BF]).unflatten(-1, (K, -1))
+            codes_MK = self.quantizer(features_BFC[visible_BF])
+            seen_sum = functional.cross_entropy(seen_MKV.flatten(0, 1), codes_MK.flatten(), reduction="sum") / K
+        count = mask_BF.sum()
         return ObjectiveOutput(
-            loss_sum=loss_sum,
-            count=count,
+            loss_sum=hidden_sum + self.config.visible_weight * seen_sum,
+            count=count + self.config.visible_weight * visible_BF.sum(),
             metrics={
-                "loss": (loss_sum.detach(), count),
+                "loss": (hidden_sum.detach(), count),
                 "masked_accuracy": (correct, count),
                 "masked_share": (mask_BF.sum(), inside(frames_B, F).sum()),
             },

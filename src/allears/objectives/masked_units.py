@@ -20,7 +20,11 @@ from allears.types import AudioBatch, ObjectiveOutput
 
 
 class MaskedUnits(Objective):
-    """Cross-entropy over masked frames that have a unit; with intermediate blocks, the mean over all their heads."""
+    """Cross-entropy over frames that have a unit; with intermediate blocks, the mean over all their heads.
+
+    A hidden frame weighs 1, a visible one `visible_weight` (HuBERT, section 3.1, mixes L_m and L_u; fairseq's
+    pred_masked_weight and pred_nomask_weight). The metrics are of hidden frames alone.
+    """
 
     inputs: ClassVar[frozenset[Input]] = frozenset({"audio", "units"})
 
@@ -49,23 +53,29 @@ class MaskedUnits(Objective):
         mask_BF = batch_masks(batch, frames_B, F, self.config.mask, self.seed)
         output = self.encoder.encode(features_BFC, frames_B, mask_BF)
         units_BF = _fit(batch.units_BU, F)
-        chosen_BF = mask_BF & (units_BF >= 0)
-        targets_M = units_BF[chosen_BF]
-        if targets_M.numel() and int(targets_M.max()) >= self.config.units:
+        known_BF = (units_BF >= 0) & inside(frames_B, F)
+        hidden_BF, visible_BF = mask_BF & known_BF, ~mask_BF & known_BF
+        targets_M = units_BF[hidden_BF]
+        if known_BF.any() and int(units_BF.max()) >= self.config.units:
             raise TrainingError(
-                f"a frame has unit {int(targets_M.max())}, objective.units is {self.config.units}; they must agree "
+                f"a frame has unit {int(units_BF.max())}, objective.units is {self.config.units}; they must agree "
                 "with the unit model: set objective.units, or label again"
             )
-        loss_sum = features_BFC.new_zeros(())
+        hidden_sum = seen_sum = features_BFC.new_zeros(())
         for layer, head in zip(self.layers, self.heads, strict=True):
-            loss, facts = masked_prediction(head(output.layers[layer][chosen_BF]), targets_M)
-            loss_sum = loss_sum + loss / len(self.heads)
-        count = torch.as_tensor(targets_M.numel(), device=loss_sum.device)
+            hidden, facts = masked_prediction(head(output.layers[layer][hidden_BF]), targets_M)
+            hidden_sum = hidden_sum + hidden / len(self.heads)
+            if self.config.visible_weight:
+                seen = functional.cross_entropy(
+                    head(output.layers[layer][visible_BF]), units_BF[visible_BF], reduction="sum"
+                )
+                seen_sum = seen_sum + seen / len(self.heads)
+        count = hidden_BF.sum()
         return ObjectiveOutput(
-            loss_sum=loss_sum,
-            count=count,
+            loss_sum=hidden_sum + self.config.visible_weight * seen_sum,
+            count=count + self.config.visible_weight * visible_BF.sum(),
             metrics={
-                "loss": (loss_sum.detach(), count),
+                "loss": (hidden_sum.detach(), count),
                 "masked_accuracy": (facts["correct"], count),
                 "masked_share": (mask_BF.sum(), inside(frames_B, F).sum()),
             },

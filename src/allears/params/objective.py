@@ -30,6 +30,9 @@ class MaskedUnitsConfig(Params):
     name: Literal["masked_units"] = "masked_units"
     units: int = Field(default=100, ge=2, description="classes, as many as the unit model has")
     mask: MaskConfig = MaskConfig()
+    visible_weight: float = Field(
+        default=0.0, ge=0, description="weight of a visible frame's loss, a hidden one's is 1 [pred_nomask_weight]"
+    )
     final_width: int = Field(default=256, ge=2, description="width in which frames and units are compared [final_dim]")
     temperature: float = Field(default=0.1, gt=0, description="divides the cosine [logit_temp]")
     intermediate_blocks: tuple[int, ...] = Field(
@@ -45,6 +48,9 @@ class BestRQConfig(Params):
     codes: int = Field(default=1024, ge=2, description="entries of each codebook")
     code_width: int = Field(default=16, ge=2, description="width of the random projection")
     mask: MaskConfig = MaskConfig()
+    visible_weight: float = Field(
+        default=0.0, ge=0, description="weight of a visible frame's loss, a hidden one's is 1 [pred_nomask_weight]"
+    )
 
 
 ObjectiveConfig = Annotated[MaskedUnitsConfig | BestRQConfig, Field(discriminator="name")]

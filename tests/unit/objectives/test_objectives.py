@@ -16,7 +16,11 @@ ENCODER = AudioEncoderConfig(conformer=ConformerConfig(width=16, blocks=2, heads
 UNITS = MaskedUnitsConfig(units=7, final_width=8)
 ILS = MaskedUnitsConfig(units=7, final_width=8, intermediate_blocks=(1,))
 CODES = BestRQConfig(codebooks=2, codes=8, code_width=4)
-ALL = pytest.mark.parametrize("config", [UNITS, ILS, CODES], ids=["masked_units", "ils", "best_rq"])
+SEEN = MaskedUnitsConfig(units=7, final_width=8, visible_weight=0.5)
+SEEN_CODES = BestRQConfig(codebooks=2, codes=8, code_width=4, visible_weight=0.5)
+ALL = pytest.mark.parametrize(
+    "config", [UNITS, ILS, CODES, SEEN, SEEN_CODES], ids=["masked_units", "ils", "best_rq", "seen_units", "seen_codes"]
+)
 
 
 def batch(rows=(0, 1, 2), epoch=0):
@@ -49,7 +53,7 @@ def test_a_loss_is_the_sum_of_its_clips_losses(config):
     model = objective(config)
     together, parts = model(batch()), [model(batch((row,))) for row in range(3)]
     torch.testing.assert_close(together.loss_sum, sum(part.loss_sum for part in parts), rtol=1e-5, atol=1e-5)
-    assert int(together.count) == sum(int(part.count) for part in parts) > 0
+    assert int(together.count) == int(sum(part.count for part in parts)) > 0
     for name in ("masked_accuracy", "masked_share", "loss"):
         assert float(together.metrics[name][0]) == pytest.approx(
             sum(float(part.metrics[name][0]) for part in parts), rel=1e-5
@@ -85,7 +89,7 @@ def test_histograms_count_every_masked_frame(config):
     output = objective(config)(batch())
     books = getattr(config, "codebooks", 1)
     for histogram in output.histograms.values():
-        assert histogram.sum() == output.count * books
+        assert histogram.sum() == output.metrics["loss"][1] * books
     assert output.histograms["codes"].shape == ((7,) if books == 1 else (2 * 8,))
 
 
@@ -105,6 +109,17 @@ def test_every_weight_learns_and_the_loss_falls(config):
     assert losses[-1] < 0.6 * losses[0]
     accuracy, count = output.metrics["masked_accuracy"]
     assert 0.5 < float(accuracy) / float(count) <= 1.0
+
+
+@pytest.mark.parametrize(("plain", "seen"), [(UNITS, SEEN), (CODES, SEEN_CODES)])
+def test_visible_frames_weigh_as_told(plain, seen):
+    """All frames at weight 1 are half of that plus half of what hidden frames alone give."""
+    hidden, half = objective(plain)(batch()), objective(seen)(batch())
+    whole = objective(seen.model_copy(update={"visible_weight": 1.0}))(batch())
+    torch.testing.assert_close(half.loss_sum, (hidden.loss_sum + whole.loss_sum) / 2)
+    torch.testing.assert_close(half.count, (hidden.count + whole.count) / 2)
+    assert int(whole.count) == int(hidden.metrics["masked_share"][1])
+    assert half.metrics["loss"] == hidden.metrics["loss"]
 
 
 @ALL
