@@ -5,16 +5,19 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from allears.errors import ConfigError, CorpusError
+from allears.errors import ConfigError, CorpusError, StaleError
 from allears.shards.plan import EpochPlan, PlanSpec, plan_epoch
 from allears.shards.reader import ShardReader
+from allears.storage.digest import value_digest
 
 AHEAD = 4
+PLAN_VERSION = 1  # raised when the same spec gives other batches
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,6 +27,42 @@ class Cursor:
     step: int = 0
     epoch: int = 0
     epoch_step: int = 0
+
+    def after(self, steps: int) -> Cursor:
+        """Where training stands once this step is done, in an epoch of `steps` steps."""
+        if self.epoch_step + 1 >= steps:
+            return Cursor(self.step + 1, self.epoch + 1, 0)
+        return Cursor(self.step + 1, self.epoch, self.epoch_step + 1)
+
+    def state(self, spec: PlanSpec) -> dict[str, Any]:
+        """What a checkpoint keeps of the data."""
+        return asdict(self) | {"plan": plan_digest(spec)}
+
+    @classmethod
+    def resume(cls, state: dict[str, Any], spec: PlanSpec) -> Cursor:
+        """The cursor of a checkpoint; StaleError when it was counted in other batches than those of `spec`."""
+        if state["plan"] != plan_digest(spec):
+            raise StaleError(
+                f"the checkpoint counts batches of plan {state['plan'][:12]}, this run plans {plan_digest(spec)[:12]}: "
+                "the shards, the selection, the seed or the size of a batch is another; start a new run"
+            )
+        return cls(int(state["step"]), int(state["epoch"]), int(state["epoch_step"]))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Totals:
+    """What a training of so many steps hears. Samples are at the shards' rate; `padded` counts padding too."""
+
+    clips: int
+    epochs: float
+    micro_batches: int
+    samples: int
+    padded: int
+
+    @property
+    def padding_share(self) -> float:
+        """Padding of all that goes through the encoder."""
+        return 1 - self.samples / self.padded if self.padded else 0.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -64,7 +103,7 @@ def iterate(
         raise ConfigError(f"{world} processes cannot share steps of {spec.group} micro-batches; use one of {valid}")
     with ThreadPoolExecutor(max_workers=1, thread_name_prefix="batches") as thread:
         waiting: deque[Future[HostBatch]] = deque()
-        for plan, micro, cursor in _places(reader, spec, weights_N, begin, last_step, rank, world):
+        for plan, micro, cursor in _places(reader.index.samples_N, spec, weights_N, begin, last_step, rank, world):
             waiting.append(thread.submit(_load, reader, plan, micro, cursor, spec.group))
             if len(waiting) > AHEAD:
                 yield waiting.popleft().result()
@@ -72,8 +111,27 @@ def iterate(
             yield waiting.popleft().result()
 
 
+def plan_digest(spec: PlanSpec) -> str:
+    """Names all batches of `spec`: those of equal digest are equal."""
+    return value_digest(["plan", PLAN_VERSION, asdict(spec)])
+
+
+def totals(samples_N: NDArray[np.int64], weights_N: NDArray[np.float64], spec: PlanSpec, steps: int) -> Totals:
+    """What the first `steps` global steps hear, without reading any audio."""
+    clips = micro_batches = samples = padded = 0
+    epochs = 0.0
+    for plan, begin, first, last in _epochs(samples_N, weights_N, spec, Cursor(), steps):
+        part = plan.part(first, last, spec.group)
+        clips += len(part.clip_P)
+        micro_batches += int((np.diff(part.bounds_M) > 0).sum())
+        samples += int(part.samples_P.sum())
+        padded += part.padded_samples
+        epochs = begin.epoch + last * spec.group / plan.micro_batches
+    return Totals(clips=clips, epochs=epochs, micro_batches=micro_batches, samples=samples, padded=padded)
+
+
 def _places(
-    reader: ShardReader,
+    samples_N: NDArray[np.int64],
     spec: PlanSpec,
     weights_N: NDArray[np.float64],
     begin: Cursor,
@@ -81,10 +139,22 @@ def _places(
     rank: int,
     world: int,
 ) -> Iterator[tuple[EpochPlan, int, Cursor]]:
+    for plan, at, first, last in _epochs(samples_N, weights_N, spec, begin, last_step):
+        for inner in range(first, last):
+            for micro in range(inner * spec.group + rank, (inner + 1) * spec.group, world):
+                yield plan, micro, Cursor(at.step + inner - first, at.epoch, inner)
+
+
+def _epochs(
+    samples_N: NDArray[np.int64], weights_N: NDArray[np.float64], spec: PlanSpec, begin: Cursor, last_step: int
+) -> Iterator[tuple[EpochPlan, Cursor, int, int]]:
+    """Plans of the epochs that the steps from `begin` to `last_step` lie in, each with the cursor at which it begins
+    here and its first and last (not included) step.
+    """
     step, epoch, epoch_step = begin.step, begin.epoch, begin.epoch_step
     barren = 0
     while step < last_step:
-        plan = plan_epoch(reader.index.samples_N, weights_N, spec, epoch)
+        plan = plan_epoch(samples_N, weights_N, spec, epoch)
         steps = plan.micro_batches // spec.group
         barren = barren + 1 if steps == 0 else 0
         if barren > 1000:
@@ -92,10 +162,10 @@ def _places(
                 "no clip can be planned for training: all are shorter than the smallest crop or have no weight; "
                 "look at the audit page, then loosen the policy or lower the smallest crop"
             )
-        for inner in range(epoch_step, min(steps, epoch_step + last_step - step)):
-            for micro in range(inner * spec.group + rank, (inner + 1) * spec.group, world):
-                yield plan, micro, Cursor(step, epoch, inner)
-            step += 1
+        last = min(steps, epoch_step + last_step - step)
+        if last > epoch_step:
+            yield plan, Cursor(step, epoch, epoch_step), epoch_step, last
+            step += last - epoch_step
         epoch, epoch_step = epoch + 1, 0
 
 
@@ -103,9 +173,10 @@ def _load(reader: ShardReader, plan: EpochPlan, micro: int, at: Cursor, group: i
     first, last = int(plan.bounds_M[micro]), int(plan.bounds_M[micro + 1])
     place_B, starts_B, samples_B = plan.clip_P[first:last], plan.start_P[first:last], plan.samples_P[first:last]
     audio_BT = np.zeros((last - first, int(samples_B.max(initial=0))), dtype=np.float32)
-    for row, (place, start, samples) in enumerate(zip(place_B, starts_B, samples_B, strict=True)):
-        audio_BT[row, :samples] = reader.read(int(place), int(start), int(samples))
-    ends_epoch = (at.epoch_step + 1) * group >= plan.micro_batches
+    for row, (place, start, samples) in enumerate(
+        zip(place_B.tolist(), starts_B.tolist(), samples_B.tolist(), strict=True)
+    ):
+        reader.read_into(place, start, audio_BT[row, :samples])
     return HostBatch(
         keys=tuple(reader.index.clips[int(place)] for place in place_B),
         place_B=place_B,
@@ -114,5 +185,5 @@ def _load(reader: ShardReader, plan: EpochPlan, micro: int, at: Cursor, group: i
         starts_B=starts_B,
         epoch=at.epoch,
         step=at.step,
-        after=Cursor(at.step + 1, at.epoch + 1 if ends_epoch else at.epoch, 0 if ends_epoch else at.epoch_step + 1),
+        after=at.after(plan.micro_batches // group),
     )

@@ -74,10 +74,20 @@ def read_index(shard_set: ShardSet) -> Index:
     return _columns(table)
 
 
-def write_part(path: Path, rows: list[dict[str, Any]]) -> None:
-    """The index rows of one tar, written once the tar is."""
+def write_part(path: Path, rows: list[dict[str, Any]], notes: dict[str, str] | None = None) -> None:
+    """The index rows of one tar, written once the tar is; `notes` say what it was made of."""
+    table = pa.Table.from_pylist(rows, schema=SCHEMA.with_metadata(notes or {}))
     with atomic_path(path) as temporary:
-        pq.write_table(pa.Table.from_pylist(rows, schema=SCHEMA), temporary, compression="zstd")
+        pq.write_table(table, temporary, compression="zstd")
+
+
+def read_notes(path: Path) -> dict[str, str]:
+    """The notes of an index part; empty when there is no readable one."""
+    try:
+        metadata = pq.read_schema(path).metadata or {}
+    except (OSError, pa.ArrowException):
+        return {}
+    return {key.decode(): value.decode() for key, value in metadata.items() if key != b"ARROW:schema"}
 
 
 def join_parts(folder: Path, parts: Iterable[Path]) -> ShardSet:

@@ -1,0 +1,1 @@
+"""From recordings to FLAC in plain WebDataset tars, and the table of what training knows of each clip."""

@@ -1,0 +1,110 @@
+"""Frame labels of clips, beside the shards: one file a tar, keyed by the clip's audio and by who labelled it.
+
+Arrow files, mapped into memory: what is not read costs nothing. Free of pandas.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from allears.errors import StaleError, StorageError
+from allears.shards.index import Index
+from allears.storage.files import atomic_path
+
+_LABELLER = b"allears.labeller"
+Labels = NDArray[np.int32]
+
+
+def write_labels(folder: Path, digest: str, shard: str, labels: Mapping[str, Labels], index: Index) -> None:
+    """The labels of the clips of tar `shard`: clip → int32 [F]. `digest` names the model that gave them."""
+    clips = list(labels)
+    columns = {
+        "clip": pa.array(clips, pa.string()),
+        "pcm_sha256": pa.array([index.pcm_sha256[index.position[clip]] for clip in clips], pa.string()),
+        "labels": pa.array([np.asarray(labels[clip], dtype=np.int32) for clip in clips], pa.large_list(pa.int32())),
+    }
+    table = pa.table(columns).replace_schema_metadata({_LABELLER: digest.encode()})
+    with (
+        atomic_path(_path(folder, shard)) as temporary,
+        pa.OSFile(str(temporary), "wb") as stream,
+        pa.ipc.new_file(stream, table.schema) as writer,
+    ):
+        writer.write_table(table)
+
+
+def is_labelled(folder: Path, digest: str, shard: str, index: Index) -> bool:
+    """Whether the labels of tar `shard` are there, by this labeller and of this very audio."""
+    try:
+        table = _open(_path(folder, shard), digest)
+    except (StorageError, StaleError):
+        return False
+    pcm = dict(zip(table["clip"].to_pylist(), table["pcm_sha256"].to_pylist(), strict=True))
+    rows = np.flatnonzero(index.shard_N == index.shards.index(shard)).tolist()
+    return all(pcm.get(index.clips[row]) == index.pcm_sha256[row] for row in rows)
+
+
+class Sidecar:
+    """Labels of the clips of `index` by the labeller `digest`. A file is opened when one of its clips is asked for."""
+
+    def __init__(self, folder: Path, digest: str, index: Index) -> None:
+        self.folder, self.digest, self.index = folder, digest, index
+        self._shards: dict[int, dict[str, Labels]] = {}
+
+    def get(self, clip: str) -> Labels:
+        """Labels of the whole clip, int32 [F].
+
+        Raises StorageError when they are missing, StaleError when they are of other audio or by another labeller.
+        """
+        shard = int(self.index.shard_N[self.index.position[clip]])
+        if shard not in self._shards:
+            self._shards[shard] = self._load(self.index.shards[shard])
+        if clip not in self._shards[shard]:
+            raise StorageError(
+                f"{_path(self.folder, self.index.shards[shard])} has no labels of clip {clip}: the labelling pass did "
+                "not see it; delete the file and run the pretrain pipeline again"
+            )
+        return self._shards[shard][clip]
+
+    def _load(self, shard: str) -> dict[str, Labels]:
+        path = _path(self.folder, shard)
+        table = _open(path, self.digest)
+        found: dict[str, Labels] = {}
+        for batch in table.to_batches():
+            ends, values = batch["labels"].offsets.to_numpy(), batch["labels"].values.to_numpy()
+            for row, (clip, pcm) in enumerate(
+                zip(batch["clip"].to_pylist(), batch["pcm_sha256"].to_pylist(), strict=True)
+            ):
+                place = self.index.position.get(clip)
+                if place is not None and self.index.pcm_sha256[place] != pcm:
+                    raise StaleError(
+                        f"{path}: the labels of clip {clip} are of audio {pcm[:12]}, the shards hold "
+                        f"{self.index.pcm_sha256[place][:12]}: the shards were written again since; delete the file "
+                        "and run the pretrain pipeline again"
+                    )
+                found[clip] = values[ends[row] : ends[row + 1]]
+        return found
+
+
+def _open(path: Path, digest: str) -> pa.Table:
+    try:
+        table = pa.ipc.open_file(pa.memory_map(str(path))).read_all()
+    except FileNotFoundError:
+        raise StorageError(f"{path}: labels are missing; run the pretrain pipeline again") from None
+    except (OSError, pa.ArrowException) as error:
+        raise StorageError(f"{path}: cannot be read ({error}); delete it and run the pretrain pipeline") from error
+    found = (table.schema.metadata or {}).get(_LABELLER, b"").decode()
+    if found != digest:
+        raise StaleError(
+            f"{path}: expected labels by {digest[:12]}, found labels by {found[:12] or 'nobody'}: the unit model was "
+            "fitted again since; delete the file and run the pretrain pipeline again"
+        )
+    return table
+
+
+def _path(folder: Path, shard: str) -> Path:
+    return folder / f"{shard.removesuffix('.tar')}.labels.arrow"

@@ -1,0 +1,214 @@
+"""From a manifest and its verdicts to tars: decode, resample, FLAC. The only user of webdataset is `tar.py` below it.
+
+One item of work is one tar. Which clips it holds follows from the manifest's order and seconds alone, so the bytes
+depend on neither the number of workers nor on what was killed in between. An index part beside each tar, written
+after it, says what the tar was made of; a tar whose part says the same is not written again.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from allears.audio.decode import DECODERS, decode, resample
+from allears.engine.mapping import map_items
+from allears.errors import AudioError, CorpusError, StorageError
+from allears.shards.handle import INDEX, ShardSet
+from allears.shards.index import join_parts, read_notes, write_part
+from allears.shards.tar import Sound, write_tar
+from allears.storage.digest import identity, value_digest
+from allears.storage.files import storage_error
+from allears.storage.receipt import NAME as RECEIPT
+from allears.storage.receipt import read_receipt, write_receipt
+
+VERSION = 1
+FLAC_SHARE = 0.55  # of the 16-bit bytes, roughly: plans the size of a tar before anything is decoded
+PARTS = "parts"
+SNAPSHOT = ("text", "label", "language", "accent", "gender", "age", "speaker", "session", "licence", "split")
+COLUMNS = (
+    "clip", "root", "path", "channel", "start_s", "end_s", "file_sha256", "file_duration_s",
+    "text", "label", "language", "accent", "gender", "age", "speaker", "session", "licence", "split",
+)  # fmt: skip
+
+
+class ClipSource(NamedTuple):
+    """Where a clip's audio is (`end_s` None: to the end of the file), and its snapshot for other readers, as JSON."""
+
+    clip: str
+    file: str
+    file_sha256: str
+    channel: int | None
+    start_s: float
+    end_s: float | None
+    snapshot: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TarJob:
+    """One tar to write."""
+
+    path: Path
+    sample_rate_hz: int
+    clips: tuple[ClipSource, ...]
+
+    @property
+    def part(self) -> Path:
+        """Its index part."""
+        return self.path.parent / PARTS / f"{self.path.stem}.parquet"
+
+    @property
+    def key(self) -> str:
+        """What its audio depends on. Texts and labels are not in it: correcting one rewrites no tar."""
+        audio = [[clip.clip, clip.file_sha256, clip.channel, clip.start_s, clip.end_s] for clip in self.clips]
+        return value_digest([VERSION, DECODERS, self.path.name, self.sample_rate_hz, audio])
+
+
+def write_shards(
+    manifest: pd.DataFrame,
+    hard: set[str],
+    folder: Path,
+    corpus: str,
+    *,
+    sample_rate_hz: int,
+    target_mb: float,
+    min_shards: int,
+    timeout_s: float,
+    workers: int | None,
+) -> tuple[ShardSet, int]:
+    """The shards of all clips but `hard` in `folder`, and how many tars this call wrote.
+
+    Raises CorpusError when no clip is left or one does not decode, StorageError when tars cannot be written.
+    """
+    number_N = deal(
+        (manifest["end_s"] - manifest["start_s"]).to_numpy(np.float64), target_mb, min_shards, sample_rate_hz
+    )
+    jobs = _jobs(manifest, hard, number_N, folder, corpus, sample_rate_hz)
+    if not jobs:
+        raise CorpusError(
+            f"corpus '{corpus}': none of {len(manifest)} clips may enter a shard, all have a hard verdict; look at the "
+            "audit page for the reasons"
+        )
+    name = identity("shards", VERSION, {job.path.name: job.key for job in jobs}, None)
+    todo = [job for job in jobs if not _is_written(job)]
+    notes = read_receipt(folder, name)
+    if notes is not None and not todo and (folder / INDEX).exists():
+        return ShardSet.from_json(notes | {"folder": str(folder)}), 0
+    _clear(folder, {job.path.name for job in jobs})
+    _write_all(todo, folder, timeout_s, workers)
+    shard_set = join_parts(folder, [job.part for job in jobs])
+    write_receipt(folder, name, shard_set.to_json())
+    return shard_set, len(todo)
+
+
+def deal(seconds_N: NDArray[np.float64], target_mb: float, min_shards: int, sample_rate_hz: int) -> NDArray[np.int64]:
+    """The number of the tar of each clip [N], in the manifest's order.
+
+    All tars hold about the same seconds: those of `target_mb`, in small corpora less, so that there are `min_shards`
+    or more. These seconds are a power of two, so that clips added at the end leave earlier tars as they are.
+    """
+    bytes_a_second = sample_rate_hz * 2 * FLAC_SHARE
+    most_s = min(target_mb * 1e6 / bytes_a_second, float(seconds_N.sum()) / min_shards)
+    tar_s = 2.0 ** np.floor(np.log2(max(most_s, 1e-3)))
+    begin_N = np.cumsum(seconds_N) - seconds_N
+    return np.asarray(np.floor(begin_N / tar_s), dtype=np.int64)
+
+
+def write_job(job: TarJob) -> int:
+    """Decode the clips of one tar and write it, then its index part; returns its bytes. Runs in a worker process."""
+    rows = write_tar(job.path, _sounds(job), job.sample_rate_hz)
+    size = job.path.stat().st_size
+    write_part(job.part, rows, {"key": job.key, "bytes": str(size)})
+    return size
+
+
+def _sounds(job: TarJob) -> Iterator[Sound]:
+    for clip in job.clips:
+        try:
+            audio_T, rate_hz = decode(Path(clip.file), clip.start_s, clip.end_s, clip.channel)
+        except (AudioError, OSError) as error:
+            raise CorpusError(
+                f"clip {clip.clip} of {clip.file} cannot be decoded ({error}), though the audit could: the file was "
+                "changed or moved since. Put it back, or run `ingest` and `audit` again to take note of it"
+            ) from error
+        audio_T = resample(audio_T, rate_hz, job.sample_rate_hz)
+        if not len(audio_T):
+            raise CorpusError(
+                f"clip {clip.clip} of {clip.file} holds no samples from {clip.start_s:g} s on: the file is shorter "
+                "than when it was ingested; run `ingest` and `audit` again"
+            )
+        yield Sound(clip.clip, audio_T, json.loads(clip.snapshot))
+
+
+def _jobs(
+    manifest: pd.DataFrame, hard: set[str], number_N: NDArray[np.int64], folder: Path, corpus: str, rate_hz: int
+) -> list[TarJob]:
+    clips: dict[int, list[ClipSource]] = {}
+    rows = manifest[list(COLUMNS)].itertuples(index=False, name=None)
+    for number, row in zip(number_N.tolist(), rows, strict=True):
+        if row[0] not in hard:
+            clips.setdefault(number, []).append(_source(dict(zip(COLUMNS, row, strict=True))))
+    return [
+        TarJob(path=folder / f"{corpus}-{number:06d}.tar", sample_rate_hz=rate_hz, clips=tuple(chosen))
+        for number, chosen in sorted(clips.items())
+    ]
+
+
+def _source(row: dict[str, Any]) -> ClipSource:
+    known = {name: None if pd.isna(row[name]) else str(row[name]) for name in SNAPSHOT}
+    to_the_end = row["end_s"] >= row["file_duration_s"] - 1e-6
+    return ClipSource(
+        clip=row["clip"],
+        file=f"{row['root']}/{row['path']}",
+        file_sha256=row["file_sha256"],
+        channel=None if pd.isna(row["channel"]) else int(row["channel"]),
+        start_s=float(row["start_s"]),
+        end_s=None if to_the_end else float(row["end_s"]),
+        snapshot=json.dumps(known),
+    )
+
+
+def _is_written(job: TarJob) -> bool:
+    notes = read_notes(job.part)
+    return notes.get("key") == job.key and job.path.exists() and notes.get("bytes") == str(job.path.stat().st_size)
+
+
+def _write_all(todo: list[TarJob], folder: Path, timeout_s: float, workers: int | None) -> None:
+    journal = folder / PARTS / "journal.jsonl"  # of this call alone: the parts say what is done
+    journal.unlink(missing_ok=True)
+    for outcome in map_items(
+        write_job,
+        todo,
+        key=lambda job: job.key,
+        journal=journal,
+        title="writing shards",
+        workers=workers,
+        timeout_s=timeout_s,
+    ):
+        if outcome.reason is not None:
+            clips = outcome.item.clips
+            raise StorageError(
+                f"{outcome.item.path}: writing failed ({outcome.message}). It holds {len(clips)} clips, the "
+                f"first is {clips[0].clip}. What was finished is kept; run the same command again"
+            )
+    journal.unlink(missing_ok=True)
+
+
+def _clear(folder: Path, tars: set[str]) -> None:
+    """Take back the marker and the index, and remove what a killed or an older run left."""
+    try:
+        (folder / PARTS).mkdir(parents=True, exist_ok=True)
+        for path in (folder / RECEIPT, folder / INDEX, *folder.glob(".*.tmp"), *(folder / PARTS).glob(".*.tmp")):
+            path.unlink(missing_ok=True)
+        for path in folder.glob("*.tar"):
+            if path.name not in tars:
+                path.unlink()
+                (folder / PARTS / f"{path.stem}.parquet").unlink(missing_ok=True)
+    except OSError as error:
+        raise storage_error(folder, error) from error

@@ -1,0 +1,134 @@
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from allears.errors import ConfigError, CorpusError, StaleError
+from allears.shards.batches import Cursor, _places, totals
+from allears.shards.plan import PlanSpec, plan_epoch, planned_counts
+
+lengths = st.lists(st.integers(1, 5000), min_size=1, max_size=120).map(lambda values: np.array(values, dtype=np.int64))
+specs = st.builds(
+    PlanSpec,
+    digest=st.just("data"),
+    seed=st.integers(0, 2**40),
+    capacity_samples=st.integers(2000, 20_000),
+    crop_samples=st.integers(100, 2000),
+    start_multiple=st.integers(1, 700),
+    group=st.integers(1, 6),
+    pool=st.integers(1, 50),
+)
+
+
+@given(lengths, specs, st.integers(0, 5))
+def test_at_weight_one_every_clip_is_planned_exactly_once(samples, spec, epoch):
+    plan = plan_epoch(samples, np.ones(len(samples)), spec, epoch)
+    assert sorted(plan.clip_P.tolist()) == list(range(len(samples)))
+
+
+@given(lengths, specs)
+def test_batches_keep_to_the_capacity_and_crops_to_their_clips(samples, spec):
+    plan = plan_epoch(samples, np.ones(len(samples)), spec, 0)
+    for first, last in zip(plan.bounds_M[:-1], plan.bounds_M[1:], strict=True):
+        if last > first:
+            assert (last - first) * plan.samples_P[first:last].max() <= spec.capacity_samples
+    np.testing.assert_array_equal(plan.samples_P, np.minimum(samples[plan.clip_P], spec.crop_samples))
+    assert (plan.start_P >= 0).all()
+    assert (plan.start_P + plan.samples_P <= samples[plan.clip_P]).all()
+    assert (plan.start_P % spec.start_multiple == 0).all()
+    assert plan.micro_batches % spec.group == 0
+    assert np.diff(plan.bounds_M)[: plan.micro_batches - spec.group + 1].all()  # only the last step is padded
+    assert 0 <= plan.padding_share < 1
+
+
+@given(lengths, st.integers(0, 99), st.data())
+def test_counts_over_epochs_are_within_one_of_the_weight(samples, seed, data):
+    weights = np.array(data.draw(st.lists(st.floats(0, 4), min_size=len(samples), max_size=len(samples))))
+    spec = PlanSpec(digest="", seed=seed, capacity_samples=9000, crop_samples=9000)
+    counts = np.cumsum([planned_counts(samples, weights, spec, epoch) for epoch in range(8)], axis=0)
+    expected = weights * np.arange(1, 9)[:, None]
+    assert (np.abs(counts - expected) <= 1 + 1e-9).all()
+    assert (counts[:, weights == 0] == 0).all()
+
+
+def test_half_a_weight_is_heard_in_every_second_epoch_and_half_of_them_in_each():
+    spec = PlanSpec(digest="", seed=3, capacity_samples=9000, crop_samples=9000)
+    samples, weights = np.full(101, 800), np.full(101, 0.5)
+    first, second = (planned_counts(samples, weights, spec, epoch) for epoch in (0, 1))
+    assert (first + second == 1).all()
+    assert first.sum() in {50, 51}
+
+
+def test_short_clips_are_left_out_and_nothing_to_hear_is_a_sentence():
+    spec = PlanSpec(digest="", seed=0, capacity_samples=1000, crop_samples=1000, min_samples=100)
+    assert plan_epoch(np.array([99, 100]), np.ones(2), spec, 0).clip_P.tolist() == [1]
+    with pytest.raises(CorpusError, match="all weights are zero"):
+        plan_epoch(np.array([500]), np.zeros(1), spec, 0)
+    with pytest.raises(CorpusError, match="shorter than the smallest crop"):
+        totals(np.array([50]), np.ones(1), spec, 5)
+    with pytest.raises(ConfigError, match="fit into a batch"):
+        PlanSpec(digest="", seed=0, capacity_samples=10, crop_samples=11)
+
+
+@settings(max_examples=40)
+@given(lengths, specs, st.integers(1, 12))
+def test_all_ranks_together_hear_the_plan_of_one(samples, spec, steps):
+    weights = np.ones(len(samples))
+    whole = _micro(samples, weights, spec, Cursor(), steps, 0, 1)
+    for world in (w for w in range(2, spec.group + 1) if spec.group % w == 0):
+        ranks = [_micro(samples, weights, spec, Cursor(), steps, rank, world) for rank in range(world)]
+        share = spec.group // world
+        merged = [
+            batch for step in range(steps) for k in range(share) for batch in (rank[step * share + k] for rank in ranks)
+        ]
+        assert merged == whole
+
+
+@settings(max_examples=40)
+@given(lengths, specs, st.integers(1, 12), st.data())
+def test_a_prefix_and_what_is_resumed_are_the_whole(samples, spec, steps, data):
+    weights = np.where(np.arange(len(samples)) % 3 == 0, 0.7, 1.0)
+    cut = data.draw(st.integers(0, steps))
+    whole = _micro(samples, weights, spec, Cursor(), steps, 0, 1)
+    head = _micro(samples, weights, spec, Cursor(), cut, 0, 1)
+    cursor = Cursor()
+    for plan, _, at in _places(samples, spec, weights, Cursor(), cut, 0, 1):
+        cursor = at.after(plan.micro_batches // spec.group)
+    resumed = Cursor.resume(cursor.state(spec), spec)
+    assert head + _micro(samples, weights, spec, resumed, steps, 0, 1) == whole
+
+
+def test_a_state_of_other_batches_is_refused():
+    spec = PlanSpec(digest="a", seed=0, capacity_samples=1000, crop_samples=1000)
+    other = PlanSpec(digest="a", seed=1, capacity_samples=1000, crop_samples=1000)
+    with pytest.raises(StaleError, match="start a new run"):
+        Cursor.resume(Cursor(3, 1, 1).state(spec), other)
+
+
+@given(lengths, specs, st.integers(1, 9))
+def test_totals_count_what_is_heard(samples, spec, steps):
+    weights = np.ones(len(samples))
+    found = totals(samples, weights, spec, steps)
+    batches = [crops for _, _, crops in _micro(samples, weights, spec, Cursor(), steps, 0, 1) if crops]
+    assert found.clips == sum(len(crops) for crops in batches)
+    assert found.samples == sum(length for crops in batches for _, _, length in crops)
+    assert found.padded == sum(len(crops) * max(length for _, _, length in crops) for crops in batches)
+    assert found.micro_batches == len(batches)
+
+
+def test_the_same_numbers_on_every_machine():
+    spec = PlanSpec(digest="", seed=7, capacity_samples=3000, crop_samples=1000, start_multiple=10, group=2, pool=4)
+    plan = plan_epoch(np.arange(1, 11) * 200, np.ones(10), spec, 1)
+    assert plan.clip_P.tolist() == [9, 8, 2, 7, 6, 5, 4, 3, 1, 0]
+    assert plan.start_P.tolist() == [630, 300, 0, 560, 340, 60, 0, 0, 0, 0]
+    assert plan.bounds_M.tolist() == [0, 3, 5, 8, 9, 10, 10]
+
+
+def _micro(samples, weights, spec, begin, steps, rank, world):
+    """(step, epoch, crops) of every micro-batch."""
+    found = []
+    for plan, micro, at in _places(samples, spec, weights, begin, steps, rank, world):
+        rows = slice(plan.bounds_M[micro], plan.bounds_M[micro + 1])
+        crops = zip(plan.clip_P[rows], plan.start_P[rows], plan.samples_P[rows], strict=True)
+        found.append((at.step, at.epoch, [tuple(int(value) for value in crop) for crop in crops]))
+    return found
