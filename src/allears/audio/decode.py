@@ -73,8 +73,10 @@ def decode(
     """Samples [T] in float32 from `start_s` to `end_s` of one channel (None: the mean of all), and their rate.
 
     A file that ends early gives what there is; compare with the declared duration.
-    Raises AudioError: `undecodable`, `not_audio`, `too_long`, `timeout`, `no_such_channel`.
+    Raises AudioError: `undecodable`, `not_audio`, `too_long`, `timeout`, `no_such_channel`; OSError when it cannot be
+    opened.
     """
+    path.open("rb").close()  # an OSError here says what is wrong with the file, libsndfile would not
     try:
         with soundfile.SoundFile(path) as sound:
             rate = sound.samplerate

@@ -41,3 +41,8 @@ def equal_pieces(start_s: float, end_s: float, max_s: float) -> list[tuple[float
 def encoder_frames(samples: int, stack: int, rate_hz: int = 16_000) -> int:
     """Encoder frames of `samples`: 25 ms windows every 10 ms, `stack` in a frame; a last frame needs two of them."""
     return (window_count(samples, rate_hz * 25 // 1000, rate_hz // 100) + stack - 2) // stack
+
+
+def frame_samples(stack: int, rate_hz: int = 16_000) -> int:
+    """Samples from one encoder frame to the next."""
+    return stack * (rate_hz // 100)

@@ -14,7 +14,7 @@ import pandas as pd
 from allears.corpus.clips import clip_id
 from allears.corpus.licences import UNKNOWN
 from allears.corpus.listing import COLUMNS as LISTING_COLUMNS
-from allears.corpus.manifest import COLUMNS, SCHEMA, Manifest, parts_digest
+from allears.corpus.manifest import COLUMNS, Manifest, parts_digest
 from allears.corpus.probe import Probed
 from allears.corpus.segment import Span, spans
 from allears.corpus.splits import carve
@@ -76,17 +76,18 @@ def check_share(built: Built, max_share: float, corpus: str) -> None:
 
 def write_manifest(clips: pd.DataFrame, folder: Path) -> Manifest:
     """Write `clips` as validated parts into `folder`; a part is named by its digest, so none is taken for another."""
+    from allears.corpus.schema import SCHEMA
+
     names, digests = [], []
     for number, first in enumerate(range(0, len(clips), ROWS_PER_PART)):
         part: pd.DataFrame = SCHEMA.validate(
             clips.iloc[first : first + ROWS_PER_PART].reset_index(drop=True), lazy=True
         )
-        digest = table_digest(part)
-        name = f"part-{number:05d}-{digest[:12]}.parquet"
+        name = f"part-{number:05d}-{table_digest(part)[:12]}.parquet"
         if not (folder / name).exists():
             write_parquet(folder / name, part)
         names.append(name)
-        digests.append(digest)
+        digests.append(table_digest(part.drop(columns="root")))  # where it lies is no part of what it is
     return Manifest(folder, tuple(names), len(clips), parts_digest(digests))
 
 

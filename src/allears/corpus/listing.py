@@ -55,7 +55,7 @@ def resolve(settings: CorpusSettings) -> list[Source]:
     """Settle the layout of every source. Raises CorpusError for a folder that is gone, empty or ambiguous."""
     sources = []
     for source in settings.sources:
-        root = Path(source.path)
+        root = Path(source.path).absolute()
         if not root.is_dir():
             raise CorpusError(
                 f"{root}, source '{source.name}' of corpus '{settings.corpus}', is gone: put it back, or add it again "

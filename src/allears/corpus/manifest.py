@@ -1,4 +1,4 @@
-"""The manifest: one row a clip (file, channel, start, end), one pandera schema, passed as a handle on its parts."""
+"""The manifest: one row a clip (file, channel, start, end), passed as a handle on its parts."""
 
 from __future__ import annotations
 
@@ -8,50 +8,14 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
-import pandera.pandas as pa
 
 from allears.storage.digest import value_digest
-from allears.types import SPLITS
 
-_text = pa.Column("string", nullable=True)
-_required = pa.Column("string", nullable=False)
-
-SCHEMA = pa.DataFrameSchema(
-    {
-        # which audio
-        "clip": pa.Column("string", pa.Check.str_matches(r"^[A-Za-z0-9_-]{1,80}$"), unique=True),
-        "source": _required,  # name of the source within the corpus
-        "root": _required,  # absolute folder of the source
-        "path": _required,  # posix path below root
-        "channel": pa.Column("Int64", pa.Check.ge(0), nullable=True),  # null: mix all channels
-        "start_s": pa.Column("float64", pa.Check.ge(0)),
-        "end_s": pa.Column("float64", pa.Check.gt(0)),  # declared; the audit measures the real one
-        "file_sha256": pa.Column("string", pa.Check.str_length(64, 64)),
-        "file_bytes": pa.Column("int64", pa.Check.gt(0)),
-        "codec": _required,
-        "sample_rate_hz": pa.Column("int64", pa.Check.gt(0)),
-        "channels": pa.Column("int64", pa.Check.gt(0)),
-        "file_duration_s": pa.Column("float64", pa.Check.gt(0)),  # declared by the header
-        # what is known of it; unknown is null, and nothing is inferred
-        "text": _text,
-        "label": _text,
-        "language": _text,
-        "accent": _text,
-        "gender": _text,
-        "age": _text,
-        "speaker": _text,
-        "session": _text,
-        "attributes": _text,  # every other column of the corpus, as a JSON object
-        "licence": _required,  # SPDX, LicenseRef-… or 'unknown'
-        "split": pa.Column("string", pa.Check.isin(SPLITS)),
-        "split_origin": pa.Column("string", pa.Check.isin(["given", "carved"])),
-        "group": _required,  # what splits and intervals cluster by: speaker, else session, else recording
-    },
-    strict=True,
-    ordered=True,
-    coerce=True,
-)
-COLUMNS: tuple[str, ...] = tuple(SCHEMA.columns)
+COLUMNS: tuple[str, ...] = (  # the schema, `schema.py`, says what each must hold
+    "clip", "source", "root", "path", "channel", "start_s", "end_s", "file_sha256", "file_bytes", "codec",
+    "sample_rate_hz", "channels", "file_duration_s", "text", "label", "language", "accent", "gender", "age",
+    "speaker", "session", "attributes", "licence", "split", "split_origin", "group",
+)  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,6 +52,8 @@ class ManifestValidator:
 
     def validate(self, data: Manifest) -> Manifest:
         """Return `data` unchanged, or raise pandera's SchemaErrors with the rows that break the schema."""
+        from allears.corpus.schema import SCHEMA
+
         for part in data.iter_parts():
             SCHEMA.validate(part, lazy=True)
         return data
@@ -95,6 +61,8 @@ class ManifestValidator:
 
 def empty() -> pd.DataFrame:
     """A manifest without rows, with every column and type."""
+    from allears.corpus.schema import SCHEMA
+
     table: pd.DataFrame = SCHEMA.validate(pd.DataFrame({name: [] for name in COLUMNS}))
     return table
 

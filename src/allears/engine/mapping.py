@@ -84,7 +84,9 @@ def _compute(
         with (
             journal.open("a") as log,
             _progress() as progress,
-            ProcessPool(max_workers=workers, context=multiprocessing.get_context("forkserver")) as pool,
+            ProcessPool(
+                max_workers=workers, context=multiprocessing.get_context("forkserver"), initializer=_quiet
+            ) as pool,
         ):
             bar = progress.add_task(title, total=len(unique))
             for name, entry, keep in _schedule(pool, function, unique.items(), timeout_s, ahead=workers * 8):
@@ -96,6 +98,13 @@ def _compute(
     except OSError as error:
         raise storage_error(journal, error) from error
     return done
+
+
+def _quiet() -> None:
+    """In a worker: libraries in C write warnings about odd files to stderr; what matters comes back as an outcome."""
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, 2)
+    os.close(nowhere)
 
 
 def _schedule(

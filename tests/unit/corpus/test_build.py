@@ -8,6 +8,7 @@ from allears.corpus.build import build, check_share, write_manifest
 from allears.corpus.listing import Source, read_listing
 from allears.corpus.manifest import COLUMNS, Manifest, ManifestValidator
 from allears.corpus.probe import Probed, probe_files
+from allears.corpus.schema import SCHEMA
 from allears.errors import CorpusError
 from allears.params.ingest import IngestParams
 from tests.unit.corpus import miniatures
@@ -37,7 +38,7 @@ def test_every_row_becomes_a_clip_with_all_that_is_known(tmp_path: Path) -> None
     manifest = write_manifest(built.clips, tmp_path / "manifest")
     ManifestValidator().validate(manifest)
     table = manifest.frame()
-    assert list(table.columns) == list(COLUMNS)
+    assert list(table.columns) == list(COLUMNS) == list(SCHEMA.columns)
     assert (manifest.rows, built.rows_used, len(built.quarantine)) == (4, 4, 0)
     assert set(table["group"]) == {"s/speaker/ann", "s/speaker/bob"}
     assert set(table["licence"]) == {"CC-BY-4.0"}
@@ -118,3 +119,13 @@ def test_a_second_probe_reads_only_what_changed(tmp_path: Path) -> None:
     assert [fact.fresh for fact in second.values()] == [False, False, True, False]
     assert second[files[2]].duration_s == pytest.approx(0.7)
     assert second[files[0]].sha256 == first[files[0]].sha256
+
+
+def test_a_corpus_that_moved_is_the_same_version(tmp_path: Path) -> None:
+    manifests = []
+    for name in ("here", "there"):
+        listing = listing_of(miniatures.audiofolder(tmp_path / name), "audiofolder")
+        built = build(listing, probe_files(files_of(listing), tmp_path / "j.jsonl", workers=1), PARAMS)
+        manifests.append(write_manifest(built.clips, tmp_path / "manifest"))
+    assert manifests[0].digest == manifests[1].digest
+    assert manifests[0].parts != manifests[1].parts

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import soundfile
 
 from allears.audio import ffmpeg
@@ -19,7 +20,7 @@ from allears.corpus.sample import espeak
 from allears.corpus.sample.clips import Clip, Maker
 from allears.corpus.sample.plan import SOUND_S
 from allears.corpus.sample.sounds import Floats, make_sound
-from allears.errors import AudioError, CorpusError
+from allears.errors import AudioError, CorpusError, StorageError
 
 _SUBTYPES = {"wav": "PCM_16", "flac": "PCM_16", "mp3": "MPEG_LAYER_III"}  # libsndfile writes these, the same every time
 _CODECS: dict[str, dict[str, Any]] = {
@@ -110,15 +111,25 @@ def _shaped(audio_T: Floats, clip: Clip, rng: np.random.Generator) -> Floats:
 def _write(target: Path, audio: Floats, clip: Clip) -> None:
     target.parent.mkdir(parents=True, exist_ok=True)
     if clip.format in _SUBTYPES:
-        soundfile.write(target, audio, clip.rate_hz, subtype=_SUBTYPES[clip.format])
+        _save(target, audio, clip.rate_hz, _SUBTYPES[clip.format])
     else:
         plain = target.with_name(f".{target.name}.wav")
-        soundfile.write(plain, audio, clip.rate_hz, subtype="PCM_16")
+        _save(plain, audio, clip.rate_hz, "PCM_16")
         _encode(plain, target, clip, picture_s=len(audio) / clip.rate_hz if clip.format == "mp4" else None)
         plain.unlink()
     if clip.effect == "truncated":
         whole = target.read_bytes()
         target.write_bytes(whole[: len(whole) // 2])
+
+
+def _save(target: Path, audio: npt.NDArray[Any], rate_hz: int, subtype: str) -> None:
+    try:
+        soundfile.write(target, audio, rate_hz, subtype=subtype)
+    except soundfile.LibsndfileError as error:
+        raise StorageError(
+            f"{target} cannot be written ({error}); check the free space and the folder's permissions, then run the "
+            "same command again"
+        ) from error
 
 
 def _copy(source: Path, target: Path, clip: Clip) -> None:
@@ -127,7 +138,7 @@ def _copy(source: Path, target: Path, clip: Clip) -> None:
             shutil.copyfile(source, target)
         case "lossless_copy":
             audio, rate_hz = soundfile.read(source, dtype="int16")
-            soundfile.write(target, audio, rate_hz, subtype="PCM_16")
+            _save(target, audio, rate_hz, "PCM_16")
         case _:
             _encode(source, target, clip)
 

@@ -11,8 +11,6 @@ from typing import Any
 import pandas as pd
 
 from allears.audio.frames import to_hours
-from allears.corpus.build import build, check_share, write_manifest
-from allears.corpus.listing import Source, read_listing, resolve, unlisted
 from allears.corpus.manifest import Manifest
 from allears.params.base import Paths
 from allears.params.corpus import SAMPLE, CorpusSettings
@@ -23,6 +21,8 @@ logger = logging.getLogger(__name__)
 
 def collect_sources(corpus_settings: dict[str, Any], ingest: IngestParams) -> list[dict[str, Any]]:
     """Settle every source's layout and say it; the embedded sample is built first where it is asked for."""
+    from allears.corpus.listing import resolve
+
     settings = CorpusSettings.model_validate(corpus_settings)
     if settings.corpus == SAMPLE:
         from allears.corpus.sample.build import build_sample
@@ -37,6 +37,8 @@ def collect_sources(corpus_settings: dict[str, Any], ingest: IngestParams) -> li
 
 def read_layouts(sources: list[dict[str, Any]], ingest: IngestParams) -> pd.DataFrame:
     """Read what the corpus says of its recordings: one row a clip or unusable line."""
+    from allears.corpus.listing import Source, read_listing, unlisted
+
     known = [Source.from_json(source) for source in sources]
     listing = read_listing(known, ingest.limit)
     logger.info("%d rows listed%s", len(listing), "" if ingest.limit is None else f" (ingest.limit={ingest.limit})")
@@ -62,6 +64,7 @@ def build_manifest(
     listing: pd.DataFrame, headers: pd.DataFrame, paths: Paths, ingest: IngestParams
 ) -> tuple[Manifest, pd.DataFrame]:
     """Rows of the manifest and of the quarantine; their sum is that of the listing."""
+    from allears.corpus.build import build, check_share, write_manifest
     from allears.corpus.probe import Probed
 
     records = headers.astype(object).where(headers.notna(), None).to_dict(orient="records")
