@@ -1,0 +1,91 @@
+"""How much of bare libsndfile decoding is left in collated batches: `python tests/benchmark/bench_reader.py [SHARDS.json]`.
+
+Without an argument it writes synthetic shards first. Both sides decode the same FLAC bytes from memory-cached files,
+on one thread, best of several rounds.
+"""
+
+from __future__ import annotations
+
+import io
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import soundfile
+
+sys.path.insert(0, str(Path(__file__).parents[2]))
+
+from allears.shards.batches import Cursor, iterate, totals
+from allears.shards.handle import ShardSet
+from allears.shards.plan import PlanSpec, data_digest
+from allears.shards.reader import ShardReader
+from allears.storage.files import read_json
+
+ROUNDS = 5
+
+
+def main() -> None:
+    """Print the table."""
+    with tempfile.TemporaryDirectory() as folder:
+        shard_set = _given() if len(sys.argv) > 1 else _synthetic(Path(folder))
+        weights_N = np.ones(shard_set.clips)
+        spec = PlanSpec(
+            digest=data_digest(shard_set.digest, weights_N),
+            seed=0, capacity_samples=80 * shard_set.sample_rate_hz, crop_samples=60 * shard_set.sample_rate_hz,
+        )  # fmt: skip
+        with ShardReader(shard_set) as reader:
+            flac = [reader._bytes(place) for place in range(shard_set.clips)]  # checked once, before the clock
+            steps = _steps(reader, spec, weights_N)
+            seconds = {
+                "bare libsndfile": _best(lambda: _decode(flac)),
+                "collated batches": _best(lambda: _batches(reader, spec, weights_N, steps)),
+            }
+    hours = shard_set.seconds / 3600
+    print(f"{shard_set.clips} clips, {hours:.2f} h, {steps} batches of up to 80 s")
+    print(f"{'':<18} {'seconds':>8} {'× real time':>12} {'ratio':>6}")
+    for name, took in seconds.items():
+        print(f"{name:<18} {took:8.2f} {shard_set.seconds / took:12,.0f} {seconds['bare libsndfile'] / took:6.2f}")
+
+
+def _given() -> ShardSet:
+    return ShardSet.from_json(read_json(Path(sys.argv[1])))
+
+
+def _synthetic(folder: Path) -> ShardSet:
+    from tests.support import make_shards
+
+    return make_shards(folder, clips=400, seconds=5.0)[0]
+
+
+def _steps(reader: ShardReader, spec: PlanSpec, weights_N: np.ndarray) -> int:
+    """Batches of one epoch."""
+    steps = 1
+    while totals(reader.index.samples_N, weights_N, spec, steps).clips < len(weights_N):
+        steps += 1
+    return steps
+
+
+def _decode(flac: list[bytes]) -> None:
+    for data in flac:
+        soundfile.read(io.BytesIO(data), dtype="float32")
+
+
+def _batches(reader: ShardReader, spec: PlanSpec, weights_N: np.ndarray, steps: int) -> None:
+    for _ in iterate(reader, spec, weights_N, begin=Cursor(), last_step=steps):
+        pass
+
+
+def _best(function: Callable[[], None]) -> float:
+    took = []
+    for _ in range(ROUNDS):
+        start = time.perf_counter()
+        function()
+        took.append(time.perf_counter() - start)
+    return min(took)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,109 @@
+import itertools
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from allears.errors import ConfigError, StaleError, StorageError
+from allears.shards.batches import Cursor, iterate
+from allears.shards.handle import ShardSet
+from allears.shards.index import read_index
+from allears.shards.plan import PlanSpec, data_digest
+from allears.shards.reader import ShardReader
+from tests.support import make_shards
+
+
+@pytest.fixture
+def shard_set(tmp_path: Path) -> ShardSet:
+    return make_shards(tmp_path, clips=20, seconds=0.4)[0]
+
+
+def spec_of(shard_set: ShardSet, **given: int) -> PlanSpec:
+    weights = np.ones(shard_set.clips)
+    values = {"seed": 1, "capacity_samples": 20_000, "crop_samples": 5_000, "group": 4, "pool": 8} | given
+    return PlanSpec(digest=data_digest(shard_set.digest, weights), **values)
+
+
+def test_a_crop_is_that_part_of_the_whole(shard_set: ShardSet):
+    with ShardReader(shard_set) as reader:
+        whole = reader.read(3)
+        assert whole.dtype == np.float32
+        assert len(whole) == reader.index.samples_N[3]
+        np.testing.assert_array_equal(reader.read(3, 1001, 777), whole[1001:1778])
+
+
+def test_what_is_not_indexed_is_named(shard_set: ShardSet):
+    index = read_index(shard_set)
+    tar = shard_set.folder / index.shards[0]
+    place, offset = 2, int(index.offset_N[2])
+    content = bytearray(tar.read_bytes())
+    content[offset + int(index.length_N[2]) // 2] ^= 1
+    tar.write_bytes(content)
+    with ShardReader(shard_set) as reader, pytest.raises(StaleError, match=rf"{index.clips[place]}, offset {offset}"):
+        reader.read(place)
+    os.truncate(tar, offset + 10)
+    with ShardReader(shard_set) as reader:
+        with pytest.raises(StaleError, match=rf"{tar}.*ends after 10 of"):
+            reader.read(place)
+        reader.read(0)
+    tar.unlink()
+    with ShardReader(shard_set) as reader, pytest.raises(StorageError, match=r"missing.*clip-0000"):
+        reader.read(0)
+
+
+def test_an_index_of_another_version_is_refused(shard_set: ShardSet):
+    other = ShardSet.from_json(shard_set.to_json() | {"digest": "0" * 64})
+    with pytest.raises(StaleError, match="rewritten since"):
+        ShardReader(other)
+    (shard_set.folder / "index.parquet").write_bytes(b"PAR1 no parquet")
+    with pytest.raises(StorageError, match="cannot be read"):
+        ShardReader(shard_set)
+
+
+def test_handle_survives_json(shard_set: ShardSet):
+    assert ShardSet.from_json(shard_set.to_json()) == shard_set
+
+
+def test_batches_hold_what_the_reader_reads(shard_set: ShardSet):
+    spec, weights = spec_of(shard_set), np.ones(shard_set.clips)
+    with ShardReader(shard_set) as reader:
+        heard = []
+        for batch in iterate(reader, spec, weights, begin=Cursor(), last_step=100):
+            if batch.epoch:
+                break
+            assert batch.audio_BT.shape == (len(batch.keys), max(batch.samples_B, default=0))
+            for row, (place, start, samples) in enumerate(
+                zip(batch.place_B, batch.starts_B, batch.samples_B, strict=True)
+            ):
+                np.testing.assert_array_equal(batch.audio_BT[row, :samples], reader.read(place, start, samples))
+                assert not batch.audio_BT[row, samples:].any()
+            heard += batch.keys
+        assert sorted(heard) == sorted(reader.index.clips)
+
+
+def test_resumed_and_shared_batches_are_those_of_one_run(shard_set: ShardSet):
+    spec, weights = spec_of(shard_set), np.ones(shard_set.clips)
+    with ShardReader(shard_set) as reader:
+        whole = list(iterate(reader, spec, weights, begin=Cursor(), last_step=7))
+        assert [batch.step for batch in whole] == [step for step in range(7) for _ in range(4)]
+        after = Cursor.resume(whole[4 * 3 - 1].after.state(spec), spec)
+        assert after.step == 3
+        assert_same(whole[12:], iterate(reader, spec, weights, begin=after, last_step=7))
+        ranks = [list(iterate(reader, spec, weights, begin=Cursor(), last_step=7, rank=r, world=2)) for r in (0, 1)]
+        assert_same(whole, itertools.chain.from_iterable(zip(*ranks, strict=True)))
+        with pytest.raises(ConfigError, match="use one of 1, 2, 4"):
+            next(iterate(reader, spec, weights, begin=Cursor(), last_step=1, world=3))
+
+
+def test_a_damaged_clip_stops_the_batches_with_its_name(shard_set: ShardSet):
+    (shard_set.folder / "synthetic-000001.tar").unlink()
+    with ShardReader(shard_set) as reader, pytest.raises(StorageError, match=r"synthetic-000001\.tar is missing"):
+        list(iterate(reader, spec_of(shard_set), np.ones(shard_set.clips), begin=Cursor(), last_step=9))
+
+
+def assert_same(ours, theirs):
+    for one, other in zip(ours, theirs, strict=True):
+        assert (one.keys, one.epoch, one.step, one.after) == (other.keys, other.epoch, other.step, other.after)
+        np.testing.assert_array_equal(one.audio_BT, other.audio_BT)
+        np.testing.assert_array_equal(one.starts_B, other.starts_B)
