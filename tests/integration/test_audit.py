@@ -1,0 +1,142 @@
+"""The audit as a pipeline, on small real recordings with defects in them."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+import soundfile
+import soxr
+import yaml
+
+from allears.corpus.build import write_manifest
+from allears.corpus.manifest import Manifest
+from allears.errors import CorpusError
+from allears.params.audit import AuditParams
+from allears.params.base import Paths
+from allears.pipelines.audit import create_pipeline
+from tests.audit_tables import manifest
+
+RATE = 16_000
+
+
+def voice(seed: int, seconds: float = 2.0) -> np.ndarray:
+    """Gamma-distributed amplitudes that swell and fade: speech to every measure, without noise."""
+    rng = np.random.default_rng(seed)
+    count = int(RATE * seconds)
+    swelling = np.interp(np.arange(count), np.linspace(0, count, 24), rng.uniform(0, 1, 24) ** 2)
+    audio = 0.04 * swelling * rng.gamma(0.4, size=count) * rng.choice([-1, 1], size=count)
+    return audio.clip(-0.9, 0.9)
+
+
+@pytest.fixture
+def corpus(tmp_path: Path) -> tuple[Manifest, Paths, dict[str, str]]:
+    """A manifest of wav files, the folders, and what each file should be found to be."""
+    root = tmp_path / "audio"
+    root.mkdir()
+    narrow = soxr.resample(voice(3), RATE, 6_000)
+    sounds = {
+        "good0": (voice(0), ""),
+        "good1": (voice(1), ""),
+        "copy0": (voice(0), "byte_duplicate"),
+        "clipped": ((20 * voice(2)).clip(-1, 1), "clipped"),
+        "silent": (1e-4 * voice(4), "silent"),
+        "narrow": (soxr.resample(narrow, 6_000, RATE), "upsampled"),
+        "cut": (voice(5), "truncated"),
+        "denied": (voice(6), "licence_denied"),
+        "leak": (voice(7), "speaker_leak"),
+        "held": (voice(8), ""),
+        "text": (None, "undecodable"),
+    }
+    rows: list[dict[str, Any]] = []
+    for name, (audio, _) in sounds.items():
+        path = root / f"{name}.wav"
+        if audio is None:
+            path.write_text("this is no audio\n" * 100)
+        else:
+            soundfile.write(path, audio, RATE, subtype="PCM_16")
+        row = {"root": str(root), "path": path.name, "clip": name, "speaker": name}
+        rows.append(row | {"file_sha256": hashlib.sha256(path.read_bytes()).hexdigest()})
+    by_name = {row["clip"]: row for row in rows}
+    by_name["cut"] |= {"end_s": 3.0, "file_duration_s": 3.0}
+    by_name["denied"]["licence"] = "CC-BY-NC-4.0"
+    by_name["held"] |= {"split": "test", "speaker": "leak"}
+    handle = write_manifest(manifest(rows), tmp_path / "manifest")
+    return handle, Paths(corpus="tiny", data=tmp_path / "data"), {name: reason for name, (_, reason) in sounds.items()}
+
+
+def run(handle: Manifest, paths: Paths, params: AuditParams) -> dict[str, Any]:
+    pipeline = create_pipeline()
+    data: dict[str, Any] = {"manifest": handle, "quarantine": pd.DataFrame({"reason": ["zero_byte"]})}
+    data |= {"params:audit": params, "params:paths": paths}
+    assert set(pipeline.inputs()) == set(data)
+    for node in pipeline.nodes:
+        data |= node.run({name: data[name] for name in node.inputs})
+    return data
+
+
+def test_each_defect_is_found_and_everything_adds_up(corpus: tuple[Manifest, Paths, dict[str, str]]) -> None:
+    handle, paths, expected = corpus
+    paths.raw.mkdir(parents=True)
+    planted = pd.DataFrame(
+        [(f"{n}.wav", r, "") for n, r in expected.items() if r], columns=["path", "defect", "detail"]
+    )
+    pd.concat([planted, pd.DataFrame([{"path": "good1.wav", "defect": "swapped_text", "detail": ""}])]).to_csv(
+        paths.raw / "truth.csv", index=False
+    )
+    out = run(handle, paths, AuditParams())
+    verdicts = out["verdicts"].set_index("clip")
+    for name, reason in expected.items():
+        found = set(verdicts.loc[name, "reasons"].split(",")) - {""}
+        assert (reason in found) if reason else not found, (name, found)
+    assert out["selection"].set_index("clip")["keep"].to_dict() == {name: not r for name, r in expected.items()}
+    assert out["audit_summary"]["total"]["clips"] == len(expected)
+    scores = out["truth_scores"].set_index("defect")
+    assert (scores.loc[scores["looked_for"], "recall"] == 1).all()
+    assert not scores.loc["swapped_text", "looked_for"]
+    page = out["audit_page"]
+    assert "Can I train on this?" in page
+    assert "not looked for" in page
+    assert page.count("plotly.js v") == 1
+
+    for file in Path(handle.frame(["root"])["root"].iloc[0]).iterdir():
+        file.unlink()
+    looser = AuditParams.model_validate({"quality": {"max_clipped_share": 1.0}})
+    again = run(handle, paths, looser)  # nothing to decode: another policy reads the journal
+    assert again["measures"].equals(out["measures"])
+    assert again["verdicts"].set_index("clip").loc["clipped", "verdict"] != "soft"
+
+
+def test_without_a_licence_the_run_ends_in_a_sentence(corpus: tuple[Manifest, Paths, dict[str, str]]) -> None:
+    handle, paths, _ = corpus
+    unknown = handle.frame().assign(licence="unknown")
+    with pytest.raises(CorpusError, match=r"no clip is left.*corpus=tiny,ingest\.licence="):
+        run(write_manifest(unknown, paths.intermediate / "manifest"), paths, AuditParams())
+
+
+def test_the_committed_parameters_are_the_defaults() -> None:
+    text = Path("conf/base/parameters_audit.yml").read_text()
+    assert AuditParams.model_validate(yaml.safe_load(text)["audit"]) == AuditParams()
+
+
+@pytest.mark.skipif("ALLEARS_REAL_DATA" not in os.environ, reason="ALLEARS_REAL_DATA is not set")
+def test_real_recordings_have_no_false_copies() -> None:
+    from allears.audio.measures import MeasureSpec
+    from allears.audit.clip import ClipRef, measure_clip
+    from allears.audit.duplicates import find
+    from allears.audit.measuring import to_table
+    from allears.engine.mapping import Outcome
+
+    folder = Path(os.environ["ALLEARS_REAL_DATA"]) / "fsdd" / "recordings"
+    files = sorted(folder.glob("7_*.wav"))[::2]
+    assert files, f"{folder} has no recordings"
+    spec = MeasureSpec(clip_level=0.99, silence_dbfs=-50.0, bandwidth_drop_db=50.0)
+    refs = [ClipRef(f"c{i}", str(file), f"{i:064d}", None, 0.0, None) for i, file in enumerate(files)]
+    measures = to_table([Outcome(ref, measure_clip(ref, spec)) for ref in refs])
+    table = manifest([{"clip": ref.clip, "end_s": 1.0} for ref in refs])
+    assert find(table, measures, AuditParams().duplicates).empty

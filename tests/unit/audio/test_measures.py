@@ -1,0 +1,130 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from allears.audio.measures import (
+    WADA_G,
+    WADA_LOWEST_DB,
+    Measures,
+    MeasureSpec,
+    bandwidth_hz,
+    frame_samples,
+    measure,
+    silence_share,
+    spectrum_blocks,
+    wada_snr_db,
+)
+from allears.errors import AudioError
+from tests.reference import measures as oracle
+from tests.reference.wada import wada_statistic
+
+SPEC = MeasureSpec(clip_level=0.99, silence_dbfs=-50.0, bandwidth_drop_db=50.0)
+
+
+def measured(audio: np.ndarray, rate_hz: int = 16_000) -> Measures:
+    audio = audio.astype(np.float32)
+    blocks = [block.power_FK for block in spectrum_blocks(audio, rate_hz)]
+    return measure(audio, rate_hz, SPEC, np.concatenate(blocks).mean(axis=0, dtype=np.float64))
+
+
+def speech_like(snr_db: float, seconds: float = 20.0, seed: int = 0) -> np.ndarray:
+    """Gamma-distributed amplitudes of either sign (WADA's model of speech) in Gaussian noise."""
+    rng = np.random.default_rng(seed)
+    count = int(16_000 * seconds)
+    speech = rng.gamma(0.4, size=count) * rng.choice([-1, 1], size=count)
+    noise = rng.normal(size=count) * np.sqrt(0.4 * 1.4 * 10 ** (-snr_db / 10))
+    return (0.05 * (speech + noise)).astype(np.float32)
+
+
+def test_table_of_wada_is_its_model_integrated() -> None:
+    for index in range(0, len(WADA_G), 10):
+        assert WADA_G[index] == pytest.approx(wada_statistic(WADA_LOWEST_DB + index), abs=2e-4)
+
+
+def test_table_of_wada_agrees_with_the_published_one() -> None:
+    published = {-20: 0.40974774, -10: 0.41231718, 0: 0.46221153, 10: 0.66750818, 20: 0.95655449, 30: 1.19703503}
+    for decibel, value in published.items():
+        assert WADA_G[decibel - WADA_LOWEST_DB] == pytest.approx(value, abs=4e-3)  # 0.2 dB
+
+
+@pytest.mark.parametrize("snr_db", [0, 5, 10, 20, 30])
+def test_wada_reads_the_ratio_of_its_own_model(snr_db: float) -> None:
+    assert wada_snr_db(speech_like(snr_db)) == pytest.approx(snr_db, abs=1.0)
+
+
+def test_digital_silence_does_not_change_the_ratio() -> None:
+    audio = speech_like(15)
+    padded = np.concatenate([np.zeros(80_000, np.float32), audio])
+    alone, with_silence = measured(audio).snr_db, measured(padded).snr_db
+    assert with_silence == pytest.approx(alone, abs=0.3)
+
+
+def test_an_offset_does_not_change_the_ratio() -> None:
+    audio = speech_like(15)
+    alone, shifted = measured(audio).snr_db, measured(audio + 0.01).snr_db
+    assert shifted == pytest.approx(alone, abs=0.5)
+
+
+def test_measures_agree_with_loops_over_samples() -> None:
+    rng = np.random.default_rng(3)
+    audio = np.clip(rng.normal(0, 0.5, 1_700), -1, 1).astype(np.float32)
+    audio[600:1_100] *= 1e-4
+    audio += 0.02
+    values = measured(audio, 8_000)
+    samples = audio.astype(np.float64).tolist()
+    assert values.clipped_share == oracle.clipped_share(samples, 0.99) > 0
+    assert values.dc_offset == pytest.approx(oracle.dc_offset(samples), abs=1e-6)
+    assert values.rms_dbfs == pytest.approx(oracle.rms_dbfs(samples), abs=1e-4)
+    assert values.decoded_duration_s == pytest.approx(1_700 / 8_000)
+    for silence in (-50.0, -30.0, -5.0):
+        assert silence_share(audio, 8_000, silence) == pytest.approx(oracle.silence_share(samples, 8_000, silence))
+
+
+def test_spectrum_and_bandwidth_agree_with_the_definition_of_the_dft() -> None:
+    rate, count = 4_000, 400
+    time = np.arange(count) / rate
+    rng = np.random.default_rng(0)
+    audio = 0.5 * np.sin(2 * np.pi * 500 * time) + 0.01 * np.sin(2 * np.pi * 1_250 * time) + rng.normal(0, 1e-5, count)
+    power = np.concatenate([b.power_FK for b in spectrum_blocks(audio.astype(np.float32), rate)]).mean(axis=0)
+    slow = oracle.mean_power(audio.tolist(), rate)
+    np.testing.assert_allclose(power, slow, rtol=1e-3, atol=1e-9)
+    bin_hz = rate / frame_samples(rate)
+    for drop in (20.0, 50.0):
+        assert bandwidth_hz(power.astype(np.float64), bin_hz, drop) == oracle.bandwidth_hz(slow, bin_hz, drop)
+    assert power.max() == pytest.approx(0.25, rel=0.05)  # a sine of amplitude 0.5
+
+
+def test_blocks_are_the_same_frames_however_many() -> None:
+    audio = np.random.default_rng(0).normal(0, 0.1, 16_000 * 40).astype(np.float32)
+    whole = np.concatenate([block.power_FK for block in spectrum_blocks(audio, 16_000)])
+    assert len(whole) == 1 + (len(audio) - 512) // 256
+    one = next(iter(spectrum_blocks(audio[256 * 2_300 : 256 * 2_300 + 512], 16_000)))
+    np.testing.assert_array_equal(whole[2_300], one.power_FK[0])
+
+
+def test_upsampled_audio_has_the_bandwidth_of_its_source() -> None:
+    import soxr
+
+    narrow = np.random.default_rng(0).normal(0, 0.1, 8_000 * 3).astype(np.float32)
+    bandwidth = measured(soxr.resample(narrow, 8_000, 48_000), 48_000).bandwidth_hz
+    assert bandwidth is not None
+    assert 3_600 < bandwidth < 4_400
+
+
+def test_silence_has_no_ratio_and_no_bandwidth() -> None:
+    values = measured(np.zeros(1_000))
+    assert (values.snr_db, values.bandwidth_hz, values.rms_dbfs) == (None, None, None)
+    assert (values.silence_share, values.zero_share, values.peak) == (1.0, 1.0, 0.0)
+
+
+@pytest.mark.parametrize("samples", [1, 3, 300])
+def test_a_few_samples_are_measured(samples: int) -> None:
+    assert measured(np.full(samples, 0.5)).decoded_duration_s == samples / 16_000
+
+
+@pytest.mark.parametrize(("audio", "reason"), [([], "empty"), ([0.1, np.nan], "not_finite"), ([np.inf], "not_finite")])
+def test_no_samples_and_no_numbers_are_errors(audio: list[float], reason: str) -> None:
+    with pytest.raises(AudioError) as caught:
+        measure(np.array(audio, np.float32), 16_000, SPEC, np.zeros(257))
+    assert caught.value.reason == reason
