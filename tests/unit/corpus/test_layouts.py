@@ -130,6 +130,14 @@ def test_audiofolder_rejects_lines_it_cannot_use(tmp_path: Path) -> None:
     assert (len(rows), [reject.reason for reject in rejects]) == (1, ["malformed_line", "malformed_line"])
 
 
+def test_a_table_in_another_encoding_or_with_a_monstrous_field_costs_its_lines_alone(tmp_path: Path) -> None:
+    table = b"file_name,text\na.wav,caf\xe9\nb.wav," + b"x" * 200_000 + b"\nc.wav,fine\n"
+    (tmp_path / "metadata.csv").write_bytes(table)
+    rows, rejects = read(tmp_path, "audiofolder")
+    assert {name: row.text for name, row in rows.items()} == {"a.wav": "caf\ufffd", "c.wav": "fine"}
+    assert [reject.reason for reject in rejects] == ["malformed_line"]
+
+
 def test_values_that_say_nothing_are_unknown_and_odd_licences_are_kept_apart(tmp_path: Path) -> None:
     record = {
         "file_name": "a.wav", "text": "unknown", "label": "unknown", "gender": "N/A", "accent": "", "speaker": 7,

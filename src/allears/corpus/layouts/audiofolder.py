@@ -93,7 +93,7 @@ def _row(
 def _names(file: Path) -> list[str]:
     match file.suffix:
         case ".csv":
-            with file.open(encoding="utf-8-sig", newline="") as handle:
+            with file.open(encoding="utf-8-sig", errors="replace", newline="") as handle:
                 return next(csv.reader(handle), [])
         case ".parquet":
             import pyarrow.parquet as pq
@@ -114,20 +114,25 @@ def _records(file: Path) -> Iterator[dict[str, Any]]:
 
 
 def _csv(file: Path) -> Iterator[dict[str, Any]]:
-    with file.open(encoding="utf-8-sig", errors="surrogateescape", newline="") as handle:
+    with file.open(encoding="utf-8-sig", errors="replace", newline="") as handle:
         lines = csv.reader(handle)
         names = next(lines, [])
-        for line in lines:
-            if not line:
+        while True:
+            try:
+                line = next(lines)
+            except StopIteration:
+                return
+            except csv.Error as error:
+                yield {_BROKEN: f"it is not CSV ({error})"}
                 continue
-            if len(line) == len(names):
-                yield dict(zip(names, line, strict=True))
-            else:
+            if line and len(line) != len(names):
                 yield {_BROKEN: f"it has {len(line)} fields where the header names {len(names)} (a comma in a text?)"}
+            elif line:
+                yield dict(zip(names, line, strict=True))
 
 
 def _jsonl(file: Path) -> Iterator[dict[str, Any]]:
-    with file.open(encoding="utf-8-sig") as handle:
+    with file.open(encoding="utf-8-sig", errors="replace") as handle:
         for line in handle:
             if not line.strip():
                 continue
