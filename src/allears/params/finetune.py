@@ -27,23 +27,22 @@ class FinetuneParams(Params):
     arms: tuple[Arm, ...] = Field(default=ARMS, min_length=1)
     shares: tuple[float, ...] = Field(default=(0.01, 0.1, 1.0), min_length=1, description="shares of the labels")
     learning_rates: tuple[float, ...] = Field(
-        default=(3e-4, 1e-3), min_length=1, description="dev speakers choose one for each arm and share"
+        default=(1e-3, 3e-3), min_length=1, description="dev speakers choose one for each arm and share"
     )
     seeds: int = Field(default=3, ge=1, description="repetitions: labels, order, new weights; at least 3 for intervals")
     seed: int = 0
-    updates: int = Field(default=300, ge=1, description="budget of every cell of the grid")
-    batch_clips: int = Field(default=8, ge=1)
-    dev_every: int = Field(default=50, ge=1, description="updates between checks on dev speakers; the best is kept")
+    updates: int = Field(default=120, ge=1, description="budget of every cell of the grid")
+    batch_clips: int = Field(default=4, ge=1)
+    dev_every: int = Field(default=40, ge=1, description="updates between checks on dev speakers; the best is kept")
     warmup_share: float = Field(default=0.1, ge=0, lt=1, description="of the updates, before the linear decay to zero")
     weight_decay: float = Field(default=0.01, ge=0)
     keep_blocks: int | None = Field(default=None, ge=1, description="lowest blocks of the encoder to use; null: all")
     frozen_blocks: int = Field(default=0, ge=0, description="lowest blocks that stay as pretrained (pretrained arm)")
     frozen_updates: int = Field(default=0, ge=0, description="first updates that train the head only (pretrained arm)")
     encoder_lr_factor: float = Field(default=1.0, gt=0, le=1, description="of the learning rate (pretrained arm)")
-    ctc_head: Literal["linear", "conv", "bilstm"] = Field(
-        default="linear", description="head for characters"
-    )
-    limits: ClipLimits = ClipLimits()
+    ctc_head: Literal["linear", "conv", "bilstm"] = Field(default="linear", description="head for characters")
+    limits: ClipLimits = ClipLimits(dev=100, test=400)
+    min_class_clips: int = Field(default=10, ge=2, description="training clips below which a class is left out")
     min_clips_per_class: int = Field(default=2, ge=1, description="a share that leaves a class fewer is skipped")
     min_text_clips: int = Field(default=30, ge=1, description="a share that leaves fewer transcribed clips is skipped")
     leave_one_group_out: bool = Field(

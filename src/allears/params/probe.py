@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 from pydantic import Field
 
 from allears.params.base import Params
@@ -23,8 +25,11 @@ class ProbeParams(Params):
     text_layers: tuple[int, ...] | None = Field(
         default=None, description="blocks whose output the text probe listens to, 0 its input; null: middle and last"
     )
+    text_head: Literal["conv", "bilstm"] = Field(
+        default="conv", description="the small trainable layer under CTC; a BiLSTM costs about nine times as much"
+    )
+    text_width: int = Field(default=64, ge=2, description="half the channels of the convolution, or of each LSTM")
     text_updates: int = Field(default=300, ge=1, description="budget of each text probe")
     text_batch_clips: int = Field(default=8, ge=1)
-    text_width: int = Field(default=64, ge=2, description="units a direction of its BiLSTM")
     text_learning_rate: float = Field(default=5e-3, gt=0)
     min_text_clips: int = Field(default=30, ge=1, description="transcribed training clips below which it is left out")

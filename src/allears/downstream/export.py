@@ -1,0 +1,57 @@
+"""Export folders of task models: the encoder as `checkpoints.export` writes it, and `head.safetensors` beside it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from pydantic import TypeAdapter
+
+from allears.checkpoints.export import load_export, load_head, save_export, save_head
+from allears.downstream.build import build_task
+from allears.downstream.task import TaskModel
+from allears.errors import StorageError
+from allears.params.task import ClassifyConfig, CTCConfig, TaskConfig
+
+HEAD = "head.safetensors"
+_CONFIG: TypeAdapter[ClassifyConfig | CTCConfig] = TypeAdapter(TaskConfig)
+
+
+def save_task_model(
+    folder: Path, model: TaskModel, config: ClassifyConfig | CTCConfig, provenance: dict[str, Any]
+) -> Path:
+    """Write encoder and head to `folder`; the head comes last. Raises ValueError for a task without an encoder."""
+    if model.encoder is None:
+        raise ValueError("a task on the outputs of a frozen encoder has no encoder to export")
+    save_export(folder, model.encoder, provenance, task_card(config))
+    save_head(folder / HEAD, model.head, {"config": config.model_dump_json()})
+    return folder
+
+
+def load_task_model(folder: Path) -> TaskModel:
+    """The task model of a folder, in evaluation mode.
+
+    `model.predict(*model.encoder.features(audio_BT, samples_B))` gives one class or text a clip. Raises StorageError
+    when the folder holds an encoder without a head.
+    """
+    if not (folder / HEAD).exists():
+        raise StorageError(f"{folder} has no {HEAD}: it is an encoder, not a task model; run the finetune pipeline")
+    weights, facts = load_head(folder / HEAD)
+    encoder = load_export(folder)
+    model = build_task(_CONFIG.validate_json(facts["config"]), encoder.config.conformer.width, encoder)
+    model.head.load_state_dict(weights)
+    return model.eval()
+
+
+def task_card(config: ClassifyConfig | CTCConfig) -> str:
+    """What the model does, as Markdown."""
+    match config:
+        case ClassifyConfig():
+            does = f"It says which `{config.target}` a clip has, of {len(config.classes)}: {', '.join(config.classes)}."
+        case CTCConfig():
+            does = f"It writes what is said, in lower case, with these characters: `{''.join(config.alphabet)}`."
+    return f"""# Fine-tuned listening model
+
+{does} `allears.downstream.export.load_task_model(folder)` loads encoder and head; `provenance.json` says which
+recordings and licences it comes from.
+"""

@@ -1,0 +1,118 @@
+"""Steps of `finetune`: see what the labels allow, run the grid in a process of its own, name its best model."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from allears.errors import ConfigError, StorageError
+from allears.params.base import Paths
+from allears.params.finetune import FinetuneParams
+from allears.params.spec_finetune import FinetuneSpec
+from allears.storage.digest import file_digest, identity
+from allears.storage.files import read_json
+from allears.storage.receipt import read_receipt
+from allears.storage.tables import table_digest
+
+WEIGHTS = "model.safetensors"
+
+
+def plan_finetuning(
+    clips: pd.DataFrame, shard_set: dict[str, Any], encoder: dict[str, Any], params: FinetuneParams, paths: Paths
+) -> dict[str, Any]:
+    """Tasks, classes, shares and counts, what is skipped and why; which encoder; and the identity of the grid."""
+    from allears.training.grid import plan_tasks
+
+    export, origin = find_encoder(encoder, params, paths)
+    if params.leave_one_group_out and origin == paths.corpus:
+        raise ConfigError(
+            f"finetune.leave_one_group_out tests every speaker of '{paths.corpus}', and its own encoder has heard most "
+            "of them: name the encoder of another corpus with finetune.encoder"
+        )
+    table = _clips_path(paths)
+    plans = [plan.model_dump(mode="json") for plan in plan_tasks(table, params, int(shard_set["sample_rate_hz"]))]
+    inputs = {
+        "encoder": file_digest(export / WEIGHTS),
+        "shards": str(shard_set["digest"]),
+        "clips": table_digest(clips),
+    }
+    name = identity("finetune", 1, inputs, params.model_dump(mode="json", exclude={"encoder"}))
+    return {"plans": plans, "encoder": str(export), "encoder_corpus": origin, "inputs": inputs, "identity": name}
+
+
+def run_finetuning(
+    plan: dict[str, Any], shard_set: dict[str, Any], params: FinetuneParams, paths: Paths
+) -> tuple[pd.DataFrame, pd.DataFrame, dict[str, Any]]:
+    """Scores of test clips, curves on dev clips, and the run's handle; trained once for the same inputs."""
+    folder = (paths.models / "finetune" / plan["identity"][:16]).absolute()
+    spec = FinetuneSpec.model_validate(
+        {
+            "folder": folder,
+            "identity": plan["identity"],
+            "shard_set": shard_set,
+            "clips": _clips_path(paths),
+            "encoder": plan["encoder"],
+            "plans": plan["plans"],
+            "finetune": params,
+        }
+    )
+    if read_receipt(folder, spec.identity) is None:
+        from allears.tracking import child_run
+        from allears.training.launch import launch
+
+        folder.mkdir(parents=True, exist_ok=True)
+        with child_run("finetune", folder):
+            launch(spec, folder)
+    notes = read_receipt(folder, spec.identity) or {}
+    scores = pd.read_parquet(folder / "finetune_scores.parquet")
+    curves = pd.read_parquet(folder / "finetune_curves.parquet")
+    skipped = [f"{one.name}: {reason}" for one in spec.plans for reason in one.skipped]
+    run = {"run": folder.name, "folder": str(folder), "skipped": skipped, "encoder_corpus": plan["encoder_corpus"]}
+    return scores, curves, run | {"models": notes.get("models", {})}
+
+
+def export_task_model(run: dict[str, Any]) -> dict[str, Any]:
+    """The handle of the best model of the first task (`folder` is null without a pretrained arm), and of all tasks."""
+    models = list(run["models"].items())
+    name, best = models[0] if models else (None, {})
+    return {
+        "run": run["run"],
+        "task": name,
+        "folder": best.get("folder"),
+        "dev_error": best.get("dev_error"),
+        "models": run["models"],
+    }
+
+
+def find_encoder(encoder: dict[str, Any], params: FinetuneParams, paths: Paths) -> tuple[Path, str]:
+    """The export folder to start from, and the corpus it was trained on (or the folder's name).
+
+    `finetune.encoder`: null is this corpus's, a name another corpus's, anything else a folder. Raises ConfigError or
+    StorageError with what to do when there is none.
+    """
+    asked, origin = params.encoder, paths.corpus
+    if asked is None:
+        folder = Path(encoder["folder"])
+    elif (handle := paths.data / "06_models" / asked / "encoder.json").exists():
+        folder, origin = Path(read_json(handle)["folder"]), asked
+    elif Path(asked).is_dir():
+        folder, origin = Path(asked), Path(asked).name
+    else:
+        made = sorted(path.parent.name for path in (paths.data / "06_models").glob("*/encoder.json"))
+        raise ConfigError(
+            f"finetune.encoder is '{asked}', which is neither a corpus with an encoder (there are: "
+            f"{', '.join(made) or 'none'}) nor a folder; make one with `kedro run --pipeline pretrain --params "
+            f"corpus={asked}`"
+        )
+    if not (folder / WEIGHTS).exists():
+        raise StorageError(
+            f"{folder} has no {WEIGHTS}: it is not the export of an encoder, or was deleted; run `kedro run --pipeline "
+            f"pretrain --params corpus={origin}`"
+        )
+    return folder.absolute(), origin
+
+
+def _clips_path(paths: Paths) -> Path:
+    return (paths.shards / "clips.parquet").absolute()

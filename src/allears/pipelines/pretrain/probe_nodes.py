@@ -1,0 +1,58 @@
+"""Steps that end `pretrain`: the probe by layer, pretrained against random initialisation."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from allears.params.base import Paths
+from allears.params.probe import ProbeParams
+from allears.params.spec_probe import ProbeSpec
+from allears.storage.digest import file_digest, identity
+from allears.storage.receipt import read_receipt
+from allears.storage.tables import table_digest
+
+
+def probe_encoder(
+    encoder: dict[str, Any], shard_set: dict[str, Any], clips: pd.DataFrame, params: ProbeParams, paths: Paths
+) -> pd.DataFrame:
+    """Probe scores of every test clip, arm, draw and layer; done once for the same encoder, clips and parameters."""
+    spec = probe_spec(encoder, shard_set, clips, params, paths)
+    if read_receipt(spec.folder, spec.identity) is None:
+        from allears.tracking import child_run
+        from allears.training.launch import launch
+
+        spec.folder.mkdir(parents=True, exist_ok=True)
+        with child_run("probe", spec.folder):
+            launch(spec, spec.folder)
+    return pd.read_parquet(spec.folder / "probe_scores.parquet")
+
+
+def summarise_probe(scores: pd.DataFrame) -> pd.DataFrame:
+    """Every layer, and each arm's best layer on dev speakers, with paired intervals over speakers and draws."""
+    from allears.evaluation.probing import summarise
+
+    return summarise(scores)
+
+
+def probe_spec(
+    encoder: dict[str, Any], shard_set: dict[str, Any], clips: pd.DataFrame, params: ProbeParams, paths: Paths
+) -> ProbeSpec:
+    """What the probe's process is told; its folder is named after all that its result depends on."""
+    export = Path(encoder["folder"])
+    inputs = {
+        "encoder": file_digest(export / "model.safetensors"),
+        "shards": str(shard_set["digest"]),
+        "clips": table_digest(clips),
+    }
+    name = identity("probe", 1, inputs, params.model_dump(mode="json"))
+    return ProbeSpec(
+        folder=(paths.outputs / "probe" / name[:16]).absolute(),
+        identity=name,
+        shard_set=shard_set,
+        clips=(paths.shards / "clips.parquet").absolute(),
+        encoder=export.absolute(),
+        probe=params,
+    )

@@ -1,0 +1,230 @@
+"""One arm of a fine-tuning: its grid of shares, seeds and learning rates, the choice on dev speakers, the one test."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from allears.checkpoints.export import read_weights, write_weights
+from allears.downstream.build import build_task
+from allears.downstream.task import TaskModel
+from allears.models.audio_encoder import AudioEncoder
+from allears.params.finetune import Arm, FinetuneParams
+from allears.params.spec_finetune import TaskPlan
+from allears.params.task import ClassifyConfig, CTCConfig
+from allears.storage.files import atomic_path, read_json, write_json
+from allears.text.characters import CharacterTokenizer
+from allears.training.examples import Examples
+from allears.training.extract import FeatureStore, hidden_states
+from allears.training.fit import FitSettings, fit, predictions
+from allears.training.labels import TEXT, Labelled
+from allears.training.grid import Cell, cells
+from allears.training.score_table import CURVES, SCORES, columns, write_table
+from allears.training.subsets import draw_share
+from allears.types import Split
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Bench:
+    """What all arms share: parameters, where results go, the pretrained encoder, features, the device."""
+
+    folder: Path
+    params: FinetuneParams
+    pretrained: AudioEncoder
+    store: FeatureStore
+    device: torch.device
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ArmRun:
+    """An arm on one task and fold. Each finished cell is a file, so that a killed run loses at most one."""
+
+    bench: Bench
+    plan: TaskPlan
+    fold: str
+    labelled: Labelled
+    arm: Arm
+
+    @property
+    def title(self) -> str:
+        """For people."""
+        return f"{self.arm}{f' without {self.fold}' if self.fold else ''}"
+
+    @property
+    def cells(self) -> list[Cell]:
+        """All trainings."""
+        return cells(self.plan, self.fold, self.arm, self.bench.params)
+
+    def train(self) -> Iterator[Cell]:
+        """Train the cells that have no result yet; yield each when it is done."""
+        missing = [cell for cell in self.cells if not self.is_trained(cell)]
+        for seed in sorted({cell.seed for cell in missing}):
+            train, dev = self._examples(seed, "train"), self._examples(seed, "dev")
+            for cell in (one for one in missing if one.seed == seed):
+                self._train_cell(cell, train, dev)
+                yield cell
+
+    def test(self) -> None:
+        """Predict the test speakers with the chosen cells that have not done so, and drop the weights of the others."""
+        chosen = self.chosen()
+        for seed in sorted({cell.seed for cell in chosen if not self.scores(cell).exists()}):
+            examples = self._examples(seed, "test")
+            for cell in (one for one in chosen if one.seed == seed and not self.scores(one).exists()):
+                self._test_cell(cell, examples)
+        best = self.best()
+        for cell in self.cells:
+            if cell != best:
+                self._weights(cell).unlink(missing_ok=True)
+
+    def chosen(self) -> list[Cell]:
+        """The cells whose learning rate has the fewest dev errors of its share, summed over seeds."""
+        errors: dict[tuple[float, float], int] = {}
+        for cell in self.cells:
+            place = cell.share, cell.learning_rate
+            errors[place] = errors.get(place, 0) + self._dev_errors(cell)
+        rates = {
+            share: min(self.bench.params.learning_rates, key=lambda rate: errors[share, rate])
+            for share in self.plan.shares
+        }
+        return [cell for cell in self.cells if cell.learning_rate == rates[cell.share]]
+
+    def best(self) -> Cell:
+        """The chosen cell at the largest share with the fewest dev errors."""
+        largest = [cell for cell in self.chosen() if cell.share == max(self.plan.shares)]
+        return min(largest, key=self._dev_errors)
+
+    def is_trained(self, cell: Cell) -> bool:
+        """Whether a cell has its result."""
+        return self._result(cell).exists()
+
+    def dev_rates(self) -> dict[float, float]:
+        """Mean dev error rate of the chosen cells by share."""
+        chosen = self.chosen()
+        return {
+            share: sum(self.dev_rate(one) for one in chosen if one.share == share) / self.bench.params.seeds
+            for share in self.plan.shares
+        }
+
+    def dev_rate(self, cell: Cell) -> float:
+        """A trained cell's best error rate on dev speakers."""
+        best = read_json(self._result(cell))["best"]
+        return int(best["errors"]) / max(1, int(best["total"]))
+
+    def model(self, cell: Cell) -> TaskModel:
+        """A trained cell's model."""
+        model = self._new(cell.seed)
+        model.load_state_dict(read_weights(self._weights(cell)))
+        return model
+
+    def config(self) -> ClassifyConfig | CTCConfig:
+        """Classes from the plan; characters from the training texts."""
+        if self.plan.task == "classify":
+            return ClassifyConfig(target=self.plan.target, classes=self.plan.classes)
+        texts = (self.labelled.references[i] for i in self.labelled.of("train"))
+        return CTCConfig(alphabet=CharacterTokenizer.fit(texts).alphabet, head=self.bench.params.ctc_head)
+
+    def scores(self, cell: Cell) -> Path:
+        """Where a cell's test scores are."""
+        return self.bench.folder / "scores" / f"{cell.name}.parquet"
+
+    def curve(self, cell: Cell) -> Any:
+        """All dev checks of a cell as a table."""
+        checks = read_json(self._result(cell))["checks"]
+        varying = {
+            "step": [check["step"] for check in checks],
+            "seconds": [check["seconds"] for check in checks],
+            "dev_errors": [check["errors"] for check in checks],
+            "dev_total": [check["total"] for check in checks],
+        }
+        return columns(self._fixed(cell), varying, CURVES)
+
+    def _result(self, cell: Cell) -> Path:
+        return self.bench.folder / "cells" / f"{cell.name}.json"
+
+    def _weights(self, cell: Cell) -> Path:
+        return self.bench.folder / "cells" / f"{cell.name}.safetensors"
+
+    def _dev_errors(self, cell: Cell) -> int:
+        return int(read_json(self._result(cell))["best"]["errors"])
+
+    def _fixed(self, cell: Cell) -> dict[str, object]:
+        place = {"task": self.plan.task, "target": self.plan.target, "arm": cell.arm, "share": cell.share}
+        return place | {"seed": cell.seed, "fold": self.fold, "learning_rate": cell.learning_rate}
+
+    def _examples(self, seed: int, split: Split) -> Examples:
+        """Features of a split, or for the frozen arm what the seed's new encoder makes of them."""
+        found = self.bench.store.examples(self.labelled.take(self.labelled.of(split)))
+        if self.arm != "random_frozen":
+            return found
+        encoder = self._encoder(seed)
+        last = encoder.config.conformer.blocks
+        everything = set(range(len(found)))
+        hidden = hidden_states(encoder, found.inputs, (last,), self.bench.device, wanted=everything)
+        return Examples(inputs=hidden.frames[last], references=found.references, clips=found.clips, groups=found.groups)
+
+    def _encoder(self, seed: int) -> AudioEncoder:
+        """The pretrained encoder, or the new one of this seed: the same for `scratch` and `random_frozen`."""
+        if self.arm == "pretrained":
+            return copy.deepcopy(self.bench.pretrained)
+        return AudioEncoder(self.bench.pretrained.config, seed=1_000_003 * (self.bench.params.seed + 1) + seed)
+
+    def _new(self, seed: int) -> TaskModel:
+        encoder = None if self.arm == "random_frozen" else self._encoder(seed)
+        width = self.bench.pretrained.config.conformer.width
+        return build_task(self.config(), width, encoder, seed=self.bench.params.seed + seed)
+
+    def _train_cell(self, cell: Cell, train: Examples, dev: Examples) -> None:
+        params = self.bench.params
+        picked = draw_share(self._classes(train.references), train.groups, cell.share, params.seed + cell.seed)
+        found = fit(self._new(cell.seed), train.take(picked), dev, self._settings(cell), self.bench.device)
+        with atomic_path(self._weights(cell)) as temporary:
+            write_weights(temporary, found.state, {"format": "pt"})
+        best = {"step": found.best.step, "errors": found.best.errors, "total": found.best.total}
+        checks = [
+            {"step": one.step, "seconds": one.seconds, "errors": one.errors, "total": one.total} for one in found.checks
+        ]
+        write_json(self._result(cell), {"clips": len(picked), "best": best, "checks": checks})
+
+    def _settings(self, cell: Cell) -> FitSettings:
+        """Only the pretrained arm has an encoder that is worth sparing; the budget is the same for all."""
+        params = self.bench.params
+        common = FitSettings(
+            learning_rate=cell.learning_rate,
+            updates=params.updates,
+            batch_clips=params.batch_clips,
+            dev_every=params.dev_every,
+            warmup_share=params.warmup_share,
+            weight_decay=params.weight_decay,
+            seed=params.seed + cell.seed,
+        )
+        if self.arm != "pretrained":
+            return common
+        return replace(
+            common,
+            encoder_lr_factor=params.encoder_lr_factor,
+            frozen_updates=params.frozen_updates,
+            frozen_blocks=params.frozen_blocks,
+        )
+
+    def _classes(self, references: Sequence[str]) -> list[str]:
+        """What a share is stratified by: classes; a text is one class."""
+        return [TEXT] * len(references) if self.plan.target == TEXT else list(references)
+
+    def _test_cell(self, cell: Cell, examples: Examples) -> None:
+        model = self.model(cell)
+        said = predictions(model, examples, self.bench.device)
+        pairs = [model.errors(one, other) for one, other in zip(examples.references, said, strict=True)]
+        varying = {
+            "clip": examples.clips,
+            "group": examples.groups,
+            "reference": examples.references,
+            "prediction": said,
+            "errors": [errors for errors, _ in pairs],
+            "total": [total for _, total in pairs],
+        }
+        write_table(self.scores(cell), [columns(self._fixed(cell), varying, SCORES)], SCORES)

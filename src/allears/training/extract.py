@@ -1,0 +1,103 @@
+"""Features of clips, computed once and held in memory.
+
+Legend: `N` clips, `B` clips in a batch, `T` samples, `F` frames, `C` features, `D` width, `L` layers (input first).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+from torch.nn.utils.rnn import pad_sequence
+
+from allears.errors import TrainingError
+from allears.models.audio_encoder import AudioEncoder
+from allears.models.heads import mean_pool
+from allears.shards.handle import ShardSet
+from allears.shards.reader import ShardReader
+from allears.training.examples import Examples, length_batches
+from allears.training.labels import Labelled
+
+BATCH_S = 60  # seconds of audio in one forward pass, padding included
+BATCH_FRAMES = 3000
+
+
+class FeatureStore:
+    """Log-mels [F, C] float16 of the clips that were asked for, cut to `most_s`; a clip is decoded once."""
+
+    def __init__(self, shard_set: ShardSet, encoder: AudioEncoder, most_s: float, device: torch.device) -> None:
+        self.reader = ShardReader(shard_set)
+        self.index = self.reader.index
+        self.rate_hz = shard_set.sample_rate_hz
+        self.most = int(most_s * self.rate_hz)
+        self.encoder, self.device = encoder, device
+        self.known: dict[str, Tensor] = {}
+
+    def of(self, clips: Sequence[str]) -> list[Tensor]:
+        """Features of `clips`, in order. Raises TrainingError when a clip is not in the shards."""
+        missing = [clip for clip in dict.fromkeys(clips) if clip not in self.known]
+        if lost := [clip for clip in missing if clip not in self.index.position]:
+            raise TrainingError(
+                f"clip {lost[0]} and {len(lost) - 1} others are in the table of clips but not in the shards: the two "
+                "are of different versions; run the shard pipeline again"
+            )
+        lengths = [min(int(self.index.samples_N[self.index.position[clip]]), self.most) for clip in missing]
+        for positions in length_batches(lengths, BATCH_S * self.rate_hz):
+            self._compute([missing[int(i)] for i in positions], [lengths[int(i)] for i in positions])
+        return [self.known[clip] for clip in clips]
+
+    def examples(self, labelled: Labelled) -> Examples:
+        """Labelled clips with their features."""
+        return Examples(
+            inputs=self.of(labelled.clips),
+            references=labelled.references,
+            clips=labelled.clips,
+            groups=labelled.groups,
+        )
+
+    @torch.inference_mode()
+    def _compute(self, clips: list[str], lengths: list[int]) -> None:
+        audio = [
+            torch.from_numpy(self.reader.read(self.index.position[clip], 0, length))
+            for clip, length in zip(clips, lengths, strict=True)
+        ]
+        audio_BT = pad_sequence(audio, batch_first=True).to(self.device)
+        samples_B = torch.tensor([len(one) for one in audio], device=self.device)
+        features_BFC, frames_B = self.encoder.features(audio_BT, samples_B)
+        for clip, features_FC, frames in zip(clips, features_BFC, frames_B.tolist(), strict=True):
+            self.known[clip] = features_FC[: max(frames, 1)].to("cpu", torch.float16).clone()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Hidden:
+    """What a frozen encoder makes of clips: `pooled_NLD` float32, means over true frames of every layer; and for each
+    asked layer one tensor [F, D] float16 a clip.
+    """
+
+    pooled_NLD: Tensor
+    frames: dict[int, list[Tensor]]
+
+
+@torch.inference_mode()
+def hidden_states(
+    encoder: AudioEncoder, inputs: Sequence[Tensor], layers: Sequence[int], device: torch.device, *, wanted: set[int]
+) -> Hidden:
+    """One pass over `inputs` ([F, C] each); frames of `layers` are kept for the positions in `wanted` only."""
+    encoder.to(device).eval()
+    config = encoder.config.conformer
+    pooled_NLD = torch.zeros(len(inputs), config.blocks + 1, config.width)
+    frames: dict[int, list[Tensor]] = {layer: [torch.zeros(0)] * len(inputs) for layer in layers}
+    for positions in length_batches([len(one) for one in inputs], BATCH_FRAMES):
+        chosen = [inputs[int(i)] for i in positions]
+        frames_B = torch.tensor([len(one) for one in chosen], device=device)
+        output = encoder.encode(pad_sequence(chosen, batch_first=True).to(device, torch.float32), frames_B)
+        for layer, hidden_BFD in enumerate(output.layers):
+            pooled_NLD[torch.from_numpy(positions), layer] = mean_pool(hidden_BFD, frames_B).cpu().float()
+        for layer in layers:
+            kept = output.layers[layer].to("cpu", torch.float16)
+            for row, position in enumerate(positions.tolist()):
+                if position in wanted:
+                    frames[layer][position] = kept[row, : len(chosen[row])].clone()
+    return Hidden(pooled_NLD=pooled_NLD, frames=frames)

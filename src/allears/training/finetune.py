@@ -1,0 +1,105 @@
+"""One process that runs a whole grid of fine-tunings, cell by cell; a killed one goes on with the first missing cell.
+
+For each task, arm and share, the learning rate is chosen on dev speakers (fewest errors, summed over the seeds); test
+speakers are read once, by the chosen cells only. Seed `s` has the same labelled clips, order and new head in all arms;
+`scratch` and `random_frozen` have the same new encoder. Every cell keeps its best check on dev speakers.
+"""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+import torch
+
+from allears.checkpoints.export import load_export
+from allears.downstream.export import save_task_model
+from allears.errors import ConfigError
+from allears.models.audio_encoder import AudioEncoder
+from allears.params.finetune import FinetuneParams
+from allears.params.spec_finetune import FinetuneSpec, TaskPlan
+from allears.shards.handle import ShardSet
+from allears.storage.files import read_json
+from allears.storage.receipt import read_receipt, write_receipt
+from allears.training.arm import ArmRun, Bench
+from allears.training.extract import FeatureStore
+from allears.training.grid import task_clips
+from allears.training.say import say
+from allears.training.score_table import CURVES, SCORES, join_parts, write_table
+
+VERSION = 1
+SCORES_FILE, CURVES_FILE = "finetune_scores.parquet", "finetune_curves.parquet"
+
+
+def run(spec: FinetuneSpec) -> None:
+    """Train what is missing, choose, test, join, export the best model of each task; the receipt comes last."""
+    if read_receipt(spec.folder, spec.identity) is not None:
+        return
+    shard_set = ShardSet.from_json(spec.shard_set)
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    pretrained = trimmed(load_export(spec.encoder), spec.finetune)
+    store = FeatureStore(shard_set, pretrained, spec.finetune.limits.seconds, device)
+    bench = Bench(folder=spec.folder, params=spec.finetune, pretrained=pretrained, store=store, device=device)
+    arms = [
+        ArmRun(bench=bench, plan=plan, fold=fold, labelled=labelled, arm=arm)
+        for plan in spec.plans
+        for fold, labelled in task_clips(spec.clips, plan, spec.finetune, shard_set.sample_rate_hz)
+        for arm in spec.finetune.arms
+    ]
+    _train(arms)
+    join_parts(spec.folder / SCORES_FILE, [arm.scores(cell) for arm in arms for cell in arm.chosen()], SCORES)
+    write_table(spec.folder / CURVES_FILE, [arm.curve(cell) for arm in arms for cell in arm.cells], CURVES)
+    models = {plan.name: _export(spec, plan, arms) for plan in spec.plans if "pretrained" in spec.finetune.arms}
+    write_receipt(spec.folder, spec.identity, {"models": models})
+
+
+def trimmed(encoder: AudioEncoder, params: FinetuneParams) -> AudioEncoder:
+    """The lowest `keep_blocks` blocks of an encoder. ConfigError when it has fewer than are asked for."""
+    blocks = encoder.config.conformer.blocks
+    for name, asked in (("keep_blocks", params.keep_blocks or 1), ("frozen_blocks", params.frozen_blocks)):
+        if asked > blocks:
+            raise ConfigError(
+                f"finetune.{name} is {asked}, but the encoder has {blocks} blocks; ask for at most {blocks}"
+            )
+    if params.keep_blocks in (None, blocks):
+        return encoder
+    conformer = encoder.config.conformer.model_copy(update={"blocks": params.keep_blocks})
+    shorter = AudioEncoder(encoder.config.model_copy(update={"conformer": conformer}))
+    weights = encoder.encoder.state_dict()
+    shorter.encoder.load_state_dict({name: weights[name] for name in shorter.encoder.state_dict()})
+    return shorter
+
+
+def _train(arms: list[ArmRun]) -> None:
+    """All arms; says after each how many cells are left and about how long they will take."""
+    left = [sum(not arm.is_trained(cell) for cell in arm.cells) for arm in arms]
+    began, done = time.perf_counter(), 0
+    for number, arm in enumerate(arms):
+        for _ in arm.train():
+            done += 1
+        arm.test()
+        waiting = sum(left[number + 1 :])
+        eta_s = (time.perf_counter() - began) / max(1, done) * waiting
+        found = ", ".join(f"{share:.4g}: {rate:.3f}" for share, rate in arm.dev_rates().items())
+        rest = f"; {waiting} trainings left, about {eta_s / 60:.1f} min" if waiting else ""
+        say(f"fine-tuned {arm.plan.name}, {arm.title}: dev error by share of labels {found}{rest}")
+
+
+def _export(spec: FinetuneSpec, plan: TaskPlan, arms: list[ArmRun]) -> dict[str, Any]:
+    """The best pretrained model at the largest share: its folder, and how well it does on dev speakers."""
+    mine = [arm for arm in arms if arm.plan.name == plan.name and arm.arm == "pretrained"]
+    best = min(mine, key=lambda arm: arm.dev_rate(arm.best()))
+    cell = best.best()
+    folder = spec.folder / "models" / plan.name
+    source = spec.encoder / "provenance.json"
+    provenance = {
+        "finetune": spec.identity,
+        "task": plan.model_dump(mode="json"),
+        "learning_rate": cell.learning_rate,
+        "seed": cell.seed,
+        "share": cell.share,
+        "shards": spec.shard_set.get("digest"),
+        "encoder": read_json(source) if source.exists() else str(spec.encoder),
+    }
+    save_task_model(folder, best.model(cell), best.config(), provenance)
+    return {"folder": str(folder), "dev_error": best.dev_rate(cell), "share": cell.share, "seed": cell.seed}

@@ -1,0 +1,124 @@
+"""What a corpus's labels allow to fine-tune: tasks, classes, shares, and what is skipped and why. Free of torch."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from allears.errors import ConfigError
+from allears.params.finetune import Arm, FinetuneParams
+from allears.params.spec_finetune import TaskPlan
+from allears.training.labels import TEXT, Labelled, leave_out, limited, read_labelled, why_not, with_classes
+from allears.training.subsets import shortage
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Cell:
+    """One training of the grid. `fold` is the group that is left out, '' with the corpus's own splits."""
+
+    plan: str
+    fold: str
+    arm: Arm
+    share: float
+    seed: int
+    learning_rate: float
+
+    @property
+    def name(self) -> str:
+        """The stem of its files."""
+        fold = f"-without-{self.fold}" if self.fold else ""
+        return f"{self.plan}{fold}-{self.arm}-share{self.share:g}-seed{self.seed}-lr{self.learning_rate:g}".replace(
+            "/", "_"
+        )
+
+
+def plan_tasks(clips: Path, params: FinetuneParams, rate_hz: int) -> tuple[TaskPlan, ...]:
+    """The tasks of `params.task`. Raises ConfigError when none of them can be learned, with every reason."""
+    wanted = {"auto": ("classify", "ctc"), "both": ("classify", "ctc")}.get(params.task, (params.task,))
+    plans: list[TaskPlan] = []
+    reasons: list[str] = []
+    for task in wanted:
+        target = params.target if task == "classify" else TEXT
+        found = _plan(clips, target, params, rate_hz)
+        if isinstance(found, str):
+            reasons.append(found)
+        else:
+            plans.append(found)
+        if plans and params.task == "auto":
+            break
+    if not plans:
+        raise ConfigError(
+            f"nothing to fine-tune on: {'; '.join(reasons)}. Name a column that the corpus has with finetune.target "
+            "(gender, accent, language, age, or a key of attributes), give the corpus's label column as ingest.label, "
+            "or lower finetune.min_class_clips or finetune.min_text_clips"
+        )
+    return tuple(plans)
+
+
+def task_clips(clips: Path, plan: TaskPlan, params: FinetuneParams, rate_hz: int) -> list[tuple[str, Labelled]]:
+    """(fold, its clips) for every fold of a plan: one called '' unless groups are left out in turn."""
+    labelled = read_labelled(clips, plan.target)
+    return list(_folds(labelled, params, rate_hz))
+
+
+def cells(plan: TaskPlan, fold: str, arm: Arm, params: FinetuneParams) -> list[Cell]:
+    """The trainings of an arm, seed by seed."""
+    return [
+        Cell(plan=plan.name, fold=fold, arm=arm, share=share, seed=seed, learning_rate=rate)
+        for seed in range(params.seeds)
+        for share in plan.shares
+        for rate in params.learning_rates
+    ]
+
+
+def _folds(labelled: Labelled, params: FinetuneParams, rate_hz: int) -> Iterator[tuple[str, Labelled]]:
+    if not params.leave_one_group_out:
+        yield "", _usable(labelled, params, rate_hz)
+        return
+    for group in sorted(set(labelled.groups)):
+        yield group, _usable(leave_out(labelled, group), params, rate_hz)
+
+
+def _usable(labelled: Labelled, params: FinetuneParams, rate_hz: int) -> Labelled:
+    if labelled.target != TEXT:
+        labelled, _ = with_classes(labelled, params.min_class_clips)
+    return limited(labelled, params.limits, rate_hz, params.seed)
+
+
+def _plan(clips: Path, target: str, params: FinetuneParams, rate_hz: int) -> TaskPlan | str:
+    """The plan of one task, or why there is none."""
+    least = params.min_text_clips if target == TEXT else params.min_class_clips
+    share_least = params.min_text_clips if target == TEXT else params.min_clips_per_class
+    folds = list(_folds(read_labelled(clips, target), params, rate_hz))
+    if params.leave_one_group_out and len(folds) < 3:
+        return f"finetune.leave_one_group_out needs 3 groups, and {len(folds)} have a {target!r}"
+    shares, skipped = list(params.shares), []
+    classes: set[str] = set()
+    for fold, labelled in folds:
+        here = () if target == TEXT else tuple(sorted(labelled.counts("train")))
+        if reason := why_not(labelled, here, least):
+            return f"without {fold}, {reason}" if fold else reason
+        classes |= set(here)
+        for share in list(shares):
+            if short := shortage(labelled.counts("train"), share, share_least):
+                shares.remove(share)
+                what = "transcribed clips" if target == TEXT else f"clips of {short.name!r}"
+                skipped.append(
+                    f"{share:.4g} of the labels leaves {short.clips} {what} (of {short.of} in train), "
+                    f"and {share_least} are needed"
+                )
+    if not shares:
+        return f"every share of {target!r} is too small: {'; '.join(skipped)}"
+    everything = [labelled for _, labelled in folds]
+    return TaskPlan(
+        task="ctc" if target == TEXT else "classify",
+        target=target,
+        classes=tuple(sorted(classes)),
+        shares=tuple(shares),
+        skipped=tuple(skipped),
+        train_clips=len(everything[0].of("train")),
+        dev_clips=len(everything[0].of("dev")),
+        test_clips=sum(len(one.of("test")) for one in everything),
+        groups=len({labelled.groups[i] for labelled in everything for i in labelled.of("test")}),
+    )

@@ -1,0 +1,189 @@
+"""Fine-tuning and the probe on small real shards, in this process: what they write, that they go on, that they pair."""
+
+from pathlib import Path
+
+import pandas as pd
+import pytest
+import torch
+
+from allears.checkpoints.export import save_export
+from allears.downstream.export import load_task_model
+from allears.errors import ConfigError
+from allears.models.audio_encoder import AudioEncoder
+from allears.params.finetune import FinetuneParams
+from allears.params.labelled import ClipLimits
+from allears.params.model import AudioEncoderConfig, ConformerConfig
+from allears.params.probe import ProbeParams
+from allears.params.spec_finetune import FinetuneSpec
+from allears.params.spec_probe import ProbeSpec
+from allears.shards.reader import ShardReader
+from allears.training import arm, finetune, probe
+from allears.training.grid import plan_tasks
+from tests.support import make_shards
+
+LIMITS = ClipLimits(train=60, dev=20, test=30, seconds=3.0)
+PARAMS = FinetuneParams(
+    shares=(0.01, 0.5, 1.0), learning_rates=(1e-3, 1e-2), seeds=2, updates=6, dev_every=3, limits=LIMITS,
+    min_class_clips=4, min_text_clips=8, task="both",
+)  # fmt: skip
+PROBE = ProbeParams(shares=(0.5, 1.0), limits=LIMITS, min_clips_per_class=4, min_text_clips=8, text_updates=5)
+
+
+@pytest.fixture(scope="module")
+def home(tmp_path_factory):
+    """Shards, their table, and the export of a small encoder."""
+    torch.set_num_threads(1)
+    folder = tmp_path_factory.mktemp("finetune")
+    shard_set, clips = make_shards(folder / "shards", clips=90, seconds=0.6)
+    config = AudioEncoderConfig(conformer=ConformerConfig(width=16, blocks=2, heads=2, ffn_width=32))
+    save_export(folder / "encoder", AudioEncoder(config, seed=9), {"run": "test"}, "# test")
+    return folder, shard_set, clips
+
+
+def _spec(home, name: str, params: FinetuneParams = PARAMS) -> FinetuneSpec:
+    folder, shard_set, clips = home
+    (folder / name).mkdir(exist_ok=True)
+    return FinetuneSpec(
+        folder=folder / name, identity=name, shard_set=shard_set.to_json(), clips=clips, encoder=folder / "encoder",
+        plans=plan_tasks(clips, params, shard_set.sample_rate_hz), finetune=params,
+    )  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def tuned(home) -> FinetuneSpec:
+    spec = _spec(home, "whole")
+    finetune.run(spec)
+    return spec
+
+
+def test_a_share_with_too_few_clips_a_class_is_skipped_and_says_so(tuned):
+    for plan in tuned.plans:
+        assert plan.shares == (0.5, 1.0)
+        assert len(plan.skipped) == 1
+        assert "0.01 of the labels leaves" in plan.skipped[0]
+
+
+def test_every_arm_share_and_seed_is_scored_once_on_the_same_test_clips(tuned):
+    scores = pd.read_parquet(tuned.folder / "finetune_scores.parquet")
+    cells = scores.groupby(["task", "arm", "share", "seed"])
+    assert cells.ngroups == 2 * 3 * 2 * 2
+    assert cells["learning_rate"].nunique().eq(1).all()
+    assert cells["clip"].agg(lambda clips: tuple(sorted(clips))).groupby("task").nunique().eq(1).all()
+    assert set(scores["group"]) == {"speaker-8", "speaker-9"}
+
+
+def test_the_learning_rate_is_the_best_on_dev_speakers_summed_over_seeds(tuned):
+    scores = pd.read_parquet(tuned.folder / "finetune_scores.parquet")
+    curves = pd.read_parquet(tuned.folder / "finetune_curves.parquet")
+    place = ["task", "arm", "share"]
+    best = (
+        curves.groupby([*place, "learning_rate", "seed"])["dev_errors"].min().groupby([*place, "learning_rate"]).sum()
+    )
+    chosen = scores.groupby(place)["learning_rate"].first()
+    for where, rate in chosen.items():
+        assert best[(*where, rate)] == best[where].min()
+
+
+def test_the_task_model_predicts_what_its_cell_scored(home, tuned):
+    from allears.storage.receipt import read_receipt
+
+    notes = read_receipt(tuned.folder, tuned.identity)
+    scores = pd.read_parquet(tuned.folder / "finetune_scores.parquet").query("arm == 'pretrained' and share == 1.0")
+    for name, found in notes["models"].items():
+        model = load_task_model(Path(found["folder"]))
+        task = name.split("-")[0]
+        rows = scores[(scores["task"] == task) & (scores["seed"] == found["seed"])]
+        said = dict(zip(rows["clip"], rows["prediction"], strict=True))
+        with ShardReader(home[1]) as reader:
+            audio = {clip: torch.from_numpy(reader.read(reader.index.position[clip]))[None] for clip in list(said)[:10]}
+        again = {
+            clip: model.predict(*model.encoder.features(sound, torch.tensor([sound.shape[1]])))[0]
+            for clip, sound in audio.items()
+        }
+        assert again == {clip: said[clip] for clip in again}
+
+
+def test_a_killed_grid_goes_on_and_ends_like_one_that_was_not(home, tuned, monkeypatch):
+    spec, done = _spec(home, "killed"), []
+    real = arm.fit
+
+    def dies(*arguments):
+        if len(done) == 7:
+            raise KeyboardInterrupt
+        done.append(1)
+        return real(*arguments)
+
+    monkeypatch.setattr(arm, "fit", dies)
+    with pytest.raises(KeyboardInterrupt):
+        finetune.run(spec)
+    monkeypatch.setattr(arm, "fit", lambda *arguments: (done.append(1), real(*arguments))[1])
+    finetune.run(spec)
+    assert len(done) == 2 * 3 * 2 * 2 * 2
+    pd.testing.assert_frame_equal(
+        pd.read_parquet(spec.folder / "finetune_scores.parquet"),
+        pd.read_parquet(tuned.folder / "finetune_scores.parquet"),
+    )
+    finetune.run(spec)
+    assert len(done) == 2 * 3 * 2 * 2 * 2
+
+
+def test_one_group_out_tests_every_clip_once_a_seed(home):
+    params = PARAMS.model_copy(
+        update={
+            "task": "classify",
+            "leave_one_group_out": True,
+            "shares": (1.0,),
+            "arms": ("random_frozen",),
+            "updates": 2,
+        }
+    )
+    spec = _spec(home, "folds", params)
+    finetune.run(spec)
+    scores = pd.read_parquet(spec.folder / "finetune_scores.parquet")
+    assert (scores["fold"] == scores["group"]).all()
+    assert scores.groupby("seed")["clip"].nunique().eq(90).all()
+    assert len(scores) == 180
+
+
+def test_nothing_to_learn_is_one_sentence_with_what_to_do(home):
+    _, shard_set, clips = home
+    with pytest.raises(ConfigError, match=r"no column and no attribute .* 'lable'.*did you mean 'label'"):
+        plan_tasks(clips, PARAMS.model_copy(update={"target": "lable"}), shard_set.sample_rate_hz)
+    with pytest.raises(ConfigError, match=r"nothing to fine-tune on: .*finetune.target.*ingest.label"):
+        plan_tasks(clips, PARAMS.model_copy(update={"target": "accent", "task": "classify"}), shard_set.sample_rate_hz)
+
+
+@pytest.fixture(scope="module")
+def probed(home) -> pd.DataFrame:
+    folder, shard_set, clips = home
+    (folder / "probe").mkdir()
+    spec = ProbeSpec(
+        folder=folder / "probe", identity="p", shard_set=shard_set.to_json(), clips=clips,
+        encoder=folder / "encoder", probe=PROBE,
+    )  # fmt: skip
+    probe.run(spec)
+    parts = {path.name: path.stat().st_mtime_ns for path in spec.folder.glob("part-*")}
+    whole = pd.read_parquet(spec.folder / probe.SCORES_FILE)
+    (spec.folder / "receipt.json").unlink()
+    (spec.folder / "part-random-2.parquet").unlink()
+    probe.run(spec)
+    again = {path.name: path.stat().st_mtime_ns for path in spec.folder.glob("part-*")}
+    assert {name for name in parts if parts[name] != again[name]} == {"part-random-2.parquet"}
+    pd.testing.assert_frame_equal(whole, pd.read_parquet(spec.folder / probe.SCORES_FILE))
+    return whole
+
+
+def test_the_probe_has_both_arms_all_draws_and_every_layer(probed):
+    label = probed[probed["target"] == "label"]
+    assert label.groupby(["arm", "draw", "layer", "share"]).ngroups == 2 * 3 * 3 * 2
+    assert sorted(probed.loc[probed["target"] == "text", "layer"].unique()) == [1, 2]
+    assert (
+        probed.groupby(["target", "arm", "draw", "layer", "share"])["clip"].nunique().groupby("target").nunique() == 1
+    ).all()
+
+
+def test_a_random_arm_is_another_encoder_in_each_draw(probed):
+    whole = probed.query("target == 'label' and share == 1.0 and layer == 2")
+    said = whole.groupby(["arm", "draw"])["prediction"].agg(tuple)
+    assert len(set(said["random"])) > 1
+    assert len(set(said["pretrained"])) == 1
