@@ -215,7 +215,7 @@ def truth(scores: pd.DataFrame) -> Markup | None:
         return None
     unseen = ~scores["looked_for"]
     rows = scores.assign(
-        flag=np.where(unseen, "not looked for", ""),
+        missed=scores["missed"].mask(unseen, "not looked for"),
         _class=np.where(unseen, "faint", ""),
         found=scores["found"].astype("Int64").mask(unseen),
         flagged=scores["flagged"].astype("Int64").mask(unseen),
@@ -227,8 +227,7 @@ def truth(scores: pd.DataFrame) -> Markup | None:
             Column(key="found", title="found", kind="count"), Column(key="recall", title="recall", kind="percent"),
             Column(key="flagged", title="flagged", kind="count"),
             Column(key="precision", title="precision", kind="percent"),
-            Column(key="missed", title="missed", kind="path"),
-            Column(key="flag", title="", kind="flag"),
+            Column(key="missed", title="missed"),
         ),
     )  # fmt: skip
 
