@@ -24,7 +24,7 @@ class BatchParams(Params):
 
     seconds: float = Field(default=10.0, gt=0, description="clips × longest crop of a micro-batch, padding included")
     crop_s: float = Field(default=4.0, gt=0, description="longer clips are cropped at random, anew in each epoch")
-    min_s: float = Field(default=0.5, ge=0.1, description="shorter clips are left out, and counted")
+    min_s: float = Field(default=0.2, ge=0.1, description="shorter clips are left out, and counted")
     micro_batches: int = Field(default=1, ge=1, description="of an update; the gradient is their sum over all counts")
 
     @model_validator(mode="after")
@@ -87,7 +87,6 @@ class PretrainParams(Params):
         default="auto", description="auto: bf16-mixed on a GPU, 32 on a CPU"
     )
     compile: bool = Field(default=False, description="torch.compile; takes minutes to start, for long runs on a GPU")
-    reader_threads: int = Field(default=1, ge=1, description="threads that read and decode ahead of the model")
     checkpoint_every: int = Field(default=500, ge=1, description="updates; a killed run goes on from the last one")
     log_every: int = Field(default=50, ge=1, description="updates that one row of metrics is taken over")
     validate_every: int = Field(default=500, ge=1, description="updates between losses on dev speakers")

@@ -1,0 +1,118 @@
+"""What happens around the updates: metrics and guards, validation on dev speakers, checkpoints."""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+import torch
+from pytorch_lightning import Callback, LightningModule, Trainer
+
+from allears.audio.frames import to_hours, to_seconds
+from allears.checkpoints.training_state import save_state
+from allears.errors import TrainingError
+from allears.objectives.base import Objective
+from allears.training.datamodule import PretrainData, to_device
+from allears.training.events import EventLog
+from allears.training.guards import Health, check_collapse
+from allears.training.meters import Meters
+from allears.training.module import PretrainModule, add_up
+from allears.training.say import say
+from allears.types import ObjectiveOutput
+
+CHECKPOINTS = "checkpoints"
+
+
+class Watch(Callback):
+    """After each update, in this order: a row of metrics and the guards, the validation loss, a checkpoint.
+
+    One callback, so that the order is written down: a run that has just collapsed is not saved over the last two
+    whole checkpoints.
+    """
+
+    def __init__(self, module: PretrainModule, data: PretrainData, events: EventLog, health: Health) -> None:
+        self.module = module
+        self.data = data
+        self.events = events
+        self.health = health
+        self.latest: dict[str, float] = {}
+        self.meters = self._new_meters()
+        self.paused_s = 0.0
+
+    @property
+    def hours_heard(self) -> float:
+        """Hours of audio since the weights were new, without padding."""
+        return to_hours(to_seconds(self.module.samples_heard, self.data.data.shard_set.sample_rate_hz))
+
+    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Start the clock (called by Lightning)."""
+        del trainer, pl_module
+        self.meters = self._new_meters()
+
+    def on_train_batch_end(
+        self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
+    ) -> None:
+        """Look at the update that was just done (called by Lightning)."""
+        del pl_module, outputs, batch, batch_idx
+        params, done, last = self.module.spec.pretrain, self.module.done, self.module.spec.last_update
+        self.meters.add(self.module.facts)
+        if done % params.log_every == 0 or done == last:
+            self._report()
+        began = time.perf_counter()
+        if params.validate_batches and (done % params.validate_every == 0 or done == last):
+            self._validate()
+        if done % params.checkpoint_every == 0 or done == last:
+            state = training_state(self.module, trainer.optimizers[0], self.data, self.health)
+            save_state(self.module.spec.folder / CHECKPOINTS, done, state)
+        self.paused_s += time.perf_counter() - began
+
+    def _new_meters(self) -> Meters:
+        codebooks = getattr(self.module.spec.pretrain.chosen, "codebooks", 1)
+        return Meters(codebooks=codebooks, rate_hz=self.data.data.shard_set.sample_rate_hz)
+
+    def _report(self) -> None:
+        params, done = self.module.spec.pretrain, self.module.done
+        values = self.latest = self.meters.read(self.data.updates.waited_s, self.paused_s)
+        self.paused_s = 0.0
+        self.events.metrics(done, self.hours_heard, values)
+        warm = self.module.spec.first_update + 2 * params.optimiser.warmup_updates
+        self.health, sentence, stop = check_collapse(
+            self.health, done, values["codes_perplexity"], values["predictions_perplexity"], params.guards, warm
+        )
+        if sentence:
+            self.events.note(done, self.hours_heard, {"guard": sentence})
+            if stop:
+                raise TrainingError(sentence)
+            say(f"warning: {sentence}")
+
+    def _validate(self) -> None:
+        found = validate(self.module.objective, self.data, self.module.device, self.module.spec.pretrain.seed)
+        if found:
+            values = {f"dev_{name}": value for name, value in found.items()}
+            self.events.metrics(self.module.done, self.hours_heard, values)
+
+
+def validate(objective: Objective, data: PretrainData, device: torch.device, seed: int) -> dict[str, float]:
+    """Mean metrics over the same masks and crops of dev speakers every time; empty without dev speakers."""
+    objective.eval()
+    outputs: list[ObjectiveOutput] = []
+    with torch.no_grad(), torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        outputs.extend(objective(to_device(batch, device)) for batch in data.dev())
+    objective.train()
+    metrics, _ = add_up(outputs)
+    return {name: float(total) / max(1.0, float(count)) for name, (total, count) in metrics.items()}
+
+
+def training_state(
+    module: PretrainModule, optimiser: torch.optim.Optimizer, data: PretrainData, health: Health
+) -> dict[str, Any]:
+    """All that a later process needs to go on as if nothing had happened."""
+    return {
+        "objective": module.objective.state_dict(),
+        "optimiser": optimiser.state_dict(),
+        "done": module.done,
+        "samples_heard": module.samples_heard,
+        "data": data.updates.cursor.state(data.data.plan),
+        "collapsed_since": health.collapsed_since,
+    }

@@ -1,0 +1,113 @@
+"""Batches for the trainer, from shards: a list of micro-batches for each update, read ahead by a thread."""
+
+from __future__ import annotations
+
+import itertools
+import time
+from collections.abc import Iterator
+from dataclasses import replace
+
+import torch
+from pytorch_lightning import LightningDataModule
+
+from allears.shards.batches import Cursor, HostBatch, iterate
+from allears.shards.plan import PlanSpec
+from allears.shards.reader import ShardReader
+from allears.training.frame_labels import FrameLabels
+from allears.training.plan import TrainingData
+from allears.types import AudioBatch
+
+Micros = list[AudioBatch]
+
+
+class Updates:
+    """The updates from where `begin` stands to `last`: iterable and sized, as Lightning likes it.
+
+    `cursor` is where training stands after the update that was handed out last, `waited_s` what the model waited.
+    """
+
+    def __init__(self, data: TrainingData, labels: FrameLabels | None, begin: Cursor, last: int) -> None:
+        self.data = data
+        self.labels = labels
+        self.begin = begin
+        self.last = last
+        self.cursor = begin
+        self.waited_s = 0.0
+
+    def __len__(self) -> int:
+        return self.last - self.begin.step
+
+    def __iter__(self) -> Iterator[Micros]:
+        spec = self.data.plan
+        with ShardReader(self.data.shard_set) as reader:
+            batches = iterate(reader, spec, self.data.weights_N, begin=self.begin, last_step=self.last)
+            for _ in range(len(self)):
+                began = time.perf_counter()
+                hosts = list(itertools.islice(batches, spec.group))
+                update = [to_audio_batch(host, self.labels, spec) for host in hosts if host.keys]
+                self.waited_s += time.perf_counter() - began
+                self.cursor = hosts[-1].after
+                yield update
+
+
+class PretrainData(LightningDataModule):
+    """Training updates, and the same few batches of dev speakers every time."""
+
+    def __init__(
+        self, data: TrainingData, labels: FrameLabels | None, begin: Cursor, last: int, dev_batches: int
+    ) -> None:
+        super().__init__()
+        self.data = data
+        self.labels = labels
+        self.updates = Updates(data, labels, begin, last)
+        self.dev_batches = dev_batches
+
+    def train_dataloader(self) -> Updates:
+        """The updates that are left."""
+        return self.updates
+
+    def dev(self) -> Iterator[AudioBatch]:
+        """At most `dev_batches` micro-batches of dev speakers, each with the crops of epoch 0; none without them."""
+        weights_N = self.data.dev_weights_N
+        spec = replace(self.data.plan, group=1)
+        if not self.dev_batches or not ((weights_N > 0) & (self.data.index.samples_N >= spec.min_samples)).any():
+            return
+        with ShardReader(self.data.shard_set) as reader:
+            for batch in iterate(reader, spec, weights_N, begin=Cursor(), last_step=self.dev_batches):
+                if batch.epoch:
+                    return
+                yield to_audio_batch(batch, self.labels, spec)
+
+    def transfer_batch_to_device(self, batch: Micros, device: torch.device, dataloader_idx: int) -> Micros:
+        """All micro-batches of an update (called by Lightning)."""
+        del dataloader_idx
+        return [to_device(micro, device) for micro in batch]
+
+
+def to_audio_batch(batch: HostBatch, labels: FrameLabels | None, spec: PlanSpec) -> AudioBatch:
+    """Tensors of a micro-batch, with the frame labels of its crops where there are any."""
+    units = None
+    if labels is not None:
+        units = torch.from_numpy(labels.of(batch.keys, batch.starts_B // spec.start_multiple, batch.audio_BT.shape[1]))
+    return AudioBatch(
+        keys=batch.keys,
+        audio_BT=torch.from_numpy(batch.audio_BT),
+        samples_B=torch.from_numpy(batch.samples_B),
+        starts_B=torch.from_numpy(batch.starts_B),
+        epoch=batch.epoch,
+        step=batch.step,
+        units_BU=units,
+    )
+
+
+def to_device(batch: AudioBatch, device: torch.device) -> AudioBatch:
+    """The same batch on `device`; copies to a GPU do not wait."""
+    if device.type == "cpu":
+        return batch
+    return replace(
+        batch,
+        audio_BT=batch.audio_BT.pin_memory().to(device, non_blocking=True),
+        samples_B=batch.samples_B.to(device, non_blocking=True),
+        starts_B=batch.starts_B.to(device, non_blocking=True),
+        units_BU=None if batch.units_BU is None else batch.units_BU.to(device, non_blocking=True),
+    )

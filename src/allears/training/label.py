@@ -1,0 +1,155 @@
+"""Targets of `masked_units`: k-means on MFCCs, fitted on training clips, then a streaming pass that labels clips.
+
+As HuBERT's first iteration (arXiv 2106.07447, section 3.1), at the encoder's frame rate: MFCCs with deltas are averaged
+over the 10 ms windows of a frame. Labels go into the shards' sidecar; features are never written. Free of torch.
+
+Legend: `N` clips, `F` frames, `C` = 39 features, `V` units.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from allears.audio.features import mfcc, stack_mean
+from allears.audio.frames import encoder_frames
+from allears.engine.mapping import map_items
+from allears.errors import TrainingError
+from allears.params.pretrain import PretrainParams, UnitParams
+from allears.shards.handle import ShardSet
+from allears.shards.reader import ShardReader
+from allears.shards.sidecar import write_labels
+from allears.storage.digest import identity
+from allears.storage.files import atomic_path
+from allears.storage.receipt import read_receipt, write_receipt
+from allears.training.plan import TrainingData
+
+VERSION = 1
+MODEL_FILE = "units.npy"
+BATCH_FRAMES = 10_000  # of k-means, and n_init below: HuBERT's dump_km.py has 10,000 and 20
+STARTS = 5
+
+Features = NDArray[np.float32]
+
+
+def prepare_units(data: TrainingData, params: PretrainParams, features_folder: Path) -> dict[str, Any]:
+    """Fit the unit model on training clips and label the clips of train and dev speakers; the handle on both.
+
+    What is up to date is not done again; a killed pass goes on after its last shard.
+    """
+    units = params.objectives.masked_units.units
+    stack = params.model.log_mel.stack
+    asked = {"units": units, "stack": stack, "settings": params.units.model_dump(mode="json")}
+    inputs = {"shards": data.shard_set.digest, "heard": data.labelled_digest}
+    name = identity("units", VERSION, inputs, asked)
+    folder = features_folder / "units" / name[:12]
+    handle = {"kind": "masked_units", "folder": str(folder), "digest": name, "units": units, "stack": stack}
+    notes = read_receipt(folder, name)
+    if notes is None:
+        centres_VC = _centres(folder / MODEL_FILE, data, units, stack, params.units)
+        notes = _label(data, folder, name, centres_VC, stack, params.units)
+        write_receipt(folder, name, notes)
+    return handle | notes
+
+
+def unit_features(audio_T: NDArray[np.float32], rate_hz: int, stack: int, normalise: str) -> Features:
+    """What k-means sees of a clip, [F, C]: MFCCs with deltas, averaged over each encoder frame."""
+    features_FC = stack_mean(mfcc(audio_T, rate_hz), stack)
+    if normalise == "clip" and len(features_FC):
+        spread = features_FC.std(0) + 1e-5
+        features_FC = ((features_FC - features_FC.mean(0)) / spread).astype(np.float32)
+    return features_FC
+
+
+def assign(features_FC: Features, centres_VC: Features) -> NDArray[np.int32]:
+    """The nearest centre of each frame [F] (of equals the first): ‖x‖² is the same for all, so it is left out."""
+    distance_FV = (centres_VC**2).sum(1) - 2.0 * (features_FC @ centres_VC.T)
+    return np.asarray(distance_FV.argmin(1), dtype=np.int32)
+
+
+def fit_units(features_FC: Features, units: int, seed: int) -> Features:
+    """k-means centres [V, C]. TrainingError when there are too few frames for so many units."""
+    if len(features_FC) < 10 * units:
+        raise TrainingError(
+            f"{units} units cannot be fitted on {len(features_FC)} frames of training clips, they need {10 * units}; "
+            "add recordings or lower pretrain.objectives.masked_units.units"
+        )
+    from sklearn.cluster import MiniBatchKMeans
+
+    model = MiniBatchKMeans(
+        units, batch_size=BATCH_FRAMES, n_init=STARTS, max_iter=100, random_state=seed, compute_labels=False
+    )
+    return np.asarray(model.fit(features_FC).cluster_centers_, dtype=np.float32)
+
+
+def label_shard(
+    shard: str, *, shard_set: ShardSet, folder: Path, digest: str, stack: int, normalise: str, wanted: frozenset[str]
+) -> list[int]:
+    """Label the `wanted` clips of one tar; returns how often each unit occurs [V]. Runs in a worker."""
+    centres_VC = np.load(folder / MODEL_FILE, allow_pickle=False)
+    labels: dict[str, NDArray[np.int32]] = {}
+    counts_V = np.zeros(len(centres_VC), dtype=np.int64)
+    with ShardReader(shard_set) as reader:
+        index = reader.index
+        for row in np.flatnonzero(index.shard_N == index.shards.index(shard)).tolist():
+            clip = index.clips[row]
+            if clip in wanted:
+                features_FC = unit_features(reader.read(row), shard_set.sample_rate_hz, stack, normalise)
+                labels[clip] = assign(features_FC, centres_VC)
+                counts_V += np.bincount(labels[clip], minlength=len(centres_VC))
+    write_labels(folder, digest, shard, labels, index)
+    return [int(count) for count in counts_V]
+
+
+def _centres(path: Path, data: TrainingData, units: int, stack: int, params: UnitParams) -> Features:
+    if path.exists():
+        return np.asarray(np.load(path, allow_pickle=False), dtype=np.float32)
+    centres_VC = fit_units(np.concatenate(list(_sample(data, stack, params))), units, params.seed)
+    with atomic_path(path) as temporary, temporary.open("wb") as file:
+        np.save(file, centres_VC, allow_pickle=False)
+    return centres_VC
+
+
+def _sample(data: TrainingData, stack: int, params: UnitParams) -> Iterator[Features]:
+    """Features of training clips in random order, until there are enough frames."""
+    rate_hz = data.shard_set.sample_rate_hz
+    rows = np.random.default_rng(params.seed).permutation(np.flatnonzero(data.weights_N > 0))
+    frames = np.cumsum([encoder_frames(int(data.index.samples_N[row]), stack, rate_hz) for row in rows])
+    chosen = rows[: int(np.searchsorted(frames, params.fit_frames)) + 1]
+    with ShardReader(data.shard_set) as reader, ThreadPoolExecutor(2) as pool:
+        yield from pool.map(
+            lambda row: unit_features(reader.read(int(row)), rate_hz, stack, params.normalise), chosen.tolist()
+        )
+
+
+def _label(
+    data: TrainingData, folder: Path, digest: str, centres_VC: Features, stack: int, params: UnitParams
+) -> dict[str, Any]:
+    heard_N = (data.weights_N > 0) | (data.dev_weights_N > 0)
+    work = partial(
+        label_shard,
+        shard_set=data.shard_set,
+        folder=folder,
+        digest=digest,
+        stack=stack,
+        normalise=params.normalise,
+        wanted=frozenset(np.array(data.index.clips, dtype=object)[heard_N].tolist()),
+    )
+    counts_V = np.zeros(len(centres_VC), dtype=np.int64)
+    outcomes = map_items(
+        work, data.index.shards, key=str, journal=folder / "labelled.jsonl", title="Labelling", timeout_s=3600.0
+    )
+    for outcome in outcomes:
+        if outcome.reason is not None:
+            raise TrainingError(
+                f"{outcome.item} cannot be labelled: {outcome.message}. Run the same command again; if it stays so, "
+                "delete that tar: the shard pipeline writes it anew"
+            )
+        counts_V += np.array(outcome.result, dtype=np.int64)
+    return {"clips": int(heard_N.sum()), "frames": int(counts_V.sum()), "used_share": float((counts_V > 0).mean())}

@@ -1,0 +1,71 @@
+"""Sums over the updates since the last row of metrics."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass, field
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from allears.training.guards import codebook_use
+from allears.training.module import UpdateFacts
+
+
+@dataclass(slots=True)
+class Meters:
+    """Adds up facts of updates, on the device; `read` says what they mean and starts again.
+
+    `codebooks` divides the histograms; `rate_hz` turns samples into seconds.
+    """
+
+    codebooks: int
+    rate_hz: int
+    updates: int = 0
+    samples: int = 0
+    clips: int = 0
+    learning_rate: float = 0.0
+    sums: dict[str, tuple[Tensor, Tensor]] = field(default_factory=dict)
+    histograms: dict[str, Tensor] = field(default_factory=dict)
+    norms: list[Tensor] = field(default_factory=list)
+    began: float = field(default_factory=time.perf_counter)
+    waited_s: float = 0.0
+
+    def add(self, facts: UpdateFacts) -> None:
+        """One update more."""
+        self.updates += 1
+        self.samples += facts.samples
+        self.clips += facts.clips
+        self.learning_rate = facts.learning_rate
+        self.norms.append(facts.gradient_norm.detach())
+        for name, (total, count) in facts.metrics.items():
+            before = self.sums.get(name)
+            self.sums[name] = (total, count) if before is None else (before[0] + total, before[1] + count)
+        for name, counts in facts.histograms.items():
+            self.histograms[name] = self.histograms[name] + counts if name in self.histograms else counts
+
+    def read(self, waited_s: float, paused_s: float) -> dict[str, float]:
+        """Means over the updates, and speed. `waited_s`: all that was waited for data so far; `paused_s`: spent on
+        validation and checkpoints since the last reading, which is no training.
+        """
+        now = time.perf_counter()
+        seconds = max(1e-9, now - self.began - paused_s)
+        values = {name: float(total) / max(1.0, float(count)) for name, (total, count) in self.sums.items()}
+        for name, counts in self.histograms.items():
+            share, perplexity = codebook_use(np.asarray(counts.cpu(), dtype=np.int64), self.codebooks)
+            values |= {f"{name}_used_share": share, f"{name}_perplexity": perplexity}
+        norms = torch.stack(self.norms)
+        values |= {
+            "gradient_norm": float(norms.mean()),
+            "gradient_norm_max": float(norms.max()),
+            "learning_rate": self.learning_rate,
+            "times_real_time": self.samples / self.rate_hz / seconds,
+            "updates_a_second": self.updates / seconds,
+            "clips_an_update": self.clips / self.updates,
+            "data_wait_share": (waited_s - self.waited_s) / seconds,
+        }
+        self.updates = self.samples = self.clips = 0
+        self.sums, self.histograms, self.norms = {}, {}, []
+        self.began, self.waited_s = now, waited_s
+        return values

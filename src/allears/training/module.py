@@ -1,0 +1,139 @@
+"""One update: gradients of all its micro-batches over the count of the whole, clipped, AdamW."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import cast
+
+import numpy as np
+import torch
+from pytorch_lightning import LightningModule
+from pytorch_lightning.core.optimizer import LightningOptimizer
+from torch import Tensor, nn
+
+from allears.errors import TrainingError
+from allears.objectives.base import Objective
+from allears.params.pretrain import OptimiserParams
+from allears.params.spec_pretrain import PretrainSpec
+from allears.training.schedules import learning_rate
+from allears.types import AudioBatch, ObjectiveOutput
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class UpdateFacts:
+    """What an update found: sums that the meters add up, on the device."""
+
+    metrics: dict[str, tuple[Tensor, Tensor]]
+    histograms: dict[str, Tensor]
+    gradient_norm: Tensor
+    learning_rate: float
+    samples: int
+    clips: int
+
+
+class PretrainModule(LightningModule):
+    """Wraps the objective. `done` counts updates since the weights were new, `samples_heard` audio without padding;
+    `facts` are those of the last update.
+
+    An update is a pure function of weights, optimiser state, `done` and the batch: dropout is seeded for each.
+    """
+
+    facts: UpdateFacts
+
+    def __init__(self, objective: Objective, spec: PretrainSpec) -> None:
+        super().__init__()
+        self.automatic_optimization = False
+        self.objective = objective
+        self.spec = spec
+        self.done = spec.first_update
+        self.samples_heard = 0
+
+    def configure_optimizers(self) -> torch.optim.Optimizer:
+        """AdamW; matrices and kernels decay."""
+        return build_optimiser(self.objective, self.spec.pretrain.optimiser)
+
+    def training_step(self, batch: list[AudioBatch], batch_idx: int) -> None:
+        """One update (called by Lightning)."""
+        del batch_idx
+        params = self.spec.pretrain
+        optimiser = cast("LightningOptimizer", self.optimizers())
+        rate = learning_rate(self.done, self.spec.first_update, self.spec.last_update, params.optimiser)
+        for group in optimiser.param_groups:
+            group["lr"] = rate
+        torch.manual_seed(update_seed(params.seed, self.done))
+        optimiser.zero_grad(set_to_none=True)
+        outputs = []
+        for micro in batch:
+            output: ObjectiveOutput = self.objective(micro)
+            self._check_finite(output.loss_sum, micro)
+            self.manual_backward(output.loss_sum)
+            outputs.append(output)
+        norm = divide_and_clip(self.objective, outputs, params.optimiser.clip_norm)
+        if not torch.isfinite(norm):
+            raise TrainingError(self._diverged("the gradient", norm))
+        optimiser.step()
+        samples = sum(int(micro.samples_B.sum()) for micro in batch)
+        metrics, histograms = add_up(outputs)
+        self.facts = UpdateFacts(
+            metrics=metrics,
+            histograms=histograms,
+            gradient_norm=norm,
+            learning_rate=rate,
+            samples=samples,
+            clips=sum(len(micro.keys) for micro in batch),
+        )
+        self.done += 1
+        self.samples_heard += samples
+
+    def _check_finite(self, loss_sum: Tensor, micro: AudioBatch) -> None:
+        if not torch.isfinite(loss_sum):
+            clips = ", ".join(micro.keys[:3]) + (" …" if len(micro.keys) > 3 else "")
+            raise TrainingError(self._diverged(f"the loss on clips {clips}", loss_sum))
+
+    def _diverged(self, what: str, value: Tensor) -> str:
+        return (
+            f"pretraining diverged: {what} is {value.item():g} at update {self.done + 1} of {self.spec.last_update}; "
+            "lower pretrain.optimiser.learning_rate, or raise warmup_updates. The weights of the last checkpoint are "
+            f"whole: {self.spec.folder / 'checkpoints'}"
+        )
+
+
+def build_optimiser(objective: nn.Module, params: OptimiserParams) -> torch.optim.AdamW:
+    """AdamW (fused): weight decay for what has two dimensions or more."""
+    trained = [parameter for parameter in objective.parameters() if parameter.requires_grad]
+    groups = [
+        {"params": [one for one in trained if one.ndim >= 2], "weight_decay": params.weight_decay},
+        {"params": [one for one in trained if one.ndim < 2], "weight_decay": 0.0},
+    ]
+    return torch.optim.AdamW(groups, lr=params.learning_rate, betas=params.betas, fused=True)
+
+
+def divide_and_clip(module: nn.Module, outputs: list[ObjectiveOutput], clip_norm: float) -> Tensor:
+    """Divide the summed gradients by the summed counts, and shorten them to `clip_norm`; returns the norm before."""
+    gradients = [one.grad for one in module.parameters() if one.grad is not None]
+    if not outputs or not gradients:
+        return torch.zeros(())
+    count = torch.stack([output.count for output in outputs]).sum().clamp(min=1)
+    norm = torch.nn.utils.get_total_norm(gradients) / count
+    scale = (clip_norm / (norm + 1e-6)).clamp(max=1.0) / count
+    torch._foreach_mul_(gradients, scale)
+    return norm
+
+
+def add_up(outputs: Iterable[ObjectiveOutput]) -> tuple[dict[str, tuple[Tensor, Tensor]], dict[str, Tensor]]:
+    """Metrics and histograms of several micro-batches as one."""
+    metrics: dict[str, tuple[Tensor, Tensor]] = {}
+    histograms: dict[str, Tensor] = {}
+    for output in outputs:
+        for name, (total, count) in output.metrics.items():
+            before = metrics.get(name)
+            metrics[name] = (total, count) if before is None else (before[0] + total, before[1] + count)
+        for name, counts in output.histograms.items():
+            histograms[name] = histograms[name] + counts if name in histograms else counts
+    return metrics, histograms
+
+
+def update_seed(seed: int, update: int) -> int:
+    """The seed of torch's global generator, which dropout draws from, for one update."""
+    return int(np.random.SeedSequence([seed, update]).generate_state(1, np.uint64)[0] >> np.uint64(1))

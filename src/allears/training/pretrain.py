@@ -1,0 +1,166 @@
+"""One pretraining: build, resume or extend, train to the budget, leave a receipt."""
+
+from __future__ import annotations
+
+import logging
+import warnings
+from typing import Any
+
+import torch
+from pytorch_lightning import Callback, LightningModule, Trainer
+
+from allears.checkpoints.training_state import load_latest, load_state, steps
+from allears.errors import ConfigError, StaleError, TrainingError
+from allears.models.audio_encoder import AudioEncoder
+from allears.objectives.base import Objective
+from allears.objectives.build import build_objective
+from allears.params.pretrain import PretrainParams
+from allears.params.spec_pretrain import PretrainSpec
+from allears.shards.batches import Cursor
+from allears.shards.handle import ShardSet
+from allears.storage.receipt import read_receipt, write_receipt
+from allears.training.callbacks import CHECKPOINTS, Watch
+from allears.training.datamodule import PretrainData
+from allears.training.events import EventLog, read_events
+from allears.training.frame_labels import FrameLabels
+from allears.training.guards import Health
+from allears.training.module import PretrainModule
+from allears.training.plan import TrainingData, training_data
+from allears.training.progress import on_terminal, progress
+from allears.training.say import say
+
+VERSION = 1
+
+
+def run(spec: PretrainSpec) -> None:
+    """Train until `spec.last_update`, from the last checkpoint if there is one; a run with a receipt is done.
+
+    Equal specs give equal weights, bit for bit, on a CPU with the same number of threads, however often the process
+    was killed in between.
+    """
+    if read_receipt(spec.folder, spec.identity) is not None:
+        return
+    _quiet()
+    params = spec.pretrain
+    shards = ShardSet.from_json(spec.shard_set)
+    found = training_data(shards, spec.clips, params)
+    module = PretrainModule(new_objective(params), spec)
+    state = _last_state(spec)
+    begin = Cursor()
+    if state is not None:
+        module.objective.load_state_dict(state["objective"])
+        module.done, module.samples_heard = int(state["done"]), int(state["samples_heard"])
+        begin = _cursor(spec, found, state)
+    labels = FrameLabels(spec.targets, found.index) if "units" in module.objective.inputs else None
+    data = PretrainData(found, labels, begin, spec.last_update, params.validate_batches)
+    health = Health(collapsed_since=state["collapsed_since"] if state else None)
+    watch = Watch(module, data, EventLog(spec.folder), health)
+    if module.done < spec.last_update:
+        _train(module, data, watch, state["optimiser"] if state else None)
+    _finish(watch)
+
+
+def new_objective(params: PretrainParams) -> Objective:
+    """The objective with new weights: the first encoder that `pretrain.seed` draws."""
+    return build_objective(params.chosen, AudioEncoder(params.model, seed=params.seed), seed=params.seed)
+
+
+def _last_state(spec: PretrainSpec) -> dict[str, Any] | None:
+    """The run's own last checkpoint, else that of the run it extends, else None."""
+    found = load_latest(spec.folder / CHECKPOINTS)
+    if found is not None:
+        return found[1]
+    return None if spec.extends is None else load_state(spec.extends.checkpoint)
+
+
+def _cursor(spec: PretrainSpec, found: TrainingData, state: dict[str, Any]) -> Cursor:
+    """Where in the batches to go on. A run that extends another on changed data begins a new epoch of that data."""
+    try:
+        return Cursor.resume(state["data"], found.plan)
+    except StaleError:
+        if spec.extends is None or int(state["done"]) != spec.first_update:
+            raise
+        return Cursor(step=int(state["done"]), epoch=int(state["data"]["epoch"]) + 1)
+
+
+def _train(module: PretrainModule, data: PretrainData, watch: Watch, optimiser: dict[str, Any] | None) -> None:
+    spec, params = module.spec, module.spec.pretrain
+    accelerator = "gpu" if params.accelerator != "cpu" and torch.cuda.is_available() else "cpu"
+    if params.accelerator == "gpu" and accelerator == "cpu":
+        raise ConfigError(
+            "pretrain.accelerator is gpu, but torch sees none here; use auto or cpu, or look at the driver"
+        )
+    precision = params.precision if params.precision != "auto" else "32" if accelerator == "cpu" else "bf16-mixed"
+    if params.compile:
+        module.objective.encoder.encoder.compile(dynamic=True)
+    _announce(module, watch, f"{accelerator}, precision {precision}")
+    trainer = Trainer(
+        accelerator=accelerator,
+        devices=1,
+        precision="32-true" if precision == "32" else "bf16-mixed",
+        max_epochs=1,  # of Lightning's: ours go by inside it
+        limit_val_batches=0,
+        logger=False,
+        enable_checkpointing=False,
+        enable_model_summary=False,
+        enable_progress_bar=on_terminal(),
+        default_root_dir=spec.folder,
+        callbacks=[RestoreOptimiser(optimiser), watch, progress(watch)],
+    )
+    trainer.fit(module, datamodule=data)
+    if module.done < spec.last_update:  # Lightning turns SIGTERM and Ctrl-C into a normal return
+        saved = (steps(spec.folder / CHECKPOINTS) or [spec.first_update])[-1]
+        raise TrainingError(
+            f"pretraining was interrupted at update {module.done} of {spec.last_update}; run the same command again: "
+            f"it goes on from update {saved}"
+        )
+
+
+def _announce(module: PretrainModule, watch: Watch, where: str) -> None:
+    spec = module.spec
+    encoder = sum(one.numel() for one in module.objective.encoder.parameters())
+    start = module.done - spec.first_update
+    say(
+        f"pretraining {spec.pretrain.objective}: encoder of {encoder / 1e6:.2f} M parameters, "
+        f"{spec.pretrain.updates:,} updates on {where}" + (f", from update {start:,}" if start else "")
+        + (f", extends {spec.extends.run} ({spec.first_update:,} updates)" if spec.extends else "")
+    )  # fmt: skip
+    watch.events.start(module.done, watch.hours_heard, {"identity": spec.identity, "encoder_parameters": encoder})
+    if not start:
+        watch.events.params(spec.pretrain.model_dump(mode="json", exclude={"probe"}))
+
+
+def _finish(watch: Watch) -> None:
+    """The receipt: what the catalog keeps of the run. Numbers of the last rows come from the log, whoever wrote it."""
+    module, spec = watch.module, watch.module.spec
+    latest: dict[str, float] = {}
+    for event in read_events(spec.folder):
+        latest |= event["values"] if event["kind"] == "metrics" else {}
+    watch.events.end(module.done, watch.hours_heard, {})
+    notes = {
+        "updates": module.done,
+        "hours_heard": watch.hours_heard,
+        "checkpoint": str(spec.folder / CHECKPOINTS / f"step-{module.done:09d}.pt"),
+        "metrics": latest,
+    }
+    write_receipt(spec.folder, spec.identity, notes)
+
+
+class RestoreOptimiser(Callback):
+    """Gives the optimiser back what it knew (moments and counts)."""
+
+    def __init__(self, state: dict[str, Any] | None) -> None:
+        self.state = state
+
+    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Before the first update (called by Lightning)."""
+        del pl_module
+        if self.state is not None:
+            trainer.optimizers[0].load_state_dict(self.state)
+
+
+def _quiet() -> None:
+    """Lightning's hints concern its own loaders and loggers."""
+    for name in ("pytorch_lightning", "lightning.pytorch", "lightning_fabric"):
+        logging.getLogger(name).setLevel(logging.ERROR)
+    warnings.filterwarnings("ignore", module=r"pytorch_lightning|lightning_fabric")
