@@ -17,7 +17,7 @@ from allears.reporting.html import page, written
 class ReportData:
     """All that the page shows: results of pretraining, fine-tuning and the audit.
 
-    `events`: the lines of the pretraining's event log.
+    `events`: the lines of the pretraining's event log; `skipped`: sentences on what fine-tuning left out.
     """
 
     corpus: str
@@ -29,6 +29,7 @@ class ReportData:
     steps: pd.DataFrame
     curves: pd.DataFrame
     truth_scores: pd.DataFrame
+    skipped: Sequence[str] = ()
 
 
 def render(data: ReportData) -> str:
@@ -42,6 +43,7 @@ def render(data: ReportData) -> str:
         cards=_cards(data),
         comparison=sections.comparison(data.evaluation),
         share_plots=sections.share_plots(data.evaluation),
+        skipped=list(data.skipped),
         groups=sections.groups(data.evaluation),
         steps=sections.steps(data.steps),
         curve_plots=sections.curve_plots(data.curves, data.evaluation),

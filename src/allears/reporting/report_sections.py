@@ -118,27 +118,29 @@ def curve_plots(curves: pd.DataFrame, evaluation: pd.DataFrame) -> list[Markup]:
 
 
 def probe(rows: pd.DataFrame) -> Markup:
-    """Every layer of the probe; the chosen one is marked."""
+    """Both arms at the layer that dev speakers chose for each, then every layer."""
     if rows.empty:
         return Markup()
     columns = [
         Column(key="target", title="target"),
         Column(key="share_text", title="labels"),
-        Column(key="layer", title="layer", kind="count", hint="0 is the input of the first block"),
+        Column(key="layer_text", title="layer", hint="0 is the input of the first block"),
         Column(key="baseline_error", title="random"),
         *_WORKED_OUT[1:],
         Column(key="note", title="", kind="flag"),
     ]
-    shown = _shown(rows.sort_values(["target", "share", "layer"]))
+    shown = _shown(rows.sort_values(["target", "share", "chosen", "layer"], ascending=[True, True, False, True]))
     for row in shown:
         row["_class"] = "total" if row["chosen"] else ""
+        best = f"best on dev: {row['layer']} (random: {row['baseline_layer']})"
+        row["layer_text"] = best if row["chosen"] else str(row["layer"])
     return table(shown, columns)
 
 
 def probe_plots(rows: pd.DataFrame) -> list[Markup]:
     """Error by layer, pretrained and random, a plot a target and share."""
     plots = []
-    for (target, share), part in rows.groupby(["target", "share"]) if len(rows) else ():
+    for (target, share), part in rows[~rows["chosen"].astype(bool)].groupby(["target", "share"]) if len(rows) else ():
         of = part.sort_values("layer")
         series = [
             (name, of["layer"].tolist(), _percents(of[column]))

@@ -38,7 +38,7 @@ def test_the_page_says_what_is_not_assessable_and_fetches_nothing():
     evaluation = pd.DataFrame(
         [_row(1.0, 0.01, 0.1), _row(1.0, -0.1, 0.3, axis="gender", cell="<b>f", clips=20, assessable=False)]
     )
-    probe = pd.DataFrame([_row(0.1, 0.1, 0.2, layer=layer, chosen=layer == 1) for layer in range(3)])
+    probe = pd.DataFrame([_row(0.1, 0.1, 0.2, layer=layer, chosen=layer == 1, baseline_layer=0) for layer in range(3)])
     data = ReportData(
         corpus="c",
         version="0" * 64,
@@ -58,9 +58,9 @@ def test_the_page_says_what_is_not_assessable_and_fetches_nothing():
 
 
 def test_the_card_shows_the_layer_that_dev_chose_only():
-    probe = pd.DataFrame([_row(0.1, 0.1, 0.2, layer=layer, chosen=layer == 7) for layer in (6, 7)])
+    probe = pd.DataFrame([_row(0.1, 0.1, 0.2, layer=layer, chosen=layer == 7, baseline_layer=5) for layer in (6, 7)])
     facts = ModelFacts(title="T", corpus="c", version="v", facts=[], licences=[{"licence": "MIT", "clips": 3}])
     card = model_card(facts, probe, pd.DataFrame([_row(0.1, 0.1, 0.2)]))
-    assert "| 7 |" in card
-    assert "| 6 |" not in card
+    assert "| 7, 5 |" in card
+    assert "| 6, 5 |" not in card
     assert "+10.0 … +20.0" in card

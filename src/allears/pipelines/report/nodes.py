@@ -51,6 +51,7 @@ def write_report_page(
     evaluation: pd.DataFrame,
     steps: pd.DataFrame,
     curves: pd.DataFrame,
+    finetune_run: dict[str, Any],
     truth_scores: pd.DataFrame,
     paths: Paths,
 ) -> str:
@@ -68,6 +69,7 @@ def write_report_page(
             steps=steps,
             curves=curves,
             truth_scores=truth_scores,
+            skipped=finetune_run["skipped"],
         )
     )
 

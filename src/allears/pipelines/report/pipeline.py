@@ -27,6 +27,7 @@ def create_pipeline() -> Pipeline:
                 nodes.write_report_page,
                 [
                     "manifest", "pretrained", "probe", "evaluation", "steps_to_quality", "finetune_curves",
+                    "finetune_run",
                     "truth_scores", "params:paths",
                 ],
                 "report_page",

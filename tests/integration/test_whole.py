@@ -1,0 +1,138 @@
+"""The whole chain as a stranger types it, in a project of its own: `kedro run --env smoke`, then again."""
+
+import json
+import os
+import sqlite3
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import nbformat
+import pandas as pd
+import pytest
+from nbclient import NotebookClient
+
+from allears.checkpoints.export import load_export
+
+ROOT = Path(__file__).parents[2]
+REAL = Path(os.environ.get("ALLEARS_REAL_DATA", "/nonexistent"))
+needs_real = pytest.mark.skipif(not REAL.is_dir(), reason="ALLEARS_REAL_DATA names no folder of real recordings")
+
+
+def kedro_run(project: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    environment = {name: value for name, value in os.environ.items() if name != "MLFLOW_TRACKING_URI"}
+    return subprocess.run(
+        [sys.executable, "-m", "kedro", "run", "--env", "smoke", *arguments],
+        cwd=project, env=environment, capture_output=True, text=True, timeout=400, check=False,
+    )  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A project with this code and configuration and data of its own."""
+    folder = tmp_path_factory.mktemp("project")
+    for name in ("pyproject.toml", "conf", "src", ".telemetry"):
+        (folder / name).symlink_to(ROOT / name)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def first_run(project: Path) -> subprocess.CompletedProcess[str]:
+    return kedro_run(project)
+
+
+def written(project: Path, layer: str) -> dict[str, int]:
+    """Every file of a layer with the time of its last change, in nanoseconds."""
+    folder = project / "data" / layer / "sample"
+    return {str(path): path.stat().st_mtime_ns for path in folder.rglob("*") if path.is_file()}
+
+
+def test_one_command_does_it_all(project: Path, first_run: subprocess.CompletedProcess[str]) -> None:
+    assert first_run.returncode == 0, first_run.stdout[-3000:] + first_run.stderr[-3000:]
+    assert "Traceback" not in first_run.stderr
+    reports = project / "data" / "08_reporting" / "sample"
+    for name in ("audit.html", "report.html", "model_card.md", "datasheet.md"):
+        assert (reports / name).stat().st_size > 1000, name
+
+
+def test_every_row_is_accounted_for(project: Path, first_run: subprocess.CompletedProcess[str]) -> None:
+    primary = project / "data" / "03_primary" / "sample"
+    verdicts = pd.read_parquet(primary / "verdicts.parquet")
+    quarantine = pd.read_parquet(project / "data" / "02_intermediate" / "sample" / "quarantine.parquet")
+    listing = pd.read_parquet(project / "data" / "02_intermediate" / "sample" / "listing.parquet")
+    clips = pd.read_parquet(project / "data" / "05_model_input" / "sample" / "clips.parquet")
+    assert len(listing) == len(verdicts) + len(quarantine)
+    assert len(clips) == (verdicts["verdict"] != "hard").sum()
+    assert set(clips["clip"]) == set(verdicts.loc[verdicts["verdict"] != "hard", "clip"])
+
+
+def test_no_held_out_speaker_was_heard(project: Path, first_run: subprocess.CompletedProcess[str]) -> None:
+    clips = pd.read_parquet(project / "data" / "05_model_input" / "sample" / "clips.parquet")
+    heard = clips[(clips["split"] == "train") & clips["keep"]]
+    held_out = clips[clips["split"] != "train"]
+    assert len(heard)
+    assert not set(heard["group"]) & set(held_out["group"])
+
+
+def test_the_export_loads(project: Path, first_run: subprocess.CompletedProcess[str]) -> None:
+    handle = json.loads((project / "data" / "06_models" / "sample" / "encoder.json").read_text())
+    encoder = load_export(project / handle["folder"])
+    assert sum(weight.numel() for weight in encoder.parameters()) > 1000
+
+
+def test_mlflow_has_one_run_with_a_nested_run_for_each_training(
+    project: Path, first_run: subprocess.CompletedProcess[str]
+) -> None:
+    with sqlite3.connect(project / "mlflow.db") as database:
+        runs = database.execute("select run_uuid, status from runs").fetchall()
+        parents = dict(database.execute("select run_uuid, value from tags where key = 'mlflow.parentRunId'").fetchall())
+        metrics = database.execute("select count(*) from metrics where key like '%loss%'").fetchone()[0]
+    roots = [run for run, _ in runs if run not in parents]
+    assert {status for _, status in runs} == {"FINISHED"}
+    assert len(roots) == 1
+    assert len(parents) >= 2, "pretraining and fine-tuning"
+    assert set(parents.values()) == set(roots)
+    assert metrics > 0
+
+
+def test_the_notebook_reads_the_results(
+    project: Path, first_run: subprocess.CompletedProcess[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("ALLEARS_PROJECT", str(project))
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    notebook = nbformat.read(ROOT / "notebooks" / "read_results.ipynb", as_version=4)
+    NotebookClient(notebook, timeout=120).execute()
+    assert any(cell.get("outputs") for cell in notebook.cells)
+
+
+def test_a_second_run_decodes_and_trains_nothing(project: Path, first_run: subprocess.CompletedProcess[str]) -> None:
+    audio = {"05_model_input": "shards", "06_models": "runs"}
+    before = {layer: written(project, layer) for layer in audio}
+    journals = {
+        path: path.stat().st_size for path in (project / "data").rglob("*.jsonl") if "tracking" not in str(path)
+    }
+    began = time.monotonic()
+    again = kedro_run(project)
+    assert again.returncode == 0, again.stdout[-3000:] + again.stderr[-3000:]
+    for layer, name in audio.items():
+        after = written(project, layer)
+        assert {p: t for p, t in after.items() if f"/{name}/" in p} == {
+            p: t for p, t in before[layer].items() if f"/{name}/" in p
+        }
+    assert {path: path.stat().st_size for path in journals} == journals
+    assert time.monotonic() - began < 120
+
+
+@needs_real
+def test_real_recordings_go_the_same_way(project: Path, first_run: subprocess.CompletedProcess[str]) -> None:
+    """A first look at each real corpus: layout detected, everything accounted for, an encoder at the end."""
+    for name, licence in (
+        ("speechocean762", "LicenseRef-speechocean762"),
+        ("fsdd", "CC-BY-SA-4.0"),
+        ("esc10", "CC-BY-3.0"),
+    ):
+        told = f"corpus={name},ingest.path={REAL / name},ingest.licence={licence},ingest.limit=120"
+        found = kedro_run(project, "--pipeline", "pretrain", "--params", told)
+        assert found.returncode == 0, name + found.stdout[-3000:] + found.stderr[-3000:]
+        assert (project / "data" / "06_models" / name / "encoder.json").exists()
