@@ -22,8 +22,8 @@ from allears.text.characters import CharacterTokenizer
 from allears.training.examples import Examples
 from allears.training.extract import FeatureStore, hidden_states
 from allears.training.fit import FitSettings, fit, predictions
-from allears.training.labels import TEXT, Labelled
 from allears.training.grid import Cell, cells
+from allears.training.labels import TEXT, Labelled
 from allears.training.score_table import CURVES, SCORES, columns, write_table
 from allears.training.subsets import draw_share
 from allears.types import Split

@@ -22,6 +22,7 @@ from allears.shards.handle import ShardSet
 from allears.storage.files import read_json
 from allears.storage.receipt import read_receipt, write_receipt
 from allears.training.arm import ArmRun, Bench
+from allears.training.events import EventLog
 from allears.training.extract import FeatureStore
 from allears.training.grid import task_clips
 from allears.training.say import say
@@ -29,6 +30,7 @@ from allears.training.score_table import CURVES, SCORES, join_parts, write_table
 
 VERSION = 1
 SCORES_FILE, CURVES_FILE = "finetune_scores.parquet", "finetune_curves.parquet"
+SAY_EVERY_S = 30.0
 
 
 def run(spec: FinetuneSpec) -> None:
@@ -46,11 +48,15 @@ def run(spec: FinetuneSpec) -> None:
         for fold, labelled in task_clips(spec.clips, plan, spec.finetune, shard_set.sample_rate_hz)
         for arm in spec.finetune.arms
     ]
-    _train(arms)
+    events = EventLog(spec.folder)
+    events.start(0, 0.0, {"identity": spec.identity})
+    events.params(spec.finetune.model_dump(mode="json"))
+    _train(arms, events)
     join_parts(spec.folder / SCORES_FILE, [arm.scores(cell) for arm in arms for cell in arm.chosen()], SCORES)
     write_table(spec.folder / CURVES_FILE, [arm.curve(cell) for arm in arms for cell in arm.cells], CURVES)
     models = {plan.name: _export(spec, plan, arms) for plan in spec.plans if "pretrained" in spec.finetune.arms}
     write_receipt(spec.folder, spec.identity, {"models": models})
+    events.end(0, 0.0, {})
 
 
 def trimmed(encoder: AudioEncoder, params: FinetuneParams) -> AudioEncoder:
@@ -70,19 +76,33 @@ def trimmed(encoder: AudioEncoder, params: FinetuneParams) -> AudioEncoder:
     return shorter
 
 
-def _train(arms: list[ArmRun]) -> None:
-    """All arms; says after each how many cells are left and about how long they will take."""
-    left = [sum(not arm.is_trained(cell) for cell in arm.cells) for arm in arms]
-    began, done = time.perf_counter(), 0
-    for number, arm in enumerate(arms):
-        for _ in arm.train():
+def _train(arms: list[ArmRun], events: EventLog) -> None:
+    """All arms, one after the other; says what it found, how many trainings are left and about how long they take."""
+    left = sum(not arm.is_trained(cell) for arm in arms for cell in arm.cells)
+    began, said, done = time.monotonic(), time.monotonic(), 0
+    for arm in arms:
+        for cell in arm.train():
             done += 1
+            events.metrics(done, 0.0, {f"dev_error/{arm.plan.name}/{cell.arm}": arm.dev_rate(cell)})
+            if time.monotonic() - said > SAY_EVERY_S:
+                said = time.monotonic()
+                say(f"fine-tuning {arm.plan.name}, {arm.title}: {_rest(left - done, (said - began) / done)}")
         arm.test()
-        waiting = sum(left[number + 1 :])
-        eta_s = (time.perf_counter() - began) / max(1, done) * waiting
-        found = ", ".join(f"{share:.4g}: {rate:.3f}" for share, rate in arm.dev_rates().items())
-        rest = f"; {waiting} trainings left, about {eta_s / 60:.1f} min" if waiting else ""
-        say(f"fine-tuned {arm.plan.name}, {arm.title}: dev error by share of labels {found}{rest}")
+        rates = arm.dev_rates()
+        events.metrics(done, 0.0, {_metric(arm, share): rate for share, rate in rates.items()})
+        found = ", ".join(f"{rate:.3f} at {100 * share:g} %" for share, rate in rates.items())
+        said = time.monotonic()
+        rest = _rest(left - done, (said - began) / max(1, done))
+        say(f"fine-tuned {arm.plan.name}, {arm.title}: dev error {found} of the labels; {rest}")
+
+
+def _rest(trainings: int, each_s: float) -> str:
+    return f"{trainings} trainings left, about {trainings * each_s / 60:.1f} min" if trainings else "all trained"
+
+
+def _metric(arm: ArmRun, share: float) -> str:
+    fold = f"/without-{arm.fold}" if arm.fold else ""
+    return f"dev_error/{arm.plan.name}{fold}/{arm.arm}/share-{share:g}"
 
 
 def _export(spec: FinetuneSpec, plan: TaskPlan, arms: list[ArmRun]) -> dict[str, Any]:

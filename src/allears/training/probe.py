@@ -31,6 +31,7 @@ from allears.params.task import CTCConfig
 from allears.shards.handle import ShardSet
 from allears.storage.receipt import read_receipt, write_receipt
 from allears.text.characters import CharacterTokenizer
+from allears.training.events import EventLog
 from allears.training.examples import Examples
 from allears.training.extract import FeatureStore, Hidden, hidden_states
 from allears.training.fit import FitSettings, fit, predictions
@@ -67,13 +68,17 @@ def run(spec: ProbeSpec) -> None:
         return
     shard_set = ShardSet.from_json(spec.shard_set)
     targets = find_targets(spec.clips, spec.probe, shard_set.sample_rate_hz)
+    events = EventLog(spec.folder)
+    events.params(spec.probe.model_dump(mode="json"))
     for note in targets.notes:
         say(f"probe: {note}")
+        events.note(0, 0.0, {"probe": note})
     parts: list[Path] = []
     if targets.clips:
         parts = _probe_arms(spec, shard_set, targets)
     join_parts(spec.folder / SCORES_FILE, parts, PROBE)
     write_receipt(spec.folder, spec.identity, {"notes": list(targets.notes), "clips": len(targets.clips)})
+    events.end(0, 0.0, {})
 
 
 def find_targets(clips: Path, params: ProbeParams, rate_hz: int) -> Targets:

@@ -94,6 +94,11 @@ def find_encoder(encoder: dict[str, Any], params: FinetuneParams, paths: Paths) 
     """
     asked, origin = params.encoder, paths.corpus
     if asked is None:
+        if not encoder:
+            raise ConfigError(
+                f"corpus '{origin}' has no encoder yet: run `kedro run --pipeline pretrain --params corpus={origin}`, or "
+                "name another corpus's with finetune.encoder"
+            )
         folder = Path(encoder["folder"])
     elif (handle := paths.data / "06_models" / asked / "encoder.json").exists():
         folder, origin = Path(read_json(handle)["folder"]), asked
