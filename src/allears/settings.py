@@ -9,10 +9,14 @@ from omegaconf.resolvers import oc
 # Before anything imports mlflow or ray: no usage reports, here or in child processes.
 os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
 os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+# An MLflow that is away is asked again later, not waited for: nothing is lost, it is sent by the next command.
+os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "1")
+os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "10")
+os.environ.setdefault("MLFLOW_LOGGING_LEVEL", "ERROR")
 
-from allears.hooks import CorpusHook, MlflowHook
+from allears.hooks import CorpusHook, MlflowHook, ProgressHook
 
-HOOKS = (CorpusHook(), MlflowHook())
+HOOKS = (CorpusHook(), MlflowHook(), ProgressHook())
 DISABLE_HOOKS_FOR_PLUGINS = ("kedro_mlflow",)  # MlflowHook extends the plugin's own
 
 CONFIG_LOADER_ARGS = {

@@ -2,5 +2,6 @@
 
 from allears.hooks.corpus import CorpusHook
 from allears.hooks.mlflow import MlflowHook
+from allears.hooks.progress import ProgressHook
 
-__all__ = ["CorpusHook", "MlflowHook"]
+__all__ = ["CorpusHook", "MlflowHook", "ProgressHook"]

@@ -26,6 +26,7 @@ class CorpusHook:
         self._held = ExitStack()
         self._paths = Paths(corpus="")
         self._ingest: dict[str, Any] = {}
+        self._version: str | None = None
         self._console = Console(stderr=True, highlight=False, soft_wrap=True)
 
     @hook_impl(tryfirst=True)
@@ -54,11 +55,15 @@ class CorpusHook:
         except BaseException:
             self._held.close()
             raise
-        self._console.print(describe(settings, version_of(self._paths)))
+        self._version = version_of(self._paths)
+        self._console.print(describe(settings, self._version))
 
     @hook_impl(trylast=True)
     def after_pipeline_run(self) -> None:
-        """Let the next command have the corpus."""
+        """Say when the corpus has another version now, and let the next command have it."""
+        version = version_of(self._paths)
+        if version != self._version:
+            self._console.print(f"Corpus [bold]{self._paths.corpus}[/bold] is now version {version}")
         self._held.close()
 
     @hook_impl(trylast=True)

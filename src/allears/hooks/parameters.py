@@ -33,7 +33,9 @@ def check_parameters(parameters: Mapping[str, Any], given: Mapping[str, Any]) ->
     valid = [*PLAIN, *MODELS]
     for key in parameters:
         if key not in valid:
-            raise ConfigError(f"parameter '{key}' is not known{nearest(key, valid)} Valid are {', '.join(valid)}")
+            raise ConfigError(
+                f"parameter '{key}' is not known{nearest(key, valid) or '.'} Valid are {', '.join(valid)}"
+            )
     if "paths" in given:
         raise ConfigError("'paths' cannot be set: the folders follow from 'corpus'. Type --params corpus=NAME")
     if not isinstance(parameters.get("corpus"), str):
@@ -73,9 +75,12 @@ def _sentence(prefix: str, model: type[BaseModel], detail: ErrorDetails) -> str:
     if detail["type"] == "extra_forbidden":
         siblings = _fields(model, where[:-1])
         group = ".".join([prefix, *where[:-1]])
-        return f"parameter '{key}' is not known{nearest(where[-1], siblings)} Valid under '{group}': {', '.join(siblings)}"
+        hint = nearest(where[-1], siblings) or "."
+        return f"parameter '{key}' is not known{hint} Valid under '{group}': {', '.join(siblings)}"
     if detail["type"] == "missing":
-        return f"parameter '{key}' is missing; give it in conf/base/parameters_{prefix}.yml or with --params {key}=VALUE"
+        return (
+            f"parameter '{key}' is missing; give it in conf/base/parameters_{prefix}.yml or with --params {key}=VALUE"
+        )
     if detail["type"] == "value_error":  # written by a model's own check: it names keys and values itself
         return str(detail["msg"]).removeprefix("Value error, ")
     expected = str(detail["msg"]).removeprefix("Input should be ")

@@ -1,0 +1,94 @@
+"""`allears add`, `allears doctor`, `allears status`, `allears run`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import get_args
+
+import click
+
+from allears import __version__
+from allears.cli.sentences import sentences
+from allears.params.corpus import Layout
+
+DATA = Path("data")
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__, "--version", "-V")
+def app() -> None:
+    """From a pile of audio to an audited, pretrained and fine-tuned listening model."""
+
+
+@app.command()
+@click.argument("name")
+@click.argument("path")
+@click.option("--licence", help="SPDX name (CC-BY-4.0 …) or LicenseRef-NAME; for clips that name none of their own.")
+@click.option("--layout", type=click.Choice(get_args(Layout)), help="Default: detected.")
+@click.option("--label", help="The column that probes and fine-tuning learn.")
+@click.option("--verbose", "-v", is_flag=True, help="Show tracebacks.")
+def add(name: str, path: str, licence: str | None, layout: Layout | None, label: str | None, *, verbose: bool) -> None:
+    """Remember the recordings in folder PATH as corpus NAME; a second path is a second source."""
+    with sentences(verbose=verbose):
+        from allears.corpus.settings import remember
+        from allears.params.base import Paths
+        from allears.storage.lock import locked
+
+        folder = str(Path(path).expanduser().absolute())
+        data = project_data()
+        with locked(data / ".locks" / f"{lock_name(name)}.lock", "allears add", f"corpus '{name}'"):
+            settings = remember(
+                Paths(corpus=name, data=data), name, path=folder, layout=layout, licence=licence, label=label
+            )
+        for source in settings.sources:
+            click.echo(f"{source.name}: {source.path} ({source.layout or 'layout detected'}, {source.licence})")
+        click.echo(f"\nCorpus '{name}' is remembered. Now type\n  kedro run --pipeline pretrain --params corpus={name}")
+
+
+@app.command()
+@click.option("--verbose", "-v", is_flag=True, help="Show tracebacks.")
+def doctor(*, verbose: bool) -> None:
+    """Check Python, ffmpeg, codecs, GPU, disk and MLflow: one line each, and what to do."""
+    with sentences(verbose=verbose):
+        from allears.cli.doctor import examine
+
+        findings = examine(project_data())
+        for finding in findings:
+            click.echo(f"{'ok ' if finding.good else '!! '} {finding.what:<10} {finding.found}")
+            if not finding.good:
+                click.echo(f"               → {finding.advice}")
+        if not all(finding.good or finding.optional for finding in findings):
+            raise SystemExit(1)
+
+
+@app.command()
+@click.option("--verbose", "-v", is_flag=True, help="Show tracebacks.")
+def status(*, verbose: bool) -> None:
+    """Corpora, their versions and hours, what is stale, and the last runs."""
+    with sentences(verbose=verbose):
+        from allears.cli.status import show
+
+        show(project_data())
+
+
+@app.command(context_settings={"ignore_unknown_options": True, "help_option_names": []}, add_help_option=False)
+@click.argument("arguments", nargs=-1, type=click.UNPROCESSED)
+def run(arguments: tuple[str, ...]) -> None:
+    """The same as `kedro run`."""
+    from allears.cli.command import run as kedro_run
+
+    kedro_run.main(args=list(arguments), prog_name="allears run")
+
+
+def project_data() -> Path:
+    """The data folder of the project that the working directory lies in, else of the working directory."""
+    here = Path.cwd()
+    for folder in (here, *here.parents):
+        if (folder / "conf" / "base").is_dir() and (folder / "pyproject.toml").is_file():
+            return folder / DATA
+    return here / DATA
+
+
+def lock_name(corpus: str) -> str:
+    """A file name for any corpus name; impossible names are refused later, with a sentence."""
+    return "".join(c if c.isalnum() or c in "-_" else "_" for c in corpus)

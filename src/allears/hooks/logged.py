@@ -1,0 +1,86 @@
+"""Which entries of the catalog MLflow is told about, and how."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from kedro.io import CatalogProtocol
+from kedro.pipeline import Pipeline
+
+from allears.corpus.manifest import Manifest
+from allears.params.base import Paths
+from allears.storage.digest import file_digest
+from allears.tracking import TrackedRun
+
+PAGES = ("audit_page", "report_page", "model_card", "datasheet")  # logged as they are saved
+HANDLES = {"encoder": "allears-encoder"}  # exports that are registered, and the first part of their name
+SUMMARIES = ("audit_summary", "pretrain_summary")  # their numbers become metrics of the run
+
+
+def run_tags(run_params: Mapping[str, Any], catalog: CatalogProtocol) -> dict[str, str]:
+    """What was asked for: pipelines, environment, corpus, command-line parameters."""
+    names = run_params.get("pipeline_names") or ["__default__"]
+    tags = {
+        "pipelines": ",".join(names),
+        "env": run_params.get("env") or "local",
+        "corpus": catalog.load("params:corpus"),
+    }
+    return {key: str(value) for key, value in tags.items()}
+
+
+def parameters(pipeline: Pipeline, catalog: CatalogProtocol) -> dict[str, Any]:
+    """The parameters that the pipeline's nodes read."""
+    prefix = "params:"
+    names = sorted(name for name in pipeline.inputs() if name.startswith(prefix))
+    return {name.removeprefix(prefix): catalog.load(name) for name in names}
+
+
+def note_input(run: TrackedRun, name: str, data: Any) -> None:
+    """Manifest and shards, with their digest as version."""
+    match name:
+        case "manifest":
+            seconds, size = manifest_extent(data)
+            run.dataset("manifest", data.digest, rows=data.rows, hours=seconds / 3600, size_bytes=size)
+        case "shard_set":
+            fields = data if isinstance(data, Mapping) else data.to_json()
+            size = sum(tar.stat().st_size for tar in Path(fields["folder"]).glob("*.tar"))
+            hours = float(fields["seconds"]) / 3600
+            run.dataset("shards", fields["digest"], rows=int(fields["clips"]), hours=hours, size_bytes=size)
+
+
+def note_output(run: TrackedRun, name: str, data: Any, catalog: CatalogProtocol) -> None:
+    """Pages and cards as artifacts, summaries as metrics, the export as a registered model."""
+    if name in PAGES:
+        run.artifact(Path(catalog[name]._filepath), "pages")  # noqa: SLF001 - Kedro has no public name for it
+    elif name in SUMMARIES:
+        run.metrics(numbers(data, name.removesuffix("_summary")))
+    elif name in HANDLES:
+        paths: Paths | Mapping[str, Any] = catalog.load("params:paths")
+        corpus = paths.corpus if isinstance(paths, Paths) else paths["corpus"]
+        folder = Path(data["folder"])
+        run.model(f"{HANDLES[name]}-{corpus}", folder, file_digest(folder / "model.safetensors"))
+
+
+def manifest_extent(manifest: Manifest) -> tuple[float, int]:
+    """Seconds of audio and bytes of the files of a manifest, part by part (a file of many clips counts once)."""
+    seconds = 0.0
+    sizes: dict[str, int] = {}
+    for part in manifest.iter_parts(["file_sha256", "file_bytes", "start_s", "end_s"]):
+        seconds += float((part["end_s"] - part["start_s"]).sum())
+        sizes.update(zip(part["file_sha256"], part["file_bytes"], strict=True))
+    return seconds, int(sum(sizes.values()))
+
+
+def numbers(value: Any, name: str) -> dict[str, float]:
+    """The numbers in a nested summary, as `name.key.key`; lists and text are left out."""
+    if isinstance(value, bool):
+        return {}
+    if isinstance(value, (int, float)):
+        return {name: float(value)}
+    if isinstance(value, Mapping):
+        return {
+            key: number for part, inner in value.items() for key, number in numbers(inner, f"{name}.{part}").items()
+        }
+    return {}

@@ -1,0 +1,77 @@
+"""The run that this process is in, for the nodes: everything here does nothing when no run is tracked."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from allears.tracking.run import TrackedRun
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+EVENTS = "events.jsonl"
+_stack: list[TrackedRun] = []  # the command's run, then nested ones; one per process, as Kedro runs one session
+
+
+def current() -> TrackedRun | None:
+    """The innermost open run."""
+    return _stack[-1] if _stack else None
+
+
+@contextmanager
+def entered(run: TrackedRun) -> Iterator[TrackedRun]:
+    """Make `run` the current one for the body."""
+    _stack.append(run)
+    try:
+        yield run
+    finally:
+        _stack.remove(run)
+
+
+@contextmanager
+def child_run(name: str, folder: Path) -> Iterator[TrackedRun | None]:
+    """A nested run for a training in `folder`: its `events.jsonl` is forwarded while it grows, metrics against steps
+    and hours heard. An exception ends it as FAILED, Ctrl-C as KILLED.
+    """
+    parent = current()
+    if parent is None:
+        yield None
+        return
+    run = parent.child(name)
+    run.follow(folder / EVENTS)
+    try:
+        with entered(run):
+            yield run
+    except BaseException as error:
+        run.unfollow(folder / EVENTS)
+        run.end("FAILED" if isinstance(error, Exception) else "KILLED")
+        raise
+    run.unfollow(folder / EVENTS)
+    run.end("FINISHED")
+
+
+def log_dataset(name: str, digest: str, rows: int, hours: float, size_bytes: int) -> None:
+    """Note a dataset that the current run uses; `digest` (sha256) is its version."""
+    if run := current():
+        run.dataset(name, digest, rows=rows, hours=hours, size_bytes=size_bytes)
+
+
+def log_metrics(values: Mapping[str, float], step: int = 0) -> None:
+    """Log numbers of the current run."""
+    if run := current():
+        run.metrics(values, step)
+
+
+def log_artifact(path: Path, folder: str = "") -> None:
+    """Log a file with the current run."""
+    if run := current():
+        run.artifact(path, folder)
+
+
+def log_table(name: str, frame: pd.DataFrame) -> None:
+    """Log a table with the current run."""
+    if run := current():
+        run.table(name, frame)

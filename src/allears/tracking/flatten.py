@@ -1,0 +1,25 @@
+"""Typed parameters as the flat text that MLflow keeps."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+from pydantic import BaseModel
+
+MAX_VALUE = 6000  # characters: MLflow's limit
+
+
+def flatten(values: Mapping[str, Any], prefix: str = "") -> dict[str, str]:
+    """`{"a": {"b": 1}}` → `{"a.b": "1"}`; pydantic models count as mappings, lists become JSON."""
+    flat: dict[str, str] = {}
+    for key, value in values.items():
+        inner = value.model_dump(mode="json") if isinstance(value, BaseModel) else value
+        name = f"{prefix}{key}"
+        if isinstance(inner, Mapping) and inner:
+            flat |= flatten(inner, f"{name}.")
+        else:
+            text = inner if isinstance(inner, str) else json.dumps(inner, default=str, ensure_ascii=False)
+            flat[name] = text[:MAX_VALUE]
+    return flat

@@ -1,0 +1,86 @@
+"""Sends outboxes from a thread while the run goes on; an unreachable MLflow never stops a run."""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from pathlib import Path
+
+from allears.errors import AllearsError, TrackingError
+from allears.tracking.outbox import Outbox
+from allears.tracking.run import TrackedRun
+from allears.tracking.sender import Sender
+from allears.tracking.system import sample
+
+POLL_S, RETRY_S, SYSTEM_S = 1.0, 20.0, 10.0
+log = logging.getLogger("allears.tracking")
+
+
+class Pump:
+    """A thread that sends what earlier commands left (`leftovers`), then this one's outbox as it grows."""
+
+    def __init__(self, uri: str, experiment: str, artifacts: str | None) -> None:
+        self._server = (uri, experiment, artifacts)
+        self._senders: list[Sender] = []
+        self._run: TrackedRun | None = None
+        self._stop = threading.Event()
+        self._deadline = float("inf")
+        self._warned = False
+        self._samples = 0
+        self._thread = threading.Thread(target=self._work, name="mlflow-pump", daemon=True)
+
+    def start(self, leftovers: list[Path], box: Outbox | None = None, run: TrackedRun | None = None) -> None:
+        """Begin to send. `run` also gets the machine's load every few seconds."""
+        folders = [*leftovers, *([box.folder] if box else [])]
+        self._senders = [Sender(folder, *self._server) for folder in folders]
+        self._run = run
+        self._thread.start()
+
+    def stop(self, timeout_s: float) -> bool:
+        """Send the rest, for at most `timeout_s`; True when nothing is left."""
+        self._deadline = time.monotonic() + timeout_s
+        self._stop.set()
+        self._thread.join(timeout_s + 1)
+        return not self._thread.is_alive() and all(sender.done for sender in self._senders)
+
+    def _work(self) -> None:
+        next_try = next_sample = 0.0
+        while True:
+            stopping = self._stop.is_set()
+            if self._run is not None and not stopping and time.monotonic() >= next_sample:
+                self._sample(self._run)
+                next_sample = time.monotonic() + SYSTEM_S
+            if stopping or time.monotonic() >= next_try:
+                next_try = 0.0 if self._send() else time.monotonic() + RETRY_S
+            if stopping:
+                return
+            self._stop.wait(POLL_S)
+
+    def _send(self) -> bool:
+        reached = True
+        unreachable: set[str] = set()
+        for sender in self._senders:
+            if sender.done or sender.uri in unreachable:
+                continue
+            try:
+                while not sender.send(lambda: time.monotonic() > self._deadline):
+                    if time.monotonic() > self._deadline:
+                        return False
+            except TrackingError as error:
+                reached = False
+                unreachable.add(sender.uri)
+                self._warn(error)
+        return reached
+
+    def _warn(self, error: TrackingError) -> None:
+        if not self._warned:
+            self._warned = True
+            log.warning("%s. The run goes on; what is not sent now is kept and sent by the next command.", error)
+
+    def _sample(self, run: TrackedRun) -> None:
+        try:
+            run.metrics(sample(), self._samples)
+            self._samples += 1
+        except AllearsError as error:
+            log.debug("no system metrics: %s", error)

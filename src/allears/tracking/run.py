@@ -1,0 +1,83 @@
+"""One tracked run: what it logs is appended to its outbox."""
+
+from __future__ import annotations
+
+import json
+import uuid
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from allears.tracking.flatten import flatten
+from allears.tracking.outbox import Outbox, Status
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+MODEL_DIGEST_TAG = "allears.export"
+
+
+class TrackedRun:
+    """A run in an outbox, or a run nested in another (`parent`)."""
+
+    def __init__(
+        self, box: Outbox, uid: str, name: str, tags: Mapping[str, str], parent: TrackedRun | None = None
+    ) -> None:
+        self.box = box
+        self.uid = uid
+        self._inputs: set[tuple[str, str]] = set()
+        box.append("start", uid, name=name, tags=dict(tags), parent=parent.uid if parent else None)
+
+    def child(self, name: str) -> TrackedRun:
+        """A nested run."""
+        return TrackedRun(self.box, uuid.uuid4().hex, name, {}, self)
+
+    def params(self, values: Mapping[str, Any]) -> None:
+        """Parameters: nested mappings and models become `a.b.c`."""
+        self.box.append("params", self.uid, values=flatten(values))
+
+    def metrics(self, values: Mapping[str, float], step: int = 0) -> None:
+        """Numbers at a step."""
+        self.box.append("metrics", self.uid, values=dict(values), step=step)
+
+    def tags(self, values: Mapping[str, str]) -> None:
+        """Text about the run."""
+        self.box.append("tags", self.uid, values=dict(values))
+
+    def dataset(self, name: str, digest: str, *, rows: int, hours: float, size_bytes: int) -> None:
+        """A dataset that the run used: its digest is its version. The same one is noted once."""
+        if (name, digest) in self._inputs:
+            return
+        self._inputs.add((name, digest))
+        profile = {"rows": rows, "hours": round(hours, 4), "bytes": size_bytes}
+        self.box.append("dataset", self.uid, name=name, digest=digest, profile=profile)
+
+    def artifact(self, path: Path, folder: str = "") -> None:
+        """A file, as it is now."""
+        name = f"{folder}/{path.name}" if folder else path.name
+        self.box.append("artifact", self.uid, path=self.box.keep(path, f"{self.uid[:8]}/{name}"), folder=folder)
+
+    def table(self, name: str, frame: pd.DataFrame) -> None:
+        """A table that the MLflow UI shows."""
+        target = self.box.folder / "files" / self.uid[:8] / "tables" / f"{name}.json"
+        target.parent.mkdir(parents=True, exist_ok=True)
+        target.write_text(frame.to_json(orient="split", index=False))
+        self.box.append("artifact", self.uid, path=str(target.relative_to(self.box.folder)), folder="tables")
+        shown = json.dumps([{"path": f"tables/{name}.json", "type": "table"}])
+        self.tags({"mlflow.loggedArtifacts": shown})
+
+    def model(self, name: str, folder: Path, digest: str) -> None:
+        """An export folder, to be registered as `name`; the same digest is registered once."""
+        self.box.append("model", self.uid, name=name, path=str(folder.absolute()), digest=digest)
+
+    def follow(self, events: Path) -> None:
+        """Forward what a training appends to its `events.jsonl`, from its first line on."""
+        self.box.append("follow", self.uid, path=str(events.absolute()))
+
+    def unfollow(self, events: Path) -> None:
+        """Forward no further than the events that are there now."""
+        self.box.append("unfollow", self.uid, until=events.stat().st_size if events.exists() else 0)
+
+    def end(self, status: Status) -> None:
+        """The run is over."""
+        self.box.append("end", self.uid, status=status)
