@@ -13,6 +13,7 @@ class ExtendedRun(Params):
     """The finished run that this one adds to: its last checkpoint, and what it had done by then."""
 
     run: str
+    identity: str
     checkpoint: Path
     updates: int
 

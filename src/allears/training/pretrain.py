@@ -138,6 +138,7 @@ def _finish(watch: Watch) -> None:
         latest |= event["values"] if event["kind"] == "metrics" else {}
     watch.events.end(module.done, watch.hours_heard, {})
     notes = {
+        "parameters": sum(one.numel() for one in module.objective.encoder.parameters()),
         "updates": module.done,
         "hours_heard": watch.hours_heard,
         "checkpoint": str(spec.folder / CHECKPOINTS / f"step-{module.done:09d}.pt"),

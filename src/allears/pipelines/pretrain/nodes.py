@@ -1,0 +1,141 @@
+"""Steps of `pretrain`: plan the batches, prepare targets, train, export, and say what came out."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from allears.params.base import Paths
+from allears.params.pretrain import PretrainParams
+from allears.params.spec_pretrain import ExtendedRun, PretrainSpec
+from allears.pipelines.pretrain import runs, summary
+from allears.shards.handle import ShardSet
+from allears.storage.digest import identity
+from allears.storage.receipt import read_receipt, write_receipt
+
+TRAIN_VERSION = 1  # raised when the same spec gives other weights
+EXPORT_VERSION = 1
+# What the weights do not depend on.
+BESIDE_THE_WEIGHTS = {
+    "probe", "guards", "extend", "objectives", "units", "accelerator", "checkpoint_every", "log_every",
+    "validate_every", "validate_batches",
+}  # fmt: skip
+
+
+def plan_pretraining(
+    shard_set: dict[str, Any], clips: pd.DataFrame, params: PretrainParams, paths: Paths
+) -> dict[str, Any]:
+    """What will be heard: digests, updates, hours, padding; and which run is extended. Reads no audio.
+
+    The table of clips is read again from its file, as the training process does, without pandas.
+    """
+    from allears.training.plan import summarise_plan, training_data
+
+    del clips
+    extends = None if params.extend is None else runs.find(paths, params)
+    data = training_data(ShardSet.from_json(shard_set), runs.clips_path(paths), params)
+    plan = summarise_plan(data, extends.updates if extends else 0, params.updates)
+    return plan | {"extends": extends.model_dump(mode="json") if extends else None}
+
+
+def prepare_targets(
+    pretrain_plan: dict[str, Any], shard_set: dict[str, Any], params: PretrainParams, paths: Paths
+) -> dict[str, Any]:
+    """What the objective predicts, where it must be prepared: units of k-means for `masked_units`.
+
+    k-means sees training clips only; clips of train and dev speakers get labels, those of test speakers none.
+    """
+    del pretrain_plan  # makes sure that there is something to train on before anything is fitted
+    if params.objective != "masked_units":
+        return {"kind": "none"}
+    from allears.training.label import prepare_units
+    from allears.training.plan import training_data
+
+    data = training_data(ShardSet.from_json(shard_set), runs.clips_path(paths), params)
+    return prepare_units(data, params, paths.features.absolute())
+
+
+def train_encoder(
+    pretrain_plan: dict[str, Any],
+    targets: dict[str, Any],
+    shard_set: dict[str, Any],
+    params: PretrainParams,
+    paths: Paths,
+) -> dict[str, Any]:
+    """The handle of the trained run; trained in a child process, once for the same plan, targets and parameters."""
+    extends = ExtendedRun.model_validate(pretrain_plan["extends"]) if pretrain_plan["extends"] else None
+    inputs = {
+        "plan": str(pretrain_plan["plan"]),
+        "targets": str(targets.get("digest", "none")),
+        "extends": extends.identity if extends else "none",
+    }
+    asked = params.model_dump(mode="json", exclude=BESIDE_THE_WEIGHTS) | {
+        "chosen": params.chosen.model_dump(mode="json")
+    }
+    name = identity("pretrain", TRAIN_VERSION, inputs, asked)
+    folder = runs.runs_folder(paths).absolute() / name[: runs.SHOWN]
+    spec = PretrainSpec(
+        folder=folder,
+        identity=name,
+        shard_set=shard_set,
+        clips=runs.clips_path(paths).absolute(),
+        targets=targets,
+        extends=extends,
+        pretrain=params,
+    )
+    if read_receipt(folder, name) is None:
+        from allears.tracking import child_run
+        from allears.training.launch import launch
+
+        if extends:
+            runs.check_extension(extends, spec)
+        folder.mkdir(parents=True, exist_ok=True)
+        with child_run("pretrain", folder):
+            launch(spec, folder)
+    notes = read_receipt(folder, name) or {}
+    return {
+        "run": folder.name,
+        "folder": str(folder),
+        "identity": name,
+        "corpus": paths.corpus,
+        "objective": params.objective,
+        "settings": asked,
+        "inputs": inputs | {"shards": str(shard_set["digest"])},
+        "extends": extends.run if extends else None,
+        **notes,
+    }
+
+
+def export_encoder(
+    pretrained: dict[str, Any], clips: pd.DataFrame, audit_summary: dict[str, Any], params: PretrainParams, paths: Paths
+) -> dict[str, Any]:
+    """The handle of an export folder that transformers and allears load, with card and provenance."""
+    provenance = runs.provenance(pretrained, clips, str(audit_summary["version"]), paths)
+    name = identity("export", EXPORT_VERSION, {"run": pretrained["identity"]}, provenance)
+    folder = runs.export_folder(paths, pretrained["run"]).absolute()
+    if read_receipt(folder, name) is None:
+        from allears.checkpoints.export import save_export
+        from allears.checkpoints.training_state import load_state
+        from allears.training.pretrain import new_objective
+
+        objective = new_objective(params)
+        objective.load_state_dict(load_state(Path(pretrained["checkpoint"]))["objective"])
+        save_export(folder, objective.encoder, provenance, summary.card(provenance))
+        write_receipt(folder, name, {})
+    return {"folder": str(folder), "run": pretrained["run"], "corpus": paths.corpus, "identity": name}
+
+
+def summarise_pretraining(
+    audit_summary: dict[str, Any],
+    pretrain_plan: dict[str, Any],
+    pretrained: dict[str, Any],
+    encoder: dict[str, Any],
+    probe: pd.DataFrame,
+    paths: Paths,
+) -> dict[str, Any]:
+    """Corpus, clips, hours, budget and what the probe says, as numbers; printed as a table."""
+    found = summary.summarise(audit_summary, pretrain_plan, pretrained, encoder, probe)
+    summary.show(found, probe, paths)
+    return found

@@ -1,0 +1,44 @@
+"""Wiring of `pretrain`."""
+
+from __future__ import annotations
+
+from kedro.pipeline import Pipeline, node
+
+from allears.pipelines.pretrain import nodes, probe_nodes
+
+
+def create_pipeline() -> Pipeline:
+    """Shards and selection → plan, targets, trained run, export, probe by layer, summary."""
+    pretrain, probe, paths = "params:pretrain", "params:pretrain.probe", "params:paths"
+    return Pipeline(
+        [
+            node(
+                nodes.plan_pretraining, ["shard_set", "clips", pretrain, paths], "pretrain_plan",
+                name="plan_pretraining",
+            ),
+            node(
+                nodes.prepare_targets, ["pretrain_plan", "shard_set", pretrain, paths], "targets",
+                name="prepare_targets",
+            ),
+            node(
+                nodes.train_encoder, ["pretrain_plan", "targets", "shard_set", pretrain, paths], "pretrained",
+                name="train_encoder",
+            ),
+            node(
+                nodes.export_encoder, ["pretrained", "clips", "audit_summary", pretrain, paths], "encoder",
+                name="export_encoder",
+            ),
+            node(
+                probe_nodes.probe_encoder, ["encoder", "shard_set", "clips", probe, paths], "probe_scores",
+                name="probe_encoder",
+            ),
+            node(probe_nodes.summarise_probe, "probe_scores", "probe", name="summarise_probe"),
+            node(
+                nodes.summarise_pretraining,
+                ["audit_summary", "pretrain_plan", "pretrained", "encoder", "probe", paths],
+                "pretrain_summary",
+                name="summarise_pretraining",
+            ),
+        ],
+        tags=["pretrain"],
+    )  # fmt: skip

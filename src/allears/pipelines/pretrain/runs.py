@@ -1,0 +1,100 @@
+"""Where runs and exports lie, which run is extended, and what an export says of itself."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from allears.errors import ConfigError, TrainingError, nearest
+from allears.params.base import Paths
+from allears.params.pretrain import PretrainParams
+from allears.params.spec import read_spec
+from allears.params.spec_pretrain import ExtendedRun, PretrainSpec
+from allears.storage.files import read_json
+from allears.storage.receipt import NAME as RECEIPT
+
+SHOWN = 12  # hexadecimal digits of a run's name
+
+
+def clips_path(paths: Paths) -> Path:
+    """The table of clips that the training process reads."""
+    return paths.shards / "clips.parquet"
+
+
+def runs_folder(paths: Paths) -> Path:
+    """One folder a run, named after its identity."""
+    return paths.models / "runs"
+
+
+def export_folder(paths: Paths, run: str) -> Path:
+    """The export of a run."""
+    return paths.models / "encoder" / run
+
+
+def find(paths: Paths, params: PretrainParams) -> ExtendedRun:
+    """The finished run that `pretrain.extend` names by its first characters. ConfigError lists those there are."""
+    asked = str(params.extend)
+    finished = sorted(path.parent for path in runs_folder(paths).glob(f"*/{RECEIPT}"))
+    chosen = [folder for folder in finished if folder.name.startswith(asked)]
+    if len(chosen) != 1:
+        names = [folder.name for folder in finished]
+        why = "no finished run" if not chosen else "more than one run"
+        there = f"the finished runs are {', '.join(names)}" if names else "there is none yet: pretrain without it first"
+        raise ConfigError(
+            f"pretrain.extend is '{asked}': {why} of corpus '{paths.corpus}' begins so{nearest(asked, names)} ({there})"
+        )
+    receipt = read_json(chosen[0] / RECEIPT)
+    notes = receipt["notes"]
+    return ExtendedRun(
+        run=chosen[0].name,
+        identity=receipt["identity"],
+        checkpoint=Path(notes["checkpoint"]),
+        updates=int(notes["updates"]),
+    )
+
+
+def check_extension(extends: ExtendedRun, spec: PretrainSpec) -> None:
+    """A run can only be extended by the same model, objective and targets. TrainingError says which differ."""
+    before = read_spec(extends.checkpoint.parents[1] / "spec.json")
+    if not isinstance(before, PretrainSpec):
+        raise TrainingError(f"run {extends.run} is no pretraining; name one under pretrain.extend that is")
+    pairs = {
+        "pretrain.model": (before.pretrain.model, spec.pretrain.model),
+        "pretrain.objective": (before.pretrain.chosen, spec.pretrain.chosen),
+        "the unit model": (before.targets.get("digest"), spec.targets.get("digest")),
+    }
+    if different := [name for name, (was, now) in pairs.items() if was != now]:
+        raise TrainingError(
+            f"run {extends.run} cannot be extended: {' and '.join(different)} must be the same as then. Units change "
+            "with the corpus and with pretrain.units; set the parameters back, or start a new run without "
+            "pretrain.extend"
+        )
+
+
+def provenance(pretrained: dict[str, Any], clips: pd.DataFrame, version: str, paths: Paths) -> dict[str, Any]:
+    """Where the weights come from: data digest, licences of the clips heard, objective, budget, runs before."""
+    heard = clips[(clips["split"] == "train") & clips["keep"] & (clips["weight"] > 0)]
+    licences = {str(name): int(count) for name, count in heard["licence"].value_counts(sort=False).items()}
+    earlier = None
+    if pretrained["extends"]:
+        file = export_folder(paths, pretrained["extends"]) / "provenance.json"
+        earlier = read_json(file) if file.exists() else {"run": pretrained["extends"]}
+        for name, count in earlier.get("licences", {}).items():
+            licences[name] = max(licences.get(name, 0), count)
+    return {
+        "corpus": paths.corpus,
+        "data_digest": version,
+        "shards": pretrained["inputs"]["shards"],
+        "licences": dict(sorted(licences.items())),
+        "clips": len(heard),
+        "speakers": int(heard["speaker"].nunique()),
+        "hours": round(float(heard["samples"].sum()) / 16_000 / 3600, 4),
+        "run": pretrained["run"],
+        "objective": pretrained["objective"],
+        "settings": pretrained["settings"],
+        "updates": pretrained["updates"],
+        "hours_heard": pretrained["hours_heard"],
+        "extends": earlier,
+    }

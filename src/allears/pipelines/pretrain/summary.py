@@ -1,0 +1,143 @@
+"""What `pretrain` says at its end: the same numbers as JSON, as a table on the screen, and on the export's card."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pandas as pd
+from rich.console import Console
+from rich.table import Table
+
+from allears.params.base import Paths
+from allears.tracking import current
+
+SHOWN = 12
+
+
+def summarise(
+    audit: dict[str, Any],
+    plan: dict[str, Any],
+    pretrained: dict[str, Any],
+    encoder: dict[str, Any],
+    probe: pd.DataFrame,
+) -> dict[str, Any]:
+    """JSON-like; `reasons` and `quarantined` count each clip once, under the first reason that applies."""
+    chosen = probe[probe["chosen"]] if len(probe) else probe
+    verdicts = {name: int(audit["verdicts"][name]["clips"]) for name in ("keep", "soft", "hard")}
+    return {
+        "corpus": audit["corpus"],
+        "version": audit["version"],
+        "shards": plan["shards"],
+        "clips": verdicts | {"quarantined": sum(audit["quarantine"].values())},
+        "reasons": {name: int(one["counted"]) for name, one in audit["reasons"].items() if one["counted"]},
+        "quarantined": audit["quarantine"],
+        "hours": {
+            "total": audit["total"]["hours"],
+            "selected": audit["selected"]["hours"],
+            "trained_on": plan["hours"],
+        },
+        "trained_on_clips": plan["clips"],
+        "too_short": plan["too_short"],
+        "run": pretrained["run"],
+        "objective": pretrained["objective"],
+        "parameters": pretrained["parameters"],
+        "updates": pretrained["updates"],
+        "hours_heard": pretrained["hours_heard"],
+        "extends": pretrained["extends"],
+        "training": pretrained["metrics"],
+        "export": encoder["folder"],
+        "probe": chosen.to_dict("records"),
+    }
+
+
+def show(found: dict[str, Any], probe: pd.DataFrame, paths: Paths) -> None:
+    """Print the summary; tables without borders, so that they survive a log."""
+    console = Console(highlight=False, soft_wrap=True)
+    table = Table(title=f"Pretrained on {found['corpus']}", show_header=False, title_justify="left", box=None)
+    table.add_column(style="bold", no_wrap=True)
+    table.add_column(overflow="fold")
+    for name, text in rows(found, paths):
+        table.add_row(name, text)
+    console.print(table)
+    console.print(probe_table(found["probe"]))
+    if len(probe) == 0:
+        console.print("No probe: no label column and no text with enough clips of train, dev and test speakers.")
+
+
+def rows(found: dict[str, Any], paths: Paths) -> list[tuple[str, str]]:
+    """What the first table says: (name, text)."""
+    clips, hours = found["clips"], found["hours"]
+    left_out = ", ".join(f"{reason} {count:,}" for reason, count in found["reasons"].items()) or "none"
+    quarantined = ", ".join(f"{reason} {count:,}" for reason, count in found["quarantined"].items()) or "none"
+    heard = found["hours_heard"]
+    repeats = f", each clip about {heard / hours['trained_on']:.1f} times" if hours["trained_on"] else ""
+    hours_text = (
+        f"{hours['total']:.2f} in all, {hours['selected']:.2f} kept, {hours['trained_on']:.2f} of train speakers "
+        f"({found['trained_on_clips']:,} clips)"
+    )
+    encoder_text = f"{found['parameters'] / 1e6:.2f} M parameters, {found['objective']}, run {found['run']}"
+    lines = [
+        ("Corpus", f"{found['corpus']}, version {found['version'][:SHOWN]}, shards {found['shards'][:SHOWN]}"),
+        ("Clips kept", f"{clips['keep']:,} of {sum(clips.values()):,}"),
+        ("Left out", f"{clips['soft'] + clips['hard']:,} ({left_out})"),
+        ("Quarantined", f"{clips['quarantined']:,} ({quarantined})"),
+        ("Hours", hours_text),
+        ("Encoder", encoder_text + (f", extends {found['extends']}" if found["extends"] else "")),
+        ("Budget", f"{found['updates']:,} updates, {heard:.2f} h heard{repeats}"),
+        ("Export", f"{found['export']} (transformers: AutoModel.from_pretrained)"),
+        ("Pages", str(paths.reports / "audit.html")),
+    ]
+    if current() is not None:
+        lines.append(("MLflow", "experiment allears, the newest run; type `mlflow ui` and open http://127.0.0.1:5000"))
+    return lines
+
+
+def probe_table(probe: list[dict[str, Any]]) -> Table:
+    """Pretrained against random initialisation: error rates on held-out speakers, gain with its 95 % interval."""
+    table = Table(
+        title="Probe on held-out speakers: errors of pretrained against random initialisation (same model, untrained)",
+        title_justify="left", box=None, pad_edge=False,
+    )  # fmt: skip
+    for name in ("target", "labels", "random", "pretrained", "gain, 95 % interval", "verdict"):
+        table.add_column(name, no_wrap=True, justify="left" if name in ("target", "verdict") else "right")
+    for row in probe:
+        table.add_row(
+            str(row["target"]),
+            f"{100 * row['share']:.3g} %",
+            f"{100 * row['baseline_error']:.1f} % (layer {row['baseline_layer']})",
+            f"{100 * row['pretrained_error']:.1f} % (layer {row['layer']})",
+            f"{100 * row['gain']:+.1f} [{100 * row['low']:+.1f}, {100 * row['high']:+.1f}]",
+            verdict(row),
+        )
+    return table
+
+
+def verdict(row: dict[str, Any]) -> str:
+    """What a row allows to say, and no more."""
+    if not row["assessable"]:
+        return f"not assessable: {row['clips']} clips of {row['speakers']} speakers"
+    if row["low"] > 0:
+        return "better than random"
+    return "worse than random" if row["high"] < 0 else "no difference shown"
+
+
+def card(provenance: dict[str, Any]) -> str:
+    """The README of the export, in Markdown; what it learned stands in the report, which is written later."""
+    licences = ", ".join(f"{name} ({clips:,} clips)" for name, clips in provenance["licences"].items())
+    version, shards = provenance["data_digest"][:SHOWN], provenance["shards"][:SHOWN]
+    before = f", after run {provenance['extends']['run']}" if provenance["extends"] else ""
+    return f"""# allears encoder, run {provenance["run"]}
+
+Turns speech and other sound into one vector a frame. Pretrained without labels ({provenance["objective"]}) from new
+weights{before}: {provenance["updates"]:,} updates, {provenance["hours_heard"]:.2f} hours heard.
+
+| | |
+|---|---|
+| corpus | {provenance["corpus"]}, version `{version}`, shards `{shards}` |
+| clips heard | {provenance["clips"]:,} of {provenance["speakers"]:,} speakers, {provenance["hours"]:.2f} h |
+| licences | {licences} |
+
+Speakers of dev and test were in no pretraining and no clustering of units. How it compares with its own random
+initialisation and with training from scratch stands in the report and model card of the corpus. `provenance.json` has
+the full digests and settings. It knows what its corpus holds; whom the corpus leaves out, it serves worse.
+"""
