@@ -14,13 +14,13 @@ from contextlib import suppress
 from pathlib import Path
 
 from allears.errors import StorageError, TrainingError
-from allears.params.spec import write_spec
 from allears.params.spec_finetune import FinetuneSpec
 from allears.params.spec_pretrain import PretrainSpec
 from allears.params.spec_probe import ProbeSpec
 from allears.storage.files import read_json, storage_error
 from allears.training.orphan import PARENT
 from allears.training.run import ERROR_FILE, TRACE_FILE
+from allears.training.spec_file import write_spec
 
 SPEC_FILE = "spec.json"
 GRACE_S = 10.0  # from asking the child to stop to killing it

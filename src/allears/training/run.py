@@ -11,12 +11,12 @@ import traceback
 from pathlib import Path
 
 from allears.errors import AllearsError, StorageError
-from allears.params.spec import read_spec
 from allears.params.spec_finetune import FinetuneSpec
 from allears.params.spec_pretrain import PretrainSpec
 from allears.params.spec_probe import ProbeSpec
 from allears.storage.files import storage_error, write_json
 from allears.training.orphan import die_with_parent
+from allears.training.spec_file import read_spec
 
 ERROR_FILE = "error.json"
 TRACE_FILE = "error-traceback.txt"

@@ -1,0 +1,31 @@
+"""The file through which a training is told what to do."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from pydantic import ValidationError
+
+from allears.errors import ConfigError
+from allears.params.spec import ADAPTER, AnySpec
+from allears.storage.files import storage_error, write_text
+
+
+def read_spec(path: Path) -> AnySpec:
+    """The spec in `path`; ConfigError says what in it is wrong."""
+    try:
+        return ADAPTER.validate_json(path.read_bytes())
+    except OSError as error:
+        raise storage_error(path, error) from error
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        where = ".".join(str(part) for part in first["loc"])
+        raise ConfigError(
+            f"{path} is not a training's spec: {where or 'the file'}: {first['msg']}. It is written by the pipeline "
+            "that starts the training; run that again"
+        ) from error
+
+
+def write_spec(path: Path, spec: AnySpec) -> None:
+    """Write `spec` where `read_spec` finds it."""
+    write_text(path, spec.model_dump_json(indent=1) + "\n")
