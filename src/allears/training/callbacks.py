@@ -75,7 +75,7 @@ class Watch(Callback):
         values = self.latest = self.meters.read(self.data.updates.waited_s, self.paused_s)
         self.paused_s = 0.0
         self.events.metrics(done, self.hours_heard, values)
-        warm = self.module.spec.first_update + 2 * params.optimiser.warmup_updates
+        warm = self.module.spec.first_update + 2 * params.optimiser.warmup_updates + params.guards.patience_updates // 2
         self.health, sentence, stop = check_collapse(
             self.health, done, values["codes_perplexity"], values["predictions_perplexity"], params.guards, warm
         )

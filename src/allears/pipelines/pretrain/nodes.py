@@ -10,7 +10,7 @@ import pandas as pd
 from allears.params.base import Paths
 from allears.params.pretrain import PretrainParams
 from allears.params.spec_pretrain import ExtendedRun, PretrainSpec
-from allears.pipelines.pretrain import runs, summary
+from allears.pipelines.pretrain import probe_nodes, runs, summary
 from allears.shards.handle import ShardSet
 from allears.storage.digest import identity
 from allears.storage.receipt import read_receipt, write_receipt
@@ -125,6 +125,13 @@ def export_encoder(
         save_export(folder, objective.encoder, provenance, summary.card(provenance))
         write_receipt(folder, name, {})
     return {"folder": str(folder), "run": pretrained["run"], "corpus": paths.corpus, "identity": name}
+
+
+def probe_encoder(
+    encoder: dict[str, Any], shard_set: dict[str, Any], clips: pd.DataFrame, params: PretrainParams, paths: Paths
+) -> pd.DataFrame:
+    """Scores of the probe by layer. (Kedro cannot pass `pretrain` and `pretrain.probe` as models to one pipeline.)"""
+    return probe_nodes.probe_encoder(encoder, shard_set, clips, params.probe, paths)
 
 
 def summarise_pretraining(

@@ -9,7 +9,7 @@ from allears.pipelines.pretrain import nodes, probe_nodes
 
 def create_pipeline() -> Pipeline:
     """Shards and selection → plan, targets, trained run, export, probe by layer, summary."""
-    pretrain, probe, paths = "params:pretrain", "params:pretrain.probe", "params:paths"
+    pretrain, paths = "params:pretrain", "params:paths"
     return Pipeline(
         [
             node(
@@ -29,7 +29,7 @@ def create_pipeline() -> Pipeline:
                 name="export_encoder",
             ),
             node(
-                probe_nodes.probe_encoder, ["encoder", "shard_set", "clips", probe, paths], "probe_scores",
+                nodes.probe_encoder, ["encoder", "shard_set", "clips", pretrain, paths], "probe_scores",
                 name="probe_encoder",
             ),
             node(probe_nodes.summarise_probe, "probe_scores", "probe", name="summarise_probe"),

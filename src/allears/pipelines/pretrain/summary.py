@@ -12,6 +12,7 @@ from allears.params.base import Paths
 from allears.tracking import current
 
 SHOWN = 12
+LOG_WIDTH = 120
 
 
 def summarise(
@@ -51,8 +52,9 @@ def summarise(
 
 
 def show(found: dict[str, Any], probe: pd.DataFrame, paths: Paths) -> None:
-    """Print the summary; tables without borders, so that they survive a log."""
-    console = Console(highlight=False, soft_wrap=True)
+    """Print the summary; tables without borders, so that they survive a log, and wide enough where nobody looks."""
+    screen = Console(highlight=False)
+    console = screen if screen.is_terminal else Console(highlight=False, width=LOG_WIDTH)
     table = Table(title=f"Pretrained on {found['corpus']}", show_header=False, title_justify="left", box=None)
     table.add_column(style="bold", no_wrap=True)
     table.add_column(overflow="fold")
@@ -70,7 +72,7 @@ def rows(found: dict[str, Any], paths: Paths) -> list[tuple[str, str]]:
     left_out = ", ".join(f"{reason} {count:,}" for reason, count in found["reasons"].items()) or "none"
     quarantined = ", ".join(f"{reason} {count:,}" for reason, count in found["quarantined"].items()) or "none"
     heard = found["hours_heard"]
-    repeats = f", each clip about {heard / hours['trained_on']:.1f} times" if hours["trained_on"] else ""
+    repeats = f", {heard / hours['trained_on']:.1f} times what there is to train on" if hours["trained_on"] else ""
     hours_text = (
         f"{hours['total']:.2f} in all, {hours['selected']:.2f} kept, {hours['trained_on']:.2f} of train speakers "
         f"({found['trained_on_clips']:,} clips)"
@@ -95,17 +97,20 @@ def rows(found: dict[str, Any], paths: Paths) -> list[tuple[str, str]]:
 def probe_table(probe: list[dict[str, Any]]) -> Table:
     """Pretrained against random initialisation: error rates on held-out speakers, gain with its 95 % interval."""
     table = Table(
-        title="Probe on held-out speakers: errors of pretrained against random initialisation (same model, untrained)",
-        title_justify="left", box=None, pad_edge=False,
-    )  # fmt: skip
-    for name in ("target", "labels", "random", "pretrained", "gain, 95 % interval", "verdict"):
-        table.add_column(name, no_wrap=True, justify="left" if name in ("target", "verdict") else "right")
+        title="Probe on held-out speakers: errors, pretrained against the same model untrained (best layer each)",
+        title_justify="left",
+        box=None,
+        pad_edge=False,
+    )
+    for name in ("target", "labels", "random", "pretrained", "gain [95 %]"):
+        table.add_column(name, no_wrap=True, justify="left" if name == "target" else "right")
+    table.add_column("", overflow="fold")
     for row in probe:
         table.add_row(
             str(row["target"]),
             f"{100 * row['share']:.3g} %",
-            f"{100 * row['baseline_error']:.1f} % (layer {row['baseline_layer']})",
-            f"{100 * row['pretrained_error']:.1f} % (layer {row['layer']})",
+            f"{100 * row['baseline_error']:.1f} %, L{row['baseline_layer']}",
+            f"{100 * row['pretrained_error']:.1f} %, L{row['layer']}",
             f"{100 * row['gain']:+.1f} [{100 * row['low']:+.1f}, {100 * row['high']:+.1f}]",
             verdict(row),
         )
