@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from importlib import import_module
-from importlib.util import find_spec
 
 from kedro.framework.project import pipelines as project_pipelines
 from kedro.pipeline import Pipeline
@@ -30,13 +29,5 @@ def register_pipelines() -> dict[str, Pipeline]:
 
 
 def _create(step: str) -> Pipeline:
-    """The step's pipeline; one that is still being written counts as empty."""
-    module = f"allears.pipelines.{step}.pipeline"
-    try:
-        found = find_spec(module)
-    except ModuleNotFoundError:
-        found = None
-    if found is None:
-        return Pipeline([])
-    pipeline: Pipeline = import_module(module).create_pipeline()
+    pipeline: Pipeline = import_module(f"allears.pipelines.{step}.pipeline").create_pipeline()
     return pipeline

@@ -19,7 +19,6 @@ MODELS = {
     "pretrain": "allears.params.pretrain:PretrainParams",
     "finetune": "allears.params.finetune:FinetuneParams",
     "evaluate": "allears.params.evaluate:EvaluateParams",
-    "report": "allears.params.report:ReportParams",
 }
 PLAIN = ("corpus", "paths")  # `paths` follows from `corpus`
 MAX_SHOWN = 5
@@ -42,21 +41,16 @@ def check_parameters(parameters: Mapping[str, Any], given: Mapping[str, Any]) ->
         raise ConfigError(f"corpus: expected a name, found {parameters.get('corpus')!r}. Type --params corpus=NAME")
     for key, location in MODELS.items():
         model = load_model(location)
-        if model is None:
-            continue
         try:
             model.model_validate(parameters.get(key, {}))
         except ValidationError as error:
             raise ConfigError(sentences(key, model, error)) from error
 
 
-def load_model(location: str) -> type[BaseModel] | None:
+def load_model(location: str) -> type[BaseModel]:
     """The model class behind `module:Class`."""
     module, _, name = location.partition(":")
-    try:
-        model: type[BaseModel] = getattr(import_module(module), name)
-    except ModuleNotFoundError:
-        return None
+    model: type[BaseModel] = getattr(import_module(module), name)
     return model
 
 

@@ -1,0 +1,50 @@
+# make pretrain: from a fresh checkout to a pretrained encoder.   make test: every check.
+# Another Python: make PYTHON=python3.12 pretrain.   Another environment: make pretrain ENV=smoke
+SHELL := /bin/bash
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.installed
+WORKERS ?= 2
+ENV ?= local
+
+export DO_NOT_TRACK := 1
+export MLFLOW_DISABLE_TELEMETRY := true
+export RAY_USAGE_STATS_ENABLED := 0
+export PIP_DISABLE_PIP_VERSION_CHECK := 1
+
+.PHONY: pretrain test bench-train viz ui install
+.DEFAULT_GOAL := pretrain
+
+pretrain: $(STAMP)
+	$(BIN)/kedro run --pipeline pretrain --env $(ENV)
+
+install: $(STAMP)
+
+# Made once, and again when what is to be installed has changed.
+$(STAMP): pyproject.toml constraints.txt
+	@set -e; python="$(PYTHON)"; \
+	for each in python3.11 python3.12 python3.13 python3; do \
+	    [ -z "$$python" ] && "$$each" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && python="$$each"; \
+	done; \
+	[ -n "$$python" ] || { echo "No Python 3.11 or later was found. Install one, or name it: make PYTHON=/path/to/python3.11 pretrain" >&2; exit 1; }; \
+	[ -x $(BIN)/python ] || { echo "Making $(VENV) with $$python"; "$$python" -m venv $(VENV); }
+	@echo "Installing allears and what it needs into $(VENV) (some minutes the first time)"
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[dev,viz]'
+	@touch $@
+
+test: export OMP_NUM_THREADS := 1
+test: $(STAMP)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile --durations 15
+
+bench-train: $(STAMP)
+	@set -e; for script in tests/benchmark/bench_*.py; do echo; echo "== $$script"; $(BIN)/python "$$script"; done
+
+viz: $(STAMP)
+	$(BIN)/kedro viz run
+
+ui: $(STAMP)
+	$(BIN)/mlflow ui --backend-store-uri "$${MLFLOW_TRACKING_URI:-sqlite:///mlflow.db}"
