@@ -50,17 +50,20 @@ def note_input(run: TrackedRun, name: str, data: Any) -> None:
             run.dataset("shards", fields["digest"], rows=int(fields["clips"]), hours=hours, size_bytes=size)
 
 
-def note_output(run: TrackedRun, name: str, data: Any, catalog: CatalogProtocol) -> None:
-    """Pages and cards as artifacts, summaries as metrics, the export as a registered model."""
+def note_output(run: TrackedRun, name: str, data: Any, catalog: CatalogProtocol) -> Path | None:
+    """Pages and cards as artifacts, summaries as metrics, the export as a registered model. Returns a page's file."""
     if name in PAGES:
-        run.artifact(Path(catalog[name]._filepath), "pages")  # noqa: SLF001 - Kedro has no public name for it
-    elif name in SUMMARIES:
+        page = Path(catalog[name]._filepath)  # noqa: SLF001 - Kedro has no public name for it
+        run.artifact(page, "pages")
+        return page
+    if name in SUMMARIES:
         run.metrics(numbers(data, name.removesuffix("_summary")))
-    elif name in HANDLES:
+    if name in HANDLES:
         paths: Paths | Mapping[str, Any] = catalog.load("params:paths")
         corpus = paths.corpus if isinstance(paths, Paths) else paths["corpus"]
         folder = Path(data["folder"])
         run.model(f"{HANDLES[name]}-{corpus}", folder, file_digest(folder / "model.safetensors"))
+    return None
 
 
 def manifest_extent(manifest: Manifest) -> tuple[float, int]:

@@ -17,6 +17,7 @@ from kedro.io import CatalogProtocol
 from kedro.pipeline import Pipeline
 from kedro_mlflow.config.kedro_mlflow_config import KedroMlflowConfig
 from kedro_mlflow.framework.hooks.mlflow_hook import MlflowHook as PluginHook
+from rich.console import Console
 
 from allears.hooks import logged
 from allears.tracking import Outbox, Pump, TrackedRun, recover
@@ -37,6 +38,8 @@ class MlflowHook(PluginHook):
         self._open = ExitStack()
         self._project = Path()
         self._catalog: CatalogProtocol | None = None
+        self._pages: list[Path] = []
+        self._console = Console(stderr=True, highlight=False, soft_wrap=True)
 
     @hook_impl
     def after_context_created(self, context: KedroContext) -> None:
@@ -89,7 +92,8 @@ class MlflowHook(PluginHook):
         """Log pages, cards and the export."""
         if self._run is not None and self._catalog is not None:
             logged.note_input(self._run, dataset_name, data)
-            logged.note_output(self._run, dataset_name, data, self._catalog)
+            page = logged.note_output(self._run, dataset_name, data, self._catalog)
+            self._pages += [page] if page else []
 
     @hook_impl
     def after_pipeline_run(self) -> None:
@@ -106,9 +110,14 @@ class MlflowHook(PluginHook):
         run, pump_, self._run, self._pump = self._run, self._pump, None, None
         if run is not None:
             run.end(status)
-        if pump_ is not None:
-            pump_.stop(LAST_SEND_S)
+        sent = pump_ is not None and pump_.stop(LAST_SEND_S)
         self._open.close()
+        for page in self._pages:
+            self._console.print(f"Page: {page}")
+        self._pages = []
+        if run is not None and pump_ is not None:
+            where = f"{pump_.run_id()} at {pump_.uri}" if sent else "waits here until MLflow answers"
+            self._console.print(f"MLflow run {where}")
 
 
 def rank() -> int:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -16,10 +17,15 @@ def flatten(values: Mapping[str, Any], prefix: str = "") -> dict[str, str]:
     flat: dict[str, str] = {}
     for key, value in values.items():
         inner = value.model_dump(mode="json") if isinstance(value, BaseModel) else value
-        name = f"{prefix}{key}"
+        name = clean(f"{prefix}{key}")
         if isinstance(inner, Mapping) and inner:
             flat |= flatten(inner, f"{name}.")
         else:
             text = inner if isinstance(inner, str) else json.dumps(inner, default=str, ensure_ascii=False)
             flat[name] = text[:MAX_VALUE]
     return flat
+
+
+def clean(name: str) -> str:
+    """`name` without what MLflow refuses in names of metrics, parameters and tags."""
+    return re.sub(r"[^/\w.\- :]", "_", name)[:250]

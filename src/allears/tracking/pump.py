@@ -21,6 +21,7 @@ class Pump:
     """A thread that sends what earlier commands left (`leftovers`), then this one's outbox as it grows."""
 
     def __init__(self, uri: str, experiment: str, artifacts: str | None) -> None:
+        self.uri = uri
         self._server = (uri, experiment, artifacts)
         self._senders: list[Sender] = []
         self._run: TrackedRun | None = None
@@ -43,6 +44,10 @@ class Pump:
         self._stop.set()
         self._thread.join(timeout_s + 1)
         return not self._thread.is_alive() and all(sender.done for sender in self._senders)
+
+    def run_id(self) -> str | None:
+        """MLflow's id of the last outbox's run, once it is known there."""
+        return self._senders[-1].run_id() if self._senders else None
 
     def _work(self) -> None:
         next_try = next_sample = 0.0

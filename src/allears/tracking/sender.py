@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -10,15 +11,18 @@ from typing import TYPE_CHECKING, Any
 
 from allears.errors import TrackingError
 from allears.storage.files import read_json, write_json
-from allears.tracking.flatten import flatten
+from allears.tracking.flatten import clean, flatten
 from allears.tracking.outbox import FILES, STATE, read_ops
 
 if TYPE_CHECKING:
     from mlflow.tracking import MlflowClient
 
+log = logging.getLogger("allears.tracking")
+
 UID_TAG = "allears.uid"
 METRICS_A_BATCH, PARAMS_A_BATCH = 1000, 100  # MLflow's limits
 LINES_A_BATCH = 400
+REFUSED = ("INVALID_PARAMETER_VALUE", "BAD_REQUEST", "RESOURCE_ALREADY_EXISTS")
 DIGEST_CHARACTERS = 32  # MLflow allows 36; the whole digest is in the source
 
 
@@ -53,14 +57,17 @@ class Sender:
         try:
             return self._send(should_stop)
         except (MlflowException, RequestException, OSError) as error:
-            first = (str(error).strip() or type(error).__name__).splitlines()[0][:200]
-            raise TrackingError(f"MLflow at {self.uri} does not take it ({first})") from error
+            raise TrackingError(f"MLflow at {self.uri} {_reason(error)}") from error
+
+    def run_id(self) -> str | None:
+        """MLflow's id of the command's run, once it is known there."""
+        return next((str(run["id"]) for run in self._state["runs"].values() if run["main"]), None)
 
     def _send(self, should_stop: Callable[[], bool]) -> bool:
         for op, behind in read_ops(self.folder, self._state["offset"]):
             if should_stop():
                 return False
-            self._apply(op)
+            self._apply_or_skip(op)
             self._state["offset"] = behind
             self._save()
         return all(not should_stop() and self._forward(run, None) for run in list(self._state["follows"]))
@@ -80,6 +87,17 @@ class Sender:
                 self._experiment_id = known.experiment_id
             self._client = client
         return self._client
+
+    def _apply_or_skip(self, op: dict[str, Any]) -> None:
+        """What MLflow refuses for good must not keep the rest from being sent."""
+        from mlflow.exceptions import MlflowException
+
+        try:
+            self._apply(op)
+        except MlflowException as error:
+            if error.error_code not in REFUSED:
+                raise
+            log.warning("MLflow refuses '%s' of a run: %s", op["op"], " ".join(str(error).split())[:200])
 
     def _apply(self, op: dict[str, Any]) -> None:
         match op["op"]:
@@ -131,7 +149,7 @@ class Sender:
         from mlflow.entities import Metric
 
         metrics = [
-            Metric(key, float(value), int(t * 1000), int(step))
+            Metric(clean(key), float(value), int(t * 1000), int(step))
             for values, step, t in rows
             for key, value in values.items()
             if isinstance(value, (int, float))
@@ -141,7 +159,7 @@ class Sender:
 
     def _tags(self, run: str, values: dict[str, str]) -> None:
         for key, value in values.items():
-            self._connected().set_tag(self._id(run), key, value)
+            self._connected().set_tag(self._id(run), clean(key), value)
 
     def _dataset(self, op: dict[str, Any]) -> None:
         from mlflow.entities import Dataset, DatasetInput, InputTag
@@ -201,6 +219,13 @@ class Sender:
         follow["offset"] = lines[-1][1]
         self._save()
         return False
+
+
+def _reason(error: Exception) -> str:
+    text = " ".join(str(error).split()) or type(error).__name__
+    if "Max retries exceeded" in text or isinstance(error, ConnectionError):
+        return "cannot be reached"
+    return f"does not take what it is sent ({text[:160]})"
 
 
 def _event(line: bytes) -> dict[str, Any]:
