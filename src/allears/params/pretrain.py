@@ -52,8 +52,10 @@ class OptimiserParams(Params):
 class UnitParams(Params):
     """The unit model of `masked_units`: k-means on MFCCs of training clips, at the encoder's frame rate."""
 
-    normalise: Literal["clip", "none"] = Field(
-        default="clip", description="clip: zero mean and unit variance over each clip's own frames; none: as HuBERT"
+    normalise: Literal["none", "mean", "variance"] = Field(
+        default="mean",
+        description="over each clip's own frames. none: as HuBERT; mean: without the channel (cepstral mean "
+        "normalisation); variance: the deltas then count as much as the spectrum, and units change every frame",
     )
     fit_frames: int = Field(
         default=200_000, ge=1000, description="frames that k-means sees, of as many clips as needed"

@@ -61,10 +61,11 @@ def prepare_units(data: TrainingData, params: PretrainParams, features_folder: P
 def unit_features(audio_T: NDArray[np.float32], rate_hz: int, stack: int, normalise: str) -> Features:
     """What k-means sees of a clip, [F, C]: MFCCs with deltas, averaged over each encoder frame."""
     features_FC = stack_mean(mfcc(audio_T, rate_hz), stack)
-    if normalise == "clip" and len(features_FC):
-        spread = features_FC.std(0) + 1e-5
-        features_FC = ((features_FC - features_FC.mean(0)) / spread).astype(np.float32)
-    return features_FC
+    if normalise != "none" and len(features_FC):
+        features_FC = features_FC - features_FC.mean(0)
+    if normalise == "variance" and len(features_FC):
+        features_FC = features_FC / (features_FC.std(0) + 1e-5)
+    return features_FC.astype(np.float32)
 
 
 def assign(features_FC: Features, centres_VC: Features) -> NDArray[np.int32]:
