@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from allears.audio.frames import frame_samples, to_hours, to_samples, to_seconds
-from allears.errors import StaleError, TrainingError
+from allears.errors import ConfigError, StaleError, TrainingError
 from allears.params.pretrain import PretrainParams
 from allears.shards.batches import plan_digest, totals
 from allears.shards.clips import ClipTable, read_clips
@@ -53,7 +53,11 @@ def training_data(shard_set: ShardSet, clips: Path, params: PretrainParams) -> T
             "the two are of different versions; run `kedro run --pipeline shard`, then this command again"
         )
     weights_N = heard(table, "train")
-    rate_hz, batch = shard_set.sample_rate_hz, params.batch
+    rate_hz, batch, model_hz = shard_set.sample_rate_hz, params.batch, params.model.log_mel.sample_rate_hz
+    if rate_hz != model_hz:
+        raise ConfigError(
+            f"the shards hold {rate_hz} Hz, the model hears {model_hz} Hz; set shard.sample_rate_hz to {model_hz}"
+        )
     plan = PlanSpec(
         digest=data_digest(shard_set.digest, weights_N),
         seed=params.seed,

@@ -7,13 +7,14 @@ from typing import Any
 
 import pandas as pd
 
+from allears.audio.frames import to_hours, to_seconds
 from allears.errors import ConfigError, TrainingError, nearest
 from allears.params.base import Paths
 from allears.params.pretrain import PretrainParams
-from allears.params.spec import read_spec
 from allears.params.spec_pretrain import ExtendedRun, PretrainSpec
 from allears.storage.files import read_json
 from allears.storage.receipt import NAME as RECEIPT
+from allears.training.spec_file import read_spec
 
 SHOWN = 12  # hexadecimal digits of a run's name
 
@@ -76,6 +77,7 @@ def check_extension(extends: ExtendedRun, spec: PretrainSpec) -> None:
 def provenance(pretrained: dict[str, Any], clips: pd.DataFrame, version: str, paths: Paths) -> dict[str, Any]:
     """Where the weights come from: data digest, licences of the clips heard, objective, budget, runs before."""
     heard = clips[(clips["split"] == "train") & clips["keep"] & (clips["weight"] > 0)]
+    rate_hz = int(pretrained["settings"]["model"]["log_mel"]["sample_rate_hz"])
     licences = {str(name): int(count) for name, count in heard["licence"].value_counts(sort=False).items()}
     earlier = None
     if pretrained["extends"]:
@@ -90,7 +92,7 @@ def provenance(pretrained: dict[str, Any], clips: pd.DataFrame, version: str, pa
         "licences": dict(sorted(licences.items())),
         "clips": len(heard),
         "speakers": int(heard["speaker"].nunique()),
-        "hours": round(float(heard["samples"].sum()) / 16_000 / 3600, 4),
+        "hours": round(to_hours(to_seconds(int(heard["samples"].sum()), rate_hz)), 4),
         "run": pretrained["run"],
         "objective": pretrained["objective"],
         "settings": pretrained["settings"],

@@ -1,0 +1,50 @@
+"""A pretraining small enough for a test: two layers of width 16, a handful of updates on synthetic voices."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from allears.params.pretrain import PretrainParams
+from allears.params.spec_pretrain import PretrainSpec
+from allears.shards.handle import ShardSet
+from allears.training.label import prepare_units
+from allears.training.plan import training_data
+
+TINY: dict[str, Any] = {
+    "objective": "best_rq",
+    "updates": 8,
+    "batch": {"seconds": 4.0, "crop_s": 1.0},
+    "model": {"conformer": {"width": 16, "blocks": 2, "heads": 2, "ffn_width": 32, "kernel_frames": 3, "dropout": 0.1}},
+    "objectives": {
+        "masked_units": {"units": 8, "final_width": 16},
+        "best_rq": {"codebooks": 2, "codes": 32, "code_width": 4},
+    },
+    "optimiser": {"warmup_updates": 2, "learning_rate": 3e-3},
+    "units": {"fit_frames": 1000},
+    "accelerator": "cpu",
+    "checkpoint_every": 3,
+    "log_every": 2,
+    "validate_every": 4,
+    "validate_batches": 2,
+}
+
+
+def tiny(**changes: Any) -> PretrainParams:
+    """The tiny parameters; a change to a group keeps the rest of the group."""
+    values = {name: dict(value) if isinstance(value, dict) else value for name, value in TINY.items()}
+    for name, value in changes.items():
+        values[name] = values[name] | value if isinstance(value, dict) else value
+    return PretrainParams.model_validate(values)
+
+
+def make_spec(shards: tuple[ShardSet, Path], folder: Path, params: PretrainParams, **more: Any) -> PretrainSpec:
+    """A spec on `shards` (of `tests.support.make_shards`), with its targets prepared beside the run."""
+    shard_set, clips = shards
+    targets: dict[str, Any] = {"kind": "none"}
+    if params.objective == "masked_units":
+        targets = prepare_units(training_data(shard_set, clips, params), params, folder.parent / "features")
+    return PretrainSpec(
+        folder=folder, identity=f"run-{folder.name}", shard_set=shard_set.to_json(), clips=clips, targets=targets,
+        pretrain=params, **more,
+    )  # fmt: skip

@@ -1,0 +1,89 @@
+from pathlib import Path
+
+import pytest
+import torch
+
+from allears.shards.batches import Cursor
+from allears.training.datamodule import Updates
+from allears.training.frame_labels import FrameLabels
+from allears.training.module import add_up, build_optimiser, divide_and_clip, update_seed
+from allears.training.plan import training_data
+from allears.training.pretrain import new_objective
+from tests.pretraining import make_spec, tiny
+from tests.support import make_shards
+
+
+def test_micro_batches_divide_by_the_count_of_the_whole_update(tmp_path: Path) -> None:
+    """The gradient is that of sum(losses) / sum(counts), whatever lies in which micro-batch."""
+    params = tiny(batch={"micro_batches": 3, "seconds": 3.0})
+    data = training_data(*make_shards(tmp_path, clips=30), params)
+    micros = next(iter(Updates(data, None, Cursor(), 1)))
+    assert len(micros) == 3
+    objective = new_objective(params).eval()
+    outputs = []
+    for micro in micros:
+        outputs.append(objective(micro))
+        outputs[-1].loss_sum.backward()
+    norm = divide_and_clip(objective, outputs, clip_norm=1e9)
+    found = [p.grad.clone() for p in objective.parameters() if p.grad is not None]
+
+    objective.zero_grad()
+    again = [objective(micro) for micro in micros]
+    (torch.stack([o.loss_sum for o in again]).sum() / sum(int(o.count) for o in again)).backward()
+    expected = [p.grad for p in objective.parameters() if p.grad is not None]
+    for ours, oracle in zip(found, expected, strict=True):
+        torch.testing.assert_close(ours, oracle, rtol=1e-4, atol=1e-7)
+    torch.testing.assert_close(norm, torch.cat([g.flatten() for g in expected]).norm(), rtol=1e-4, atol=0)
+
+
+def test_clipping_shortens_to_the_limit(tmp_path: Path) -> None:
+    params = tiny()
+    data = training_data(*make_shards(tmp_path, clips=30), params)
+    micros = next(iter(Updates(data, None, Cursor(), 1)))
+    objective = new_objective(params)
+    output = objective(micros[0])
+    output.loss_sum.backward()
+    norm = divide_and_clip(objective, [output], clip_norm=0.01)
+    after = torch.cat([p.grad.flatten() for p in objective.parameters() if p.grad is not None]).norm()
+    assert norm > 0.01
+    assert after == pytest.approx(0.01, rel=1e-3)
+    metrics, histograms = add_up([output, output])
+    assert metrics["loss"][1] == 2 * output.count
+    assert torch.equal(histograms["codes"], 2 * output.histograms["codes"])
+
+
+def test_only_matrices_decay() -> None:
+    groups = build_optimiser(new_objective(tiny()), tiny().optimiser).param_groups
+    assert groups[0]["weight_decay"] == 0.01
+    assert all(p.ndim >= 2 for p in groups[0]["params"])
+    assert groups[1]["weight_decay"] == 0
+    assert all(p.ndim < 2 for p in groups[1]["params"])
+
+
+def test_each_update_has_its_seed() -> None:
+    assert len({update_seed(seed, update) for seed in range(3) for update in range(100)}) == 300
+    assert all(0 <= update_seed(0, update) < 2**63 for update in range(100))
+
+
+def test_updates_begin_anywhere_with_the_same_batches(tmp_path: Path) -> None:
+    """First k and the rest are all, labels included; crops carry the labels of their place in the clip."""
+    params = tiny(objective="masked_units", batch={"crop_s": 0.6})
+    shards = make_shards(tmp_path / "shards", clips=30)
+    spec = make_spec(shards, tmp_path / "run", params)
+    data = training_data(*shards, params)
+    labels = FrameLabels(spec.targets, data.index)
+    whole = Updates(data, labels, Cursor(), 6)
+    seen = []
+    for update in whole:
+        seen.append((update, whole.cursor))
+    rest = list(Updates(data, labels, seen[2][1], 6))
+    assert len(rest) == 3
+    for (mine,), ((expected,), _) in zip(rest, seen[3:], strict=True):
+        assert mine.keys == expected.keys
+        assert torch.equal(mine.audio_BT, expected.audio_BT)
+        assert torch.equal(mine.units_BU, expected.units_BU)
+    (batch,), _ = seen[0]
+    assert (batch.starts_B > 0).any()
+    for row, (key, start) in enumerate(zip(batch.keys, batch.starts_B.tolist(), strict=True)):
+        whole_clip = labels.sidecar.get(key)[start // 640 :][: batch.units_BU.shape[1]]
+        assert batch.units_BU[row, : len(whole_clip)].tolist() == whole_clip.tolist()

@@ -1,0 +1,72 @@
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from allears.audio.frames import encoder_frames
+from allears.errors import StorageError, TrainingError
+from allears.shards.clips import read_clips
+from allears.shards.reader import ShardReader
+from allears.shards.sidecar import Sidecar
+from allears.training import label
+from allears.training.plan import training_data
+from tests.pretraining import tiny
+from tests.support import make_shards
+
+
+def test_the_nearest_centre_by_brute_force() -> None:
+    random = np.random.default_rng(0)
+    features, centres = random.normal(size=(50, 39)).astype(np.float32), random.normal(size=(7, 39)).astype(np.float32)
+    expected = [int(np.argmin([((frame - centre) ** 2).sum() for centre in centres])) for frame in features]
+    assert label.assign(features, centres).tolist() == expected
+
+
+def test_features_have_the_encoder_s_frames_and_each_clip_s_own_mean() -> None:
+    audio = np.random.default_rng(0).normal(size=20_000).astype(np.float32) * 0.1
+    found = label.unit_features(audio, 16_000, 4, "clip")
+    assert len(found) == encoder_frames(20_000, 4)
+    assert np.abs(found.mean(0)).max() < 1e-3
+    assert label.unit_features(audio[:100], 16_000, 4, "clip").shape == (0, 39)
+
+
+def test_held_out_speakers_are_in_no_clustering_and_test_clips_get_no_labels(tmp_path: Path) -> None:
+    shard_set, clips = make_shards(tmp_path / "shards", clips=40)
+    params = tiny(objective="masked_units")
+    data = training_data(shard_set, clips, params)
+    splits = read_clips(clips).column("split")
+    sampled = np.concatenate(list(label._sample(data, 4, params.units.model_copy(update={"fit_frames": 10**6}))))
+    train = [row for row, split in enumerate(splits) if split == "train"]
+    assert len(sampled) == sum(encoder_frames(int(data.index.samples_N[row]), 4) for row in train)
+
+    handle = label.prepare_units(data, params, tmp_path / "features")
+    assert handle["clips"] == sum(split != "test" for split in splits)
+    sidecar = Sidecar(Path(handle["folder"]), handle["digest"], data.index)
+    centres = np.load(Path(handle["folder"]) / label.MODEL_FILE)
+    with ShardReader(shard_set) as reader:
+        for row, (clip, split) in enumerate(zip(data.index.clips, splits, strict=True)):
+            if split == "test":
+                with pytest.raises(StorageError):
+                    sidecar.get(clip)
+            else:
+                features = label.unit_features(reader.read(row), 16_000, 4, "clip")
+                assert sidecar.get(clip).tolist() == label.assign(features, centres).tolist()
+    before = {path: path.stat().st_mtime_ns for path in Path(handle["folder"]).iterdir()}
+    assert label.prepare_units(data, params, tmp_path / "features") == handle
+    assert before == {path: path.stat().st_mtime_ns for path in Path(handle["folder"]).iterdir()}
+
+
+def test_a_killed_pass_goes_on_with_the_same_centres(tmp_path: Path) -> None:
+    shards = make_shards(tmp_path / "shards", clips=30)
+    params = tiny(objective="masked_units")
+    data = training_data(*shards, params)
+    handle = label.prepare_units(data, params, tmp_path / "features")
+    folder = Path(handle["folder"])
+    centres = (folder / label.MODEL_FILE).read_bytes()
+    (folder / "receipt.json").unlink()  # what a kill after the last shard leaves
+    assert label.prepare_units(data, params, tmp_path / "features") == handle
+    assert (folder / label.MODEL_FILE).read_bytes() == centres
+
+
+def test_too_few_frames_for_so_many_units() -> None:
+    with pytest.raises(TrainingError, match="100 units cannot be fitted on 500 frames"):
+        label.fit_units(np.zeros((500, 39), dtype=np.float32), 100, 0)
