@@ -24,9 +24,11 @@ from tests.support import make_shards
 LIMITS = ClipLimits(train=60, dev=20, test=30, seconds=3.0)
 PARAMS = FinetuneParams(
     shares=(0.01, 0.5, 1.0), learning_rates=(1e-3, 1e-2), seeds=2, updates=6, dev_every=3, limits=LIMITS,
-    min_class_clips=4, min_text_clips=8, task="both",
+    min_class_clips=4, min_text_clips=8, task="both", workers=1,
 )  # fmt: skip
-PROBE = ProbeParams(shares=(0.5, 1.0), limits=LIMITS, min_clips_per_class=4, min_text_clips=8, text_updates=5)
+PROBE = ProbeParams(
+    shares=(0.5, 1.0), limits=LIMITS, min_clips_per_class=4, min_text_clips=8, text_updates=5, workers=2
+)
 
 
 @pytest.fixture(scope="module")
@@ -125,6 +127,15 @@ def test_a_killed_grid_goes_on_and_ends_like_one_that_was_not(home, tuned, monke
     )
     finetune.run(spec)
     assert len(done) == 2 * 3 * 2 * 2 * 2
+
+
+def test_two_processes_find_what_one_does(home, tuned):
+    spec = _spec(home, "side-by-side", PARAMS.model_copy(update={"workers": 2}))
+    finetune.run(spec)
+    pd.testing.assert_frame_equal(
+        pd.read_parquet(spec.folder / "finetune_scores.parquet"),
+        pd.read_parquet(tuned.folder / "finetune_scores.parquet"),
+    )
 
 
 def test_one_group_out_tests_every_clip_once_a_seed(home):

@@ -45,6 +45,9 @@ class FinetuneParams(Params):
     min_class_clips: int = Field(default=10, ge=2, description="training clips below which a class is left out")
     min_clips_per_class: int = Field(default=2, ge=1, description="a share that leaves a class fewer is skipped")
     min_text_clips: int = Field(default=30, ge=1, description="a share that leaves fewer transcribed clips is skipped")
+    workers: int | None = Field(
+        default=None, ge=1, description="trainings side by side; null: one a core, at most 8; results are the same"
+    )
     leave_one_group_out: bool = Field(
         default=False, description="each speaker in turn is the test; needs the encoder of another corpus"
     )

@@ -17,6 +17,9 @@ class ProbeParams(Params):
     shares: tuple[float, ...] = Field(default=(0.1, 1.0), min_length=1, description="shares of the labels, 0 < s ≤ 1")
     draws: int = Field(default=3, ge=3, description="random initialisations, and as many draws of labels and heads")
     seed: int = 0
+    workers: int | None = Field(
+        default=None, ge=1, description="arms and draws side by side; null: one a core, at most 8"
+    )
     limits: ClipLimits = ClipLimits(train=600, dev=200, test=400)
     min_clips_per_class: int = Field(default=10, ge=2, description="training clips below which a class is left out")
     ridges: tuple[float, ...] = Field(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -60,22 +60,41 @@ class ArmRun:
         """All trainings."""
         return cells(self.plan, self.fold, self.arm, self.bench.params)
 
-    def train(self) -> Iterator[Cell]:
-        """Train the cells that have no result yet; yield each when it is done."""
-        missing = [cell for cell in self.cells if not self.is_trained(cell)]
-        for seed in sorted({cell.seed for cell in missing}):
-            train, dev = self._examples(seed, "train"), self._examples(seed, "dev")
-            for cell in (one for one in missing if one.seed == seed):
-                self._train_cell(cell, train, dev)
-                yield cell
+    def prepare(self) -> None:
+        """Have the features of all clips in memory, before processes share it."""
+        if not all(self.is_trained(cell) for cell in self.cells) or not all(
+            self.scores(cell).exists() for cell in self.chosen()
+        ):
+            self.bench.store.of(self.labelled.clips)
 
-    def test(self) -> None:
-        """Predict the test speakers with the chosen cells that have not done so, and drop the weights of the others."""
-        chosen = self.chosen()
-        for seed in sorted({cell.seed for cell in chosen if not self.scores(cell).exists()}):
-            examples = self._examples(seed, "test")
-            for cell in (one for one in chosen if one.seed == seed and not self.scores(one).exists()):
-                self._test_cell(cell, examples)
+    def missing(self) -> list[list[Cell]]:
+        """Tasks of cells that have no result yet: one by one, or all of a seed that listens to one frozen encoder."""
+        cells = [cell for cell in self.cells if not self.is_trained(cell)]
+        if self.arm != "random_frozen":
+            return [[cell] for cell in cells]
+        return [[cell for cell in cells if cell.seed == seed] for seed in sorted({cell.seed for cell in cells})]
+
+    def train(self, task: list[Cell]) -> list[Cell]:
+        """Train the cells of a task, all of one seed; their results are files."""
+        train, dev = self._examples(task[0].seed, "train"), self._examples(task[0].seed, "dev")
+        for cell in task:
+            self._train_cell(cell, train, dev)
+        return task
+
+    def untested(self) -> list[list[Cell]]:
+        """Tasks of chosen cells that have not predicted the test speakers yet, seed by seed."""
+        cells = [cell for cell in self.chosen() if not self.scores(cell).exists()]
+        return [[cell for cell in cells if cell.seed == seed] for seed in sorted({cell.seed for cell in cells})]
+
+    def test(self, task: list[Cell]) -> list[Cell]:
+        """Predict the test speakers with the cells of a task, all of one seed."""
+        examples = self._examples(task[0].seed, "test")
+        for cell in task:
+            self._test_cell(cell, examples)
+        return task
+
+    def tidy(self) -> None:
+        """Drop all weights but those of the best cell, once everything is tested."""
         best = self.best()
         for cell in self.cells:
             if cell != best:

@@ -27,6 +27,7 @@ from allears.training.extract import FeatureStore
 from allears.training.grid import task_clips
 from allears.training.say import say
 from allears.training.score_table import CURVES, SCORES, join_parts, write_table
+from allears.training.workers import side_by_side, worker_count
 
 VERSION = 1
 SCORES_FILE, CURVES_FILE = "finetune_scores.parquet", "finetune_curves.parquet"
@@ -37,6 +38,7 @@ def run(spec: FinetuneSpec) -> None:
     """Train what is missing, choose, test, join, export the best model of each task; the receipt comes last."""
     if read_receipt(spec.folder, spec.identity) is not None:
         return
+    torch.set_num_threads(1)
     shard_set = ShardSet.from_json(spec.shard_set)
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     pretrained = trimmed(load_export(spec.encoder), spec.finetune)
@@ -51,7 +53,7 @@ def run(spec: FinetuneSpec) -> None:
     events = EventLog(spec.folder)
     events.start(0, 0.0, {"identity": spec.identity})
     events.params(spec.finetune.model_dump(mode="json"))
-    _train(arms, events)
+    _train(arms, events, worker_count(spec.finetune.workers, device))
     join_parts(spec.folder / SCORES_FILE, [arm.scores(cell) for arm in arms for cell in arm.chosen()], SCORES)
     write_table(spec.folder / CURVES_FILE, [arm.curve(cell) for arm in arms for cell in arm.cells], CURVES)
     models = {plan.name: _export(spec, plan, arms) for plan in spec.plans if "pretrained" in spec.finetune.arms}
@@ -76,18 +78,21 @@ def trimmed(encoder: AudioEncoder, params: FinetuneParams) -> AudioEncoder:
     return shorter
 
 
-def _train(arms: list[ArmRun], events: EventLog) -> None:
+def _train(arms: list[ArmRun], events: EventLog, workers: int) -> None:
     """All arms, one after the other; says what it found, how many trainings are left and about how long they take."""
-    left = sum(not arm.is_trained(cell) for arm in arms for cell in arm.cells)
+    left = sum(len(task) for arm in arms for task in arm.missing())
     began, said, done = time.monotonic(), time.monotonic(), 0
     for arm in arms:
-        for cell in arm.train():
-            done += 1
-            events.metrics(done, 0.0, {f"dev_error/{arm.plan.name}/{cell.arm}": arm.dev_rate(cell)})
+        arm.prepare()
+        for cells in side_by_side(arm.train, arm.missing(), workers):
+            for cell in cells:
+                done += 1
+                events.metrics(done, 0.0, {f"dev_error/{arm.plan.name}/{cell.arm}": arm.dev_rate(cell)})
             if time.monotonic() - said > SAY_EVERY_S:
                 said = time.monotonic()
                 say(f"fine-tuning {arm.plan.name}, {arm.title}: {_rest(left - done, (said - began) / done)}")
-        arm.test()
+        list(side_by_side(arm.test, arm.untested(), workers))
+        arm.tidy()
         rates = arm.dev_rates()
         events.metrics(done, 0.0, {_metric(arm, share): rate for share, rate in rates.items()})
         found = ", ".join(f"{rate:.3f} at {100 * share:g} %" for share, rate in rates.items())

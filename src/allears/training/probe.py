@@ -40,6 +40,7 @@ from allears.training.linear_probe import LinearClassifier, fit_path
 from allears.training.say import say
 from allears.training.score_table import PROBE, columns, join_parts, write_table
 from allears.training.subsets import draw_share
+from allears.training.workers import side_by_side, worker_count
 
 Arm = Literal["pretrained", "random"]
 VERSION = 1
@@ -66,6 +67,7 @@ def run(spec: ProbeSpec) -> None:
     """Probe every arm and draw that has no part yet, then join the parts; the receipt comes last."""
     if read_receipt(spec.folder, spec.identity) is not None:
         return
+    torch.set_num_threads(1)
     shard_set = ShardSet.from_json(spec.shard_set)
     targets = find_targets(spec.clips, spec.probe, shard_set.sample_rate_hz)
     events = EventLog(spec.folder)
@@ -106,14 +108,21 @@ def _probe_arms(spec: ProbeSpec, shard_set: ShardSet, targets: Targets) -> list[
         return list(parts.values())
     store = FeatureStore(shard_set, pretrained, spec.probe.limits.seconds, device)
     inputs = store.of(targets.clips)
-    hidden: Hidden | None = None
-    for number, (arm, draw) in enumerate(todo, start=1):
-        say(f"probe {number} of {len(todo)}: {arm} features, draw {draw}")
-        if hidden is None or arm == "random":
-            encoder = pretrained if arm == "pretrained" else random_encoder(pretrained, spec.probe.seed, draw)
-            hidden = _listen(encoder, inputs, targets, spec.probe, device)
-        tables = _linear(hidden, targets, spec.probe, arm, draw) + _text(hidden, targets, spec.probe, arm, draw, device)
-        write_table(parts[arm, draw], tables, PROBE)
+    heard = {"pretrained": _listen(pretrained, inputs, targets, spec.probe, device)}
+
+    def probe(place: tuple[Arm, int]) -> tuple[Arm, int]:
+        arm, draw = place
+        hidden = heard.get(arm)
+        if hidden is None:
+            hidden = _listen(random_encoder(pretrained, spec.probe.seed, draw), inputs, targets, spec.probe, device)
+        tables = _linear(hidden, targets, spec.probe, arm, draw)
+        tables += _text(hidden, targets, spec.probe, arm, draw, device)
+        write_table(parts[place], tables, PROBE)
+        return place
+
+    workers = worker_count(spec.probe.workers, device)
+    for number, (arm, draw) in enumerate(side_by_side(probe, todo, workers), start=1):
+        say(f"probed {number} of {len(todo)}: {arm} features, draw {draw}")
     return list(parts.values())
 
 

@@ -8,10 +8,11 @@ from allears.errors import StorageError
 from allears.params.task import ClassifyConfig, CTCConfig
 
 
-@pytest.mark.parametrize(
-    "config",
-    [ClassifyConfig(target="label", classes=("a", "b")), CTCConfig(alphabet=("a", "é"), head="conv", hidden=4)],
-)
+CLASSIFY = ClassifyConfig(target="label", classes=("a", "b"))
+CHARACTERS = CTCConfig(alphabet=("a", "é"), head="conv", hidden=4)
+
+
+@pytest.mark.parametrize("config", [CLASSIFY, CHARACTERS])
 def test_a_task_model_comes_back_as_it_was(config, encoder, batch, tmp_path):
     model = build_task(config, 16, encoder, seed=4).eval()
     save_task_model(tmp_path / "model", model, config, {"run": "x"})

@@ -38,7 +38,7 @@ def plan_finetuning(
         "shards": str(shard_set["digest"]),
         "clips": table_digest(clips),
     }
-    name = identity("finetune", 1, inputs, params.model_dump(mode="json", exclude={"encoder"}))
+    name = identity("finetune", 1, inputs, params.model_dump(mode="json", exclude={"encoder", "workers"}))
     return {"plans": plans, "encoder": str(export), "encoder_corpus": origin, "inputs": inputs, "identity": name}
 
 

@@ -47,7 +47,7 @@ def probe_spec(
         "shards": str(shard_set["digest"]),
         "clips": table_digest(clips),
     }
-    name = identity("probe", 1, inputs, params.model_dump(mode="json"))
+    name = identity("probe", 1, inputs, params.model_dump(mode="json", exclude={"workers"}))
     return ProbeSpec(
         folder=(paths.outputs / "probe" / name[:16]).absolute(),
         identity=name,
