@@ -72,16 +72,17 @@ class Pump:
                 while not sender.send(lambda: time.monotonic() > self._deadline):
                     if time.monotonic() > self._deadline:
                         return False
-            except TrackingError as error:
+            except Exception as error:  # a thread's last border: nothing of this may end a run
                 reached = False
                 unreachable.add(sender.uri)
                 self._warn(error)
         return reached
 
-    def _warn(self, error: TrackingError) -> None:
+    def _warn(self, error: Exception) -> None:
         if not self._warned:
             self._warned = True
-            log.warning("%s. The run goes on; what is not sent now is kept and sent by the next command.", error)
+            what = str(error) if isinstance(error, TrackingError) else f"{type(error).__name__}: {error}"
+            log.warning("%s. The run goes on; what is not sent now is kept and sent by the next command.", what)
 
     def _sample(self, run: TrackedRun) -> None:
         try:

@@ -47,7 +47,8 @@ def save(folder: Path, export: Path) -> None:
     """Write `folder`: a pyfunc model that holds a copy of `export` and loads it with `allears.tracking.model`."""
     from mlflow import pyfunc
     from mlflow.models import ModelSignature
-    from mlflow.types import Array, ColSpec, DataType, Schema
+    from mlflow.types import ColSpec, DataType, Schema
+    from mlflow.types.schema import Array
 
     signature = ModelSignature(
         inputs=Schema([ColSpec(Array(DataType.double), "audio")]),

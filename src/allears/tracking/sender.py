@@ -6,6 +6,7 @@ import json
 import logging
 import shutil
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -67,7 +68,7 @@ class Sender:
         for op, behind in read_ops(self.folder, self._state["offset"]):
             if should_stop():
                 return False
-            self._apply_or_skip(op)
+            self._or_skip(op["op"], partial(self._apply, op))
             self._state["offset"] = behind
             self._save()
         return all(not should_stop() and self._forward(run, None) for run in list(self._state["follows"]))
@@ -88,16 +89,16 @@ class Sender:
             self._client = client
         return self._client
 
-    def _apply_or_skip(self, op: dict[str, Any]) -> None:
+    def _or_skip(self, what: str, call: Callable[[], None]) -> None:
         """What MLflow refuses for good must not keep the rest from being sent."""
         from mlflow.exceptions import MlflowException
 
         try:
-            self._apply(op)
+            call()
         except MlflowException as error:
             if error.error_code not in REFUSED:
                 raise
-            log.warning("MLflow refuses '%s' of a run: %s", op["op"], " ".join(str(error).split())[:200])
+            log.warning("MLflow refuses %s of a run: %s", what, " ".join(str(error).split())[:200])
 
     def _apply(self, op: dict[str, Any]) -> None:
         match op["op"]:
@@ -211,11 +212,11 @@ class Sender:
                     heard = {"hours_heard": event["hours_heard"]} if event.get("hours_heard") is not None else {}
                     rows.append(({**values, **heard}, event.get("step", 0), event.get("t", 0.0)))
                 case "params":
-                    self._params(run, flatten(values))
+                    self._or_skip("params", partial(self._params, run, flatten(values)))
                 case "note":
                     self._tags(run, {f"note.{key}": str(value) for key, value in values.items()})
         if rows:
-            self._metrics(run, rows)
+            self._or_skip("metrics", partial(self._metrics, run, rows))
         follow["offset"] = lines[-1][1]
         self._save()
         return False
