@@ -1,0 +1,135 @@
+import errno
+import json
+import os
+import sys
+
+import pytest
+from click.testing import CliRunner
+from kedro.validation import ParameterValidationError
+
+from allears.cli.app import app, project_data
+from allears.cli.doctor import examine
+from allears.cli.sentences import VERBOSE, sentence, sentences
+from allears.cli.status import look
+from allears.errors import AudioError, ConfigError, StorageError
+from allears.storage.files import write_json
+from tests.project import make_recordings
+
+
+def wrapped(inner: Exception, outer: Exception) -> Exception:
+    outer.__cause__ = inner
+    return outer
+
+
+@pytest.mark.parametrize(
+    ("error", "said"),
+    [
+        (ConfigError("x is wrong"), "Error: x is wrong"),
+        (wrapped(StorageError("no space"), RuntimeError("node failed")), "Error: no space"),
+        (wrapped(wrapped(AudioError("bad", "it is cut"), ValueError("a")), KeyError("b")), "Error: it is cut"),
+        (OSError(errno.ENOSPC, "No space left on device", "/d/f"), "the disk is full"),
+        (wrapped(OSError(errno.EROFS, "Read-only", "/d/f"), RuntimeError("x")), "/d/f"),
+        (MemoryError(), "memory of this machine"),
+        (ParameterValidationError("Parameter 'x':\n bad"), "Error: Parameter 'x': bad"),
+        (ZeroDivisionError("division by zero"), "ZeroDivisionError: division by zero\nallears did not foresee this"),
+    ],
+)
+def test_the_most_telling_sentence_of_an_error_is_said(error, said):
+    assert said in sentence(error)
+
+
+def test_a_traceback_only_when_asked_for(capsys, monkeypatch):
+    monkeypatch.delenv(VERBOSE, raising=False)
+    with pytest.raises(SystemExit) as ended, sentences():
+        raise ConfigError("wrong")
+    printed = capsys.readouterr()
+    assert (ended.value.code, printed.err, printed.out) == (1, "Error: wrong\n", "")
+    with pytest.raises(SystemExit), sentences(verbose=True):
+        raise ConfigError("wrong")
+    assert "Traceback" in capsys.readouterr().err
+    assert os.environ.pop(VERBOSE) == "1"  # child processes show theirs too
+
+
+def test_ctrl_c_is_a_sentence(capsys):
+    with pytest.raises(SystemExit) as ended, sentences():
+        raise KeyboardInterrupt
+    assert ended.value.code == 130
+    assert "goes on where it stopped" in capsys.readouterr().err
+
+
+@pytest.fixture
+def project(tmp_path, monkeypatch):
+    (tmp_path / "conf" / "base").mkdir(parents=True)
+    (tmp_path / "pyproject.toml").touch()
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def test_add_remembers_and_says_what_to_type_next(project):
+    make_recordings(project / "rec")
+    done = CliRunner().invoke(app, ["add", "mine", "rec", "--licence", "CC0-1.0", "--label", "word"])
+    assert done.exit_code == 0, done.output
+    assert "kedro run --pipeline pretrain --params corpus=mine" in done.output
+    remembered = json.loads((project / "data/01_raw/mine/corpus.json").read_text())
+    assert (remembered["label"], remembered["sources"][0]["path"]) == ("word", str(project / "rec"))
+    make_recordings(project / "more")
+    done = CliRunner().invoke(app, ["add", "mine", "more", "--licence", "CC0-1.0"])
+    assert "rec" in done.output
+    assert "more" in done.output
+
+
+def test_add_without_a_licence_shows_the_line_to_type(project):
+    make_recordings(project / "rec")
+    done = CliRunner().invoke(app, ["add", "mine", "rec"])
+    assert done.exit_code == 1
+    assert "ingest.licence=LICENCE" in done.output
+    assert not (project / "data/01_raw/mine").exists()
+
+
+@pytest.mark.parametrize("name", ["../etc", "a b", "", "x" * 50])
+def test_add_refuses_impossible_names(project, name):
+    make_recordings(project / "rec")
+    done = CliRunner().invoke(app, ["add", name, "rec", "--licence", "CC0-1.0"])
+    assert done.exit_code == 1
+    assert "cannot be a name" in done.output
+
+
+def test_doctor_has_a_line_for_each(project):
+    findings = {finding.what: finding for finding in examine(project / "data")}
+    assert list(findings) == ["Python", "ffmpeg", "codecs", "processor", "GPU", "disk", "MLflow"]
+    for what in ("Python", "ffmpeg", "codecs", "disk", "MLflow"):
+        assert findings[what].good, findings[what]
+    assert sys.version.split()[0] in findings["Python"].found
+
+
+def test_doctor_says_when_mlflow_does_not_answer(project, monkeypatch):
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://127.0.0.1:9")
+    (finding,) = [each for each in examine(project / "data") if each.what == "MLflow"]
+    assert not finding.good
+    assert "does not answer" in finding.found
+    assert "unset MLFLOW_TRACKING_URI" in finding.advice
+
+
+def test_status_of_an_empty_project(project):
+    done = CliRunner().invoke(app, ["status"])
+    assert done.exit_code == 0, done.output
+    assert "sample" in done.output
+    assert "No runs yet" in done.output
+
+
+def test_a_product_of_another_version_is_stale(project):
+    data = project_data()
+    write_json(data / "02_intermediate/mine/manifest.json", {"digest": "a" * 64, "rows": 3})
+    assert look(data, "mine").stages["audit"] == "not yet"
+    summary = {"version": "a" * 64, "total": {"hours": 1.5}}
+    write_json(data / "03_primary/mine/audit_summary.json", summary)
+    state = look(data, "mine")
+    assert (state.stages["audit"], state.hours, state.clips) == ("up to date", 1.5, 3)
+    write_json(data / "02_intermediate/mine/manifest.json", {"digest": "b" * 64, "rows": 3})
+    assert look(data, "mine").stages["audit"] == "stale"
+
+
+def test_the_data_folder_is_the_projects_wherever_one_stands(project, monkeypatch):
+    (project / "notebooks").mkdir()
+    monkeypatch.chdir(project / "notebooks")
+    assert project_data() == project / "data"

@@ -1,0 +1,59 @@
+"""Every configuration that is committed can be used."""
+
+from pathlib import Path
+
+import pytest
+import yaml
+from kedro.config import OmegaConfigLoader
+
+from allears.hooks.parameters import MODELS, check_parameters, load_model
+from allears.settings import CONFIG_LOADER_ARGS
+
+CONF = Path(__file__).parents[2] / "conf"
+ENVIRONMENTS = sorted(folder.name for folder in CONF.iterdir() if folder.is_dir() and folder.name != "base")
+
+
+def load(env: str, kind: str, **given):
+    return OmegaConfigLoader(str(CONF), env=env, runtime_params=given, **CONFIG_LOADER_ARGS)[kind]
+
+
+@pytest.mark.parametrize("env", ENVIRONMENTS)
+def test_every_environment_resolves_and_its_models_accept_it(env):
+    check_parameters(load(env, "parameters"), {})
+    assert load(env, "catalog")
+    assert load(env, "mlflow")["tracking"]["experiment"]["name"] == "allears"
+
+
+def test_one_parameter_on_the_command_line_leaves_its_siblings_alone():
+    before, after = load("local", "parameters"), load("local", "parameters", ingest={"splits": {"dev": 0.3}})
+    assert after["ingest"]["splits"]["dev"] == 0.3
+    assert {**after["ingest"], "splits": None} == {**before["ingest"], "splits": None}
+    assert after["ingest"]["splits"] == {**before["ingest"]["splits"], "dev": 0.3}
+
+
+def test_the_corpus_names_all_folders():
+    catalog = load("local", "catalog", corpus="mine")
+    paths = [entry["filepath"] for name, entry in catalog.items() if not name.startswith("_")]
+    assert all("/mine/" in path for path in paths)
+    assert load("local", "parameters", corpus="mine")["paths"] == {"corpus": "mine"}
+
+
+def test_a_server_named_in_the_environment_wins(monkeypatch):
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://host:5000")
+    assert load("local", "mlflow")["server"]["mlflow_tracking_uri"] == "http://host:5000"
+    monkeypatch.delenv("MLFLOW_TRACKING_URI")
+    assert load("local", "mlflow")["server"]["mlflow_tracking_uri"] == "sqlite:///mlflow.db"
+
+
+@pytest.mark.parametrize("name", sorted(MODELS))
+def test_what_the_base_says_is_what_the_model_defaults_to_knows(name):
+    """Every key in the file is a field; every field without a default is in the file (checked by the models)."""
+    values = yaml.safe_load((CONF / "base" / f"parameters_{name}.yml").read_text())
+    assert list(values) == [name]
+    assert set(values[name]) <= set(load_model(MODELS[name]).model_fields)
+
+
+def test_the_terminal_stays_quiet_about_libraries():
+    logging = yaml.safe_load((CONF / "logging.yml").read_text())
+    assert logging["root"]["level"] == "WARNING"
+    assert logging["loggers"]["allears"]["level"] == "INFO"

@@ -1,0 +1,104 @@
+import importlib
+from pathlib import Path
+
+import pytest
+from kedro.framework.startup import bootstrap_project
+from kedro.validation import TypeExtractor
+from pydantic import BaseModel
+
+from allears.corpus.settings import remember
+from allears.errors import ConfigError
+from allears.hooks import CorpusHook, parameters
+from allears.hooks.corpus import describe
+from allears.hooks.logged import numbers
+from allears.hooks.mlflow import rank, tracking_uri
+from allears.params.base import Paths
+from allears.pipeline_registry import register_pipelines
+
+ROOT = Path(__file__).parents[2]
+VALID = {"corpus": "mine", "paths": {"corpus": "mine"}, "pretrain": {}, "finetune": {}}
+
+
+@pytest.mark.parametrize(
+    ("values", "said"),
+    [
+        ({"corpsu": "x"}, r"'corpsu' is not known; did you mean 'corpus'\? Valid are corpus, paths, ingest"),
+        ({"zzz": "x"}, r"'zzz' is not known\. Valid are"),
+        ({"corpus": 3}, r"corpus: expected a name, found 3"),
+        ({"ingest": {"limt": 3}}, r"'ingest\.limt' is not known; did you mean 'limit'\? Valid under 'ingest': path"),
+        ({"ingest": {"splits": {"tset": 1}}}, r"'ingest\.splits\.tset' .*'test'\? Valid under 'ingest\.splits': dev"),
+        ({"ingest": {"limit": "x"}}, r"ingest\.limit: expected a valid integer.*found 'x'"),
+        ({"ingest": {"limit": 0}}, r"ingest\.limit: expected greater than or equal to 1, found 0"),
+        ({"ingest": {"layout": "wav"}}, r"ingest\.layout: expected 'kaldi'.*'plain', found 'wav'"),
+        ({"ingest": {"segment_max_s": 4, "min_duration_s": 3}}, r"^ingest\.min_duration_s .* at most half"),
+        ({"evaluate": {"axis": []}}, r"'evaluate\.axis' is not known; did you mean 'axes'\?"),
+    ],
+)
+def test_a_wrong_parameter_is_named_with_what_is_valid(values, said):
+    with pytest.raises(ConfigError, match=said):
+        parameters.check_parameters(VALID | values, {})
+
+
+def test_the_folders_cannot_be_set():
+    with pytest.raises(ConfigError, match="follow from 'corpus'"):
+        parameters.check_parameters(VALID, {"paths": {"data": "/tmp"}})  # noqa: S108
+
+
+def test_no_more_than_a_screen_of_mistakes():
+    wrong = {f"x{i}": 1 for i in range(9)}
+    with pytest.raises(ConfigError) as caught:
+        parameters.check_parameters(VALID | {"ingest": wrong}, {})
+    assert str(caught.value).endswith("… and 4 more")
+
+
+def test_each_model_is_the_one_that_the_nodes_ask_for():
+    bootstrap_project(ROOT)
+    asked = TypeExtractor(register_pipelines()).extract_types_from_pipelines()
+    assert asked.pop("paths") is Paths
+    for key, model in asked.items():
+        top = key.split(".")[0]
+        assert issubclass(model, BaseModel), key
+        if key == top:
+            assert parameters.load_model(parameters.MODELS[top]) is model
+    assert set(parameters.MODELS) == {key.split(".")[0] for key in asked}
+
+
+def test_hooks_import_nothing_heavy():
+    source = (ROOT / "src/allears/hooks").rglob("*.py")
+    for file in source:
+        assert "import torch" not in file.read_text(), file
+    importlib.import_module("allears.hooks")
+
+
+def test_the_corpus_line_names_version_folder_layout_and_licence(tmp_path):
+    (tmp_path / "rec" / "a").mkdir(parents=True)
+    settings = remember(
+        Paths(corpus="mine", data=tmp_path), "mine", path=str(tmp_path / "rec"), licence="CC0-1.0", layout="plain"
+    )
+    line = describe(settings, "abc")
+    for part in ("mine", "version abc", str(tmp_path / "rec"), "plain", "CC0-1.0"):
+        assert part in line
+    assert "none yet" in describe(settings, None)
+
+
+def test_a_relative_database_lies_in_the_project():
+    assert tracking_uri("sqlite:///mlflow.db", Path("/p")) == "sqlite:////p/mlflow.db"
+    assert tracking_uri("sqlite:////a/mlflow.db", Path("/p")) == "sqlite:////a/mlflow.db"
+    assert tracking_uri("http://host:5000", Path("/p")) == "http://host:5000"
+
+
+def test_only_the_first_rank_tracks(monkeypatch):
+    for name in ("RANK", "SLURM_PROCID"):
+        monkeypatch.delenv(name, raising=False)
+    assert rank() == 0
+    monkeypatch.setenv("SLURM_PROCID", "3")
+    assert rank() == 3
+
+
+def test_the_numbers_of_a_summary_become_metrics():
+    summary = {"clips": 3, "kept": {"hours": 0.5, "why": "x", "all": True}, "list": [1, 2], "none": None}
+    assert numbers(summary, "audit") == {"audit.clips": 3.0, "audit.kept.hours": 0.5}
+
+
+def test_an_unused_corpus_hook_holds_nothing():
+    CorpusHook().on_pipeline_error()
