@@ -34,7 +34,7 @@ def tiny(**changes: Any) -> PretrainParams:
     """The tiny parameters; a change to a group keeps the rest of the group."""
     values = {name: dict(value) if isinstance(value, dict) else value for name, value in TINY.items()}
     for name, value in changes.items():
-        values[name] = values[name] | value if isinstance(value, dict) else value
+        values[name] = values.get(name, {}) | value if isinstance(value, dict) else value
     return PretrainParams.model_validate(values)
 
 

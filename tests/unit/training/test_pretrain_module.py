@@ -73,9 +73,7 @@ def test_updates_begin_anywhere_with_the_same_batches(tmp_path: Path) -> None:
     data = training_data(*shards, params)
     labels = FrameLabels(spec.targets, data.index)
     whole = Updates(data, labels, Cursor(), 6)
-    seen = []
-    for update in whole:
-        seen.append((update, whole.cursor))
+    seen = [(update, whole.cursor) for update in whole]
     rest = list(Updates(data, labels, seen[2][1], 6))
     assert len(rest) == 3
     for (mine,), ((expected,), _) in zip(rest, seen[3:], strict=True):

@@ -23,10 +23,10 @@ def test_the_nearest_centre_by_brute_force() -> None:
 
 def test_features_have_the_encoder_s_frames_and_each_clip_s_own_mean() -> None:
     audio = np.random.default_rng(0).normal(size=20_000).astype(np.float32) * 0.1
-    found = label.unit_features(audio, 16_000, 4, "clip")
+    found = label.unit_features(audio, 16_000, 4, "mean")
     assert len(found) == encoder_frames(20_000, 4)
-    assert np.abs(found.mean(0)).max() < 1e-3
-    assert label.unit_features(audio[:100], 16_000, 4, "clip").shape == (0, 39)
+    assert np.abs(found.mean(0)).max() < 1e-3  # the channel is gone
+    assert label.unit_features(audio[:100], 16_000, 4, "mean").shape == (0, 39)
 
 
 def test_held_out_speakers_are_in_no_clustering_and_test_clips_get_no_labels(tmp_path: Path) -> None:
@@ -48,7 +48,7 @@ def test_held_out_speakers_are_in_no_clustering_and_test_clips_get_no_labels(tmp
                 with pytest.raises(StorageError):
                     sidecar.get(clip)
             else:
-                features = label.unit_features(reader.read(row), 16_000, 4, "clip")
+                features = label.unit_features(reader.read(row), 16_000, 4, "mean")
                 assert sidecar.get(clip).tolist() == label.assign(features, centres).tolist()
     before = {path: path.stat().st_mtime_ns for path in Path(handle["folder"]).iterdir()}
     assert label.prepare_units(data, params, tmp_path / "features") == handle

@@ -1,0 +1,121 @@
+"""Kill a training for real, at several moments: it goes on, and ends with the same weights."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import torch
+
+from allears.checkpoints.training_state import load_state, steps
+from allears.params.spec_pretrain import PretrainSpec
+from allears.storage.files import read_json
+from allears.training.events import read_events
+from allears.training.spec_file import write_spec
+from tests.pretraining import make_spec, tiny
+from tests.support import make_shards
+
+LIMIT_S = 180
+# The command that a pipeline is: it launches, and waits.
+PARENT = """
+import sys
+from pathlib import Path
+from allears.training.spec_file import read_spec
+from allears.training.launch import launch
+launch(read_spec(Path(sys.argv[1])), Path(sys.argv[2]))
+"""
+
+
+def start(spec: PretrainSpec) -> subprocess.Popen[bytes]:
+    spec.folder.mkdir(parents=True, exist_ok=True)
+    path = spec.folder.parent / f"{spec.folder.name}.json"
+    write_spec(path, spec)
+    return subprocess.Popen(
+        [sys.executable, "-c", PARENT, str(path), str(spec.folder)],
+        env=os.environ | {"OMP_NUM_THREADS": "1"}, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE,
+        start_new_session=True,
+    )  # fmt: skip
+
+
+def children(pid: int) -> list[int]:
+    found = []
+    for stat in Path("/proc").glob("[0-9]*/stat"):
+        try:
+            fields = stat.read_text().rsplit(")", 1)[1].split()
+        except OSError:
+            continue
+        if int(fields[1]) == pid:
+            found.append(int(stat.parent.name))
+    return found
+
+
+def alive(pid: int) -> bool:
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0] != "Z"
+    except OSError:
+        return False
+
+
+def wait_for(what: str, condition: object) -> None:
+    assert callable(condition)
+    until = time.monotonic() + LIMIT_S
+    while not condition():
+        assert time.monotonic() < until, f"waited {LIMIT_S} s for {what}"
+        time.sleep(0.02)
+
+
+def final_weights(spec: PretrainSpec) -> dict[str, torch.Tensor]:
+    notes = read_json(spec.folder / "receipt.json")["notes"]
+    return dict(load_state(Path(notes["checkpoint"]))["objective"])
+
+
+def test_killed_and_run_again_gives_the_same_weights(tmp_path: Path) -> None:
+    shards = make_shards(tmp_path / "shards", clips=40)
+    params = tiny(objective="masked_units", updates=40, checkpoint_every=4, batch={"micro_batches": 2})
+    whole = make_spec(shards, tmp_path / "whole", params)
+    assert start(whole).wait(LIMIT_S) == 0
+
+    killed = whole.model_copy(update={"folder": tmp_path / "killed"})
+    for moment in (1, 3):  # after the first checkpoint, and after two more
+        command = start(killed)
+        seen = len(read_events(killed.folder))
+        target = moment * 4
+
+        def far_enough(target: int = target) -> bool:
+            return any(step >= target for step in steps(killed.folder / "checkpoints"))
+
+        wait_for(f"checkpoint {target}", far_enough)
+        (child,) = children(command.pid)
+        os.kill(child, signal.SIGKILL)
+        assert command.wait(LIMIT_S) != 0
+        assert b"was killed" in command.stderr.read()
+        assert not (killed.folder / "receipt.json").exists()
+        assert len(read_events(killed.folder)) > seen
+    assert start(killed).wait(LIMIT_S) == 0
+    resumed = [event["step"] for event in read_events(killed.folder) if event["kind"] == "start"]
+    assert len(resumed) == 3
+    assert 0 < resumed[1] < resumed[2] < 40
+
+    expected, found = final_weights(whole), final_weights(killed)
+    assert expected.keys() == found.keys()
+    for name, tensor in expected.items():
+        assert torch.equal(tensor, found[name]), name
+    assert len(steps(killed.folder / "checkpoints")) == 2
+
+
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGINT])
+def test_the_training_dies_with_the_command(tmp_path: Path, number: signal.Signals) -> None:
+    shards = make_shards(tmp_path / "shards", clips=20)
+    spec = make_spec(shards, tmp_path / "run", tiny(updates=100_000, checkpoint_every=10))
+    command = start(spec)
+    wait_for("a checkpoint", lambda: steps(spec.folder / "checkpoints"))
+    (child,) = children(command.pid)
+    os.kill(command.pid, number)
+    command.wait(LIMIT_S)
+    wait_for("the child's end", lambda: not alive(child))
+    assert not (spec.folder / "receipt.json").exists()

@@ -1,0 +1,127 @@
+"""`pretrain` as a pipeline, on small synthetic shards: twice, extended, with the other objective, and on bad input."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pytest
+import torch
+from transformers import AutoModel
+
+from allears.checkpoints.export import load_export
+from allears.errors import ConfigError, TrainingError
+from allears.params.base import Paths
+from allears.params.pretrain import PretrainParams
+from allears.pipelines.pretrain import create_pipeline
+from allears.pipelines.pretrain.summary import verdict
+from allears.storage.files import read_json
+from tests.pretraining import tiny
+from tests.support import make_shards
+
+AUDIT = {
+    "corpus": "tiny", "version": "f" * 64, "quarantine": {"zero_byte": 2}, "total": {"hours": 0.02},
+    "verdicts": {"keep": {"clips": 60}, "soft": {"clips": 3}, "hard": {"clips": 1}}, "selected": {"hours": 0.015},
+    "reasons": {"noisy": {"counted": 3}, "byte_duplicate": {"counted": 1}},
+}  # fmt: skip
+PROBE = {
+    "limits": {"train": 40, "dev": 8, "test": 16, "seconds": 4.0}, "shares": [1.0], "text_updates": 2,
+    "text_width": 4, "min_clips_per_class": 2, "min_text_clips": 1000,
+}  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def paths(tmp_path_factory: pytest.TempPathFactory) -> Paths:
+    paths = Paths(corpus="tiny", data=tmp_path_factory.mktemp("data"))
+    make_shards(paths.shards, clips=60)
+    return paths
+
+
+def run(paths: Paths, params: PretrainParams, *, until: str | None = None) -> dict[str, Any]:
+    """Run the nodes, or those that `until` needs, and pass the results on as the catalog does: through JSON."""
+    pipeline = create_pipeline()
+    assert pipeline.inputs() == {"shard_set", "clips", "audit_summary", "params:pretrain", "params:paths"}
+    data: dict[str, Any] = {
+        "shard_set": read_json(paths.shards / "shards.json"),
+        "clips": pd.read_parquet(paths.shards / "clips.parquet"),
+        "audit_summary": AUDIT,
+        "params:pretrain": params,
+        "params:paths": paths,
+    }
+    for node in (pipeline.to_outputs(until) if until else pipeline).nodes:
+        outputs = node.run({name: data[name] for name in node.inputs})
+        data |= {name: json.loads(json.dumps(v)) if isinstance(v, dict) else v for name, v in outputs.items()}
+    return data
+
+
+def changed(paths: Paths) -> dict[str, int]:
+    return {str(path): path.stat().st_mtime_ns for path in paths.data.rglob("*") if path.is_file()}
+
+
+def test_from_shards_to_an_encoder_that_others_load(
+    paths: Paths, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")
+    params = tiny(objective="masked_units", probe=PROBE)
+    data = run(paths, params)
+    said = capfd.readouterr().out
+    for words in ("60 of 66", "noisy 3, byte_duplicate 1", "zero_byte 2", "8 updates", "Probe on held-out speakers"):
+        assert words in said
+
+    pretrained, folder = data["pretrained"], Path(data["encoder"]["folder"])
+    assert pretrained["updates"] == 8
+    assert pretrained["hours_heard"] == pytest.approx(data["pretrain_plan"]["hours_planned"])
+    provenance = read_json(folder / "provenance.json")
+    assert provenance["data_digest"] == "f" * 64
+    assert provenance["licences"] == {"CC0-1.0": 42}  # clips of the seven training speakers, and no others
+    assert provenance["speakers"] == 7
+
+    ours, theirs = load_export(folder), AutoModel.from_pretrained(folder).eval()
+    audio, samples = torch.randn(1, 8000) * 0.1, torch.tensor([8000])
+    features, _ = ours.features(audio, samples)
+    with torch.no_grad():
+        expected = theirs(input_features=features).last_hidden_state
+        torch.testing.assert_close(ours(audio, samples).last_BFD, expected, rtol=1e-4, atol=1e-5)
+
+    before = changed(paths)
+    again = run(paths, params)
+    assert changed(paths) == before  # nothing labelled, trained, exported or probed again
+    assert again["pretrained"] == pretrained
+    assert again["probe"].equals(data["probe"])
+
+
+def test_extending_needs_a_finished_run_of_the_same_model(paths: Paths, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")
+    first = run(paths, tiny(updates=3), until="encoder")["pretrained"]
+    more = run(paths, tiny(updates=2, extend=first["run"][:6]), until="encoder")
+    assert more["pretrained"]["updates"] == 5
+    assert more["pretrained"]["hours_heard"] > first["hours_heard"]
+    provenance = read_json(Path(more["encoder"]["folder"]) / "provenance.json")
+    assert provenance["extends"]["run"] == first["run"]
+    with pytest.raises(ConfigError, match=r"pretrain\.extend is 'zzz': no finished run .*finished runs are"):
+        run(paths, tiny(extend="zzz"), until="encoder")
+    wider = {"conformer": {"width": 32, "blocks": 2, "heads": 2, "ffn_width": 32, "kernel_frames": 3}}
+    with pytest.raises(TrainingError, match=r"cannot be extended: pretrain\.model must be the same"):
+        run(paths, tiny(updates=2, extend=first["run"], model=wider), until="encoder")
+
+
+def test_a_corpus_without_enough_to_hear_ends_before_anything_is_trained(paths: Paths, tmp_path: Path) -> None:
+    with pytest.raises(TrainingError, match="smaller than one batch"):
+        run(paths, tiny(batch={"seconds": 1000.0}), until="pretrained")
+    bare = Paths(corpus="bare", data=tmp_path)
+    make_shards(bare.shards, clips=20)
+    clips = pd.read_parquet(bare.shards / "clips.parquet")
+    clips.assign(keep=clips["split"] != "train").to_parquet(bare.shards / "clips.parquet")
+    with pytest.raises(TrainingError, match=r"no clip to train on: .* 14 of train speakers; the audit keeps none"):
+        run(bare, tiny(), until="pretrained")
+    assert not bare.models.exists()
+
+
+def test_the_verdict_claims_no_more_than_the_interval() -> None:
+    row = {"assessable": True, "low": 0.01, "high": 0.2, "clips": 200, "speakers": 20}
+    assert verdict(row) == "better than random"
+    assert verdict(row | {"low": -0.01}) == "no difference shown"
+    assert verdict(row | {"low": -0.2, "high": -0.01}) == "worse than random"
+    assert "not assessable" in verdict(row | {"assessable": False})

@@ -1,0 +1,90 @@
+"""The child process: what it needs, how its failures are told, what it leaves behind."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from allears.errors import ConfigError, TrainingError
+from allears.storage.files import read_json
+from allears.training.events import EventLog, read_events
+from allears.training.launch import launch
+from allears.training.orphan import PARENT
+from allears.training.spec_file import read_spec, write_spec
+from tests.pretraining import make_spec, tiny
+from tests.support import make_shards
+
+BARE = """
+import sys
+NAMES = {"kedro", "kedro_mlflow", "kedro_datasets", "mlflow", "pandera", "pandas", "webdataset", "ffmpeg", "plotly"}
+class Without:
+    def __init__(self, finder):
+        self.finder = finder
+    def find_spec(self, name, path=None, target=None):
+        return None if name.split(".")[0] in NAMES else self.finder.find_spec(name, path, target)
+sys.meta_path[:] = [Without(finder) for finder in sys.meta_path]
+from allears.training.run import main
+status = main(sys.argv[1:])
+loaded = NAMES & {name.split(".")[0] for name in sys.modules}
+assert not loaded, loaded
+sys.exit(status)
+"""
+
+
+def test_it_trains_without_kedro_mlflow_pandera_and_pandas(tmp_path: Path) -> None:
+    shards = make_shards(tmp_path / "shards", clips=20)
+    spec = make_spec(shards, tmp_path / "run", tiny(objective="masked_units", updates=2))
+    write_spec(spec.folder / "spec.json", spec)
+    done = subprocess.run(
+        [sys.executable, "-c", BARE, str(spec.folder / "spec.json")],
+        env=os.environ | {"OMP_NUM_THREADS": "1"}, capture_output=True, text=True, timeout=180, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr[-2000:]
+    assert "2 of 2 updates" in done.stdout
+    assert read_json(spec.folder / "receipt.json")["notes"]["updates"] == 2
+
+
+def test_the_child_s_sentence_becomes_the_parent_s_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")
+    shards = make_shards(tmp_path / "shards", clips=20)
+    spec = make_spec(shards, tmp_path / "run", tiny())
+    for tar in (tmp_path / "shards").glob("*.tar"):
+        tar.write_bytes(tar.read_bytes()[:2000])
+    with pytest.raises(TrainingError, match=r"shard .*tar, clip clip-.*offset \d+: these are not the bytes"):
+        launch(spec, spec.folder)
+    assert "Traceback" in (spec.folder / "error-traceback.txt").read_text()
+    assert not (spec.folder / "receipt.json").exists()
+
+
+def test_a_child_whose_parent_is_gone_ends_at_once(tmp_path: Path) -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "allears.training.run", str(tmp_path / "none.json")],
+        env=os.environ | {PARENT: "1"}, capture_output=True, timeout=60, check=False,
+    )  # fmt: skip
+    assert done.returncode == 1
+    assert not done.stderr
+
+
+def test_a_spec_says_what_is_wrong_with_it(tmp_path: Path) -> None:
+    path = tmp_path / "spec.json"
+    spec = make_spec(make_shards(tmp_path / "shards", clips=20), tmp_path / "run", tiny())
+    write_spec(path, spec)
+    assert read_spec(path) == spec
+    path.write_text(path.read_text().replace('"updates": 8', '"updates": -8'))
+    with pytest.raises(ConfigError, match=r"pretrain\.updates"):
+        read_spec(path)
+    path.write_text('{"task": "sing"}')
+    with pytest.raises(ConfigError, match="sing"):
+        read_spec(path)
+
+
+def test_events_survive_half_a_line(tmp_path: Path) -> None:
+    EventLog(tmp_path).metrics(1, 0.1, {"loss": 2.0})
+    with (tmp_path / "events.jsonl").open("a") as log:
+        log.write('{"t": 1, "kind": "metr')
+    EventLog(tmp_path).metrics(2, 0.2, {"loss": 1.0})
+    assert [event["step"] for event in read_events(tmp_path)] == [1, 2]

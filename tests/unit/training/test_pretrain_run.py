@@ -1,0 +1,109 @@
+"""One pretraining in this process: its budget, its guards, its extension."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+
+from allears.checkpoints.training_state import load_state
+from allears.errors import CorpusError, StaleError, TrainingError
+from allears.params.spec_pretrain import ExtendedRun
+from allears.storage.files import read_json
+from allears.training import pretrain
+from allears.training.events import read_events
+from tests.pretraining import make_spec, tiny
+from tests.support import make_shards
+
+
+def test_it_uses_its_budget_and_says_what_it_heard(tmp_path: Path) -> None:
+    spec = make_spec(make_shards(tmp_path / "shards", clips=40), tmp_path / "run", tiny(objective="masked_units"))
+    pretrain.run(spec)
+    notes = read_json(spec.folder / "receipt.json")["notes"]
+    assert notes["updates"] == 8
+    assert 0 < notes["hours_heard"] <= 8 * 4.0 / 3600
+    events = read_events(spec.folder)
+    assert [event["kind"] for event in events][:2] == ["start", "params"]
+    assert events[-1]["kind"] == "end"
+    rows = {event["step"]: event for event in events if event["kind"] == "metrics" and "loss" in event["values"]}
+    assert sorted(rows) == [2, 4, 6, 8]
+    assert rows[8]["hours_heard"] == pytest.approx(notes["hours_heard"])
+    for name in ("gradient_norm", "codes_perplexity", "predictions_used_share", "times_real_time", "data_wait_share"):
+        assert name in rows[4]["values"]
+    assert [event["step"] for event in events if "dev_loss" in event["values"]] == [4, 8]
+    before = (spec.folder / "receipt.json").stat().st_mtime_ns
+    pretrain.run(spec)
+    assert (spec.folder / "receipt.json").stat().st_mtime_ns == before
+
+
+def test_it_learns_what_can_be_learned(tmp_path: Path) -> None:
+    params = tiny(objective="masked_units", updates=150, log_every=10, validate_batches=0, checkpoint_every=1000)
+    spec = make_spec(make_shards(tmp_path / "shards", clips=40), tmp_path / "run", params)
+    pretrain.run(spec)
+    rows = [event["values"] for event in read_events(spec.folder) if event["kind"] == "metrics"]
+    assert rows[-1]["loss"] < 0.8 * rows[0]["loss"]
+    assert rows[-1]["masked_accuracy"] > rows[0]["masked_accuracy"] + 0.1
+
+
+def test_an_extension_adds_updates_and_goes_on_in_the_plan(tmp_path: Path) -> None:
+    shards = make_shards(tmp_path / "shards", clips=40)
+    first = make_spec(shards, tmp_path / "first", tiny(updates=4))
+    pretrain.run(first)
+    notes = read_json(first.folder / "receipt.json")["notes"]
+    before = ExtendedRun(run="first", identity="x", checkpoint=Path(notes["checkpoint"]), updates=4)
+    more = make_spec(shards, tmp_path / "more", tiny(updates=6), extends=before)
+    pretrain.run(more)
+    after = read_json(more.folder / "receipt.json")["notes"]
+    assert after["updates"] == 10
+    assert after["hours_heard"] > notes["hours_heard"]
+    state, earlier = load_state(Path(after["checkpoint"])), load_state(Path(notes["checkpoint"]))
+    assert state["data"]["step"] == 10
+    assert state["data"]["plan"] == earlier["data"]["plan"]
+    heads = [one["objective"]["head.weight"] for one in (state, earlier)]
+    assert not torch.equal(*heads)
+
+
+def test_an_extension_on_more_data_begins_a_new_epoch(tmp_path: Path) -> None:
+    first = make_spec(make_shards(tmp_path / "a", clips=30), tmp_path / "first", tiny(updates=4))
+    pretrain.run(first)
+    before = ExtendedRun(
+        run="first", identity="x", updates=4, checkpoint=first.folder / "checkpoints" / "step-000000004.pt"
+    )
+    more = make_spec(make_shards(tmp_path / "b", clips=50), tmp_path / "more", tiny(updates=3), extends=before)
+    pretrain.run(more)
+    assert read_json(more.folder / "receipt.json")["notes"]["updates"] == 7
+
+
+def test_a_checkpoint_of_other_batches_is_refused(tmp_path: Path) -> None:
+    spec = make_spec(make_shards(tmp_path / "a", clips=30), tmp_path / "run", tiny(updates=4))
+    pretrain.run(spec)
+    (spec.folder / "receipt.json").unlink()
+    other = make_spec(make_shards(tmp_path / "b", clips=30, seed=1), tmp_path / "run", tiny(updates=8))
+    with pytest.raises(StaleError, match="start a new run"):
+        pretrain.run(other)
+
+
+def test_a_loss_that_is_no_number_stops_with_a_sentence_and_keeps_the_last_checkpoint(tmp_path: Path) -> None:
+    params = tiny(updates=30, optimiser={"learning_rate": 1e30, "clip_norm": 1e30, "warmup_updates": 1})
+    spec = make_spec(make_shards(tmp_path / "shards", clips=30), tmp_path / "run", params)
+    with pytest.raises(TrainingError, match=r"diverged: the (loss on clips|gradient).* at update \d+ of 30; lower"):
+        pretrain.run(spec)
+    assert not (spec.folder / "receipt.json").exists()
+
+
+def test_collapsed_predictions_stop(tmp_path: Path) -> None:
+    guards = {"collapse_perplexity": 30.0, "patience_updates": 6}  # everything is a collapse
+    params = tiny(updates=40, guards=guards, objectives={"best_rq": {"codebooks": 1, "codes": 512}})
+    spec = make_spec(make_shards(tmp_path / "shards", clips=30), tmp_path / "run", params)
+    with pytest.raises(TrainingError, match="collapsed"):
+        pretrain.run(spec)
+    assert any("collapse" in str(e["values"]) for e in read_events(spec.folder) if e["kind"] == "note")
+
+
+def test_less_audio_than_a_batch_or_none_is_an_error_with_numbers(tmp_path: Path) -> None:
+    shards = make_shards(tmp_path / "shards", clips=20)
+    with pytest.raises(TrainingError, match=r"smaller than one batch: 14 training clips give .* hears 400 s"):
+        pretrain.run(make_spec(shards, tmp_path / "a", tiny(batch={"seconds": 400.0})))
+    with pytest.raises((TrainingError, CorpusError), match="no clip to train on"):
+        pretrain.run(make_spec(shards, tmp_path / "b", tiny(batch={"min_s": 3.0, "crop_s": 4.0, "seconds": 5.0})))
