@@ -1,0 +1,110 @@
+"""The finetune pipeline and the probe's nodes through Kedro's runner, with their process of their own."""
+
+from pathlib import Path
+
+import pandas as pd
+import pytest
+from kedro.io import DataCatalog, MemoryDataset
+from kedro.runner import SequentialRunner
+
+from allears.checkpoints.export import save_export
+from allears.downstream.export import load_task_model
+from allears.errors import ConfigError
+from allears.models.audio_encoder import AudioEncoder
+from allears.params.base import Paths
+from allears.params.finetune import FinetuneParams
+from allears.params.labelled import ClipLimits
+from allears.params.model import AudioEncoderConfig, ConformerConfig
+from allears.params.probe import ProbeParams
+from allears.pipelines.finetune.nodes import find_encoder
+from allears.pipelines.finetune.pipeline import create_pipeline
+from allears.pipelines.pretrain.probe_nodes import probe_encoder, summarise_probe
+from allears.storage.files import write_json
+from tests.support import make_shards
+
+LIMITS = ClipLimits(train=30, dev=6, test=12, seconds=3.0)
+PARAMS = FinetuneParams(
+    shares=(0.01, 1.0), learning_rates=(1e-2,), seeds=2, updates=4, dev_every=2, limits=LIMITS, min_class_clips=4
+)
+
+
+@pytest.fixture(scope="module")
+def paths(tmp_path_factory) -> Paths:
+    data = tmp_path_factory.mktemp("data")
+    paths = Paths(corpus="tiny", data=data)
+    make_shards(paths.shards, clips=60, seconds=0.5)
+    config = AudioEncoderConfig(conformer=ConformerConfig(width=16, blocks=2, heads=2, ffn_width=32))
+    save_export(paths.models / "encoder" / "run", AudioEncoder(config, seed=9), {"run": "test"}, "# test")
+    write_json(paths.models / "encoder.json", {"folder": str(paths.models / "encoder" / "run")})
+    return paths
+
+
+def _run(paths: Paths, params: FinetuneParams = PARAMS) -> dict[str, object]:
+    values = {
+        "clips": pd.read_parquet(paths.shards / "clips.parquet"),
+        "shard_set": _json(paths.shards / "shards.json"),
+        "encoder": _json(paths.models / "encoder.json"),
+        "params:finetune": params,
+        "params:paths": paths,
+    }
+    catalog = DataCatalog({name: MemoryDataset(value) for name, value in values.items()})
+    return {name: data.load() for name, data in SequentialRunner().run(create_pipeline(), catalog).items()}
+
+
+def _json(path: Path) -> dict[str, object]:
+    from allears.storage.files import read_json
+
+    return dict(read_json(path))
+
+
+def test_the_pipeline_trains_once_and_exports_a_model_that_predicts(paths):
+    found = _run(paths)
+    scores = found["finetune_scores"]
+    assert set(scores["arm"]) == {"pretrained", "scratch", "random_frozen"}
+    assert set(scores["share"]) == {1.0}
+    model = load_task_model(Path(found["task_model"]["folder"]))
+    assert model.config.classes == ("high", "low", "mid")
+    receipt = paths.models.absolute() / "finetune" / found["task_model"]["run"] / "receipt.json"
+    before = receipt.stat().st_mtime_ns
+    again = _run(paths)
+    assert receipt.stat().st_mtime_ns == before
+    pd.testing.assert_frame_equal(again["finetune_scores"], scores)
+
+
+def test_the_probe_runs_once_and_is_summarised(paths):
+    params = ProbeParams(shares=(1.0,), limits=LIMITS, min_clips_per_class=4, min_text_clips=8, text_updates=3)
+    inputs = (
+        _json(paths.models / "encoder.json"),
+        _json(paths.shards / "shards.json"),
+        pd.read_parquet(paths.shards / "clips.parquet"),
+        params,
+        paths,
+    )
+    scores = probe_encoder(*inputs)
+    receipt = next((paths.outputs / "probe").glob("*/receipt.json"))
+    before = receipt.stat().st_mtime_ns
+    pd.testing.assert_frame_equal(probe_encoder(*inputs), scores)
+    assert receipt.stat().st_mtime_ns == before
+    table = summarise_probe(scores)
+    assert table.groupby(["target", "share"])["chosen"].sum().to_dict() == {("label", 1.0): 1, ("text", 1.0): 1}
+    assert set(table["repetitions"]) == {3}
+
+
+def test_an_encoder_is_found_by_corpus_or_folder(paths):
+    folder = paths.models / "encoder" / "run"
+    other = Paths(corpus="other", data=paths.data)
+    assert find_encoder({}, PARAMS.model_copy(update={"encoder": "tiny"}), other) == (folder, "tiny")
+    assert find_encoder({}, PARAMS.model_copy(update={"encoder": str(folder)}), other) == (folder, "run")
+
+
+def test_a_missing_encoder_is_one_sentence_with_what_to_do(paths):
+    other = Paths(corpus="other", data=paths.data)
+    with pytest.raises(ConfigError, match="corpus 'other' has no encoder yet: run `kedro run --pipeline pretrain"):
+        find_encoder({}, PARAMS, other)
+    with pytest.raises(ConfigError, match=r"finetune\.encoder is 'tyni'.*there are: tiny"):
+        find_encoder({}, PARAMS.model_copy(update={"encoder": "tyni"}), other)
+
+
+def test_leaving_speakers_out_that_the_encoder_has_heard_is_refused(paths):
+    with pytest.raises(ConfigError, match="its own encoder has heard"):
+        _run(paths, PARAMS.model_copy(update={"leave_one_group_out": True}))
