@@ -4,7 +4,6 @@ import json
 import os
 import sqlite3
 import subprocess
-import sys
 import time
 from pathlib import Path
 
@@ -14,32 +13,21 @@ import pytest
 from nbclient import NotebookClient
 
 from allears.checkpoints.export import load_export
+from tests.project import kedro, make_project
 
 ROOT = Path(__file__).parents[2]
 REAL = Path(os.environ.get("ALLEARS_REAL_DATA", "/nonexistent"))
 needs_real = pytest.mark.skipif(not REAL.is_dir(), reason="ALLEARS_REAL_DATA names no folder of real recordings")
 
 
-def kedro_run(project: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
-    environment = {name: value for name, value in os.environ.items() if name != "MLFLOW_TRACKING_URI"}
-    return subprocess.run(
-        [sys.executable, "-m", "kedro", "run", "--env", "smoke", *arguments],
-        cwd=project, env=environment, capture_output=True, text=True, timeout=400, check=False,
-    )  # fmt: skip
-
-
 @pytest.fixture(scope="module")
 def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A project with this code and configuration and data of its own."""
-    folder = tmp_path_factory.mktemp("project")
-    for name in ("pyproject.toml", "conf", "src", ".telemetry"):
-        (folder / name).symlink_to(ROOT / name)
-    return folder
+    return make_project(tmp_path_factory.mktemp("project"))
 
 
 @pytest.fixture(scope="module")
 def first_run(project: Path) -> subprocess.CompletedProcess[str]:
-    return kedro_run(project)
+    return kedro(project, "run", "--env", "smoke", timeout_s=400)
 
 
 def written(project: Path, layer: str) -> dict[str, int]:
@@ -113,7 +101,7 @@ def test_a_second_run_decodes_and_trains_nothing(project: Path, first_run: subpr
         path: path.stat().st_size for path in (project / "data").rglob("*.jsonl") if "tracking" not in str(path)
     }
     began = time.monotonic()
-    again = kedro_run(project)
+    again = kedro(project, "run", "--env", "smoke")
     assert again.returncode == 0, again.stdout[-3000:] + again.stderr[-3000:]
     for layer, name in audio.items():
         after = written(project, layer)
@@ -133,6 +121,6 @@ def test_real_recordings_go_the_same_way(project: Path, first_run: subprocess.Co
         ("esc10", "CC-BY-3.0"),
     ):
         told = f"corpus={name},ingest.path={REAL / name},ingest.licence={licence},ingest.limit=120"
-        found = kedro_run(project, "--pipeline", "pretrain", "--params", told)
+        found = kedro(project, "run", "--env", "smoke", "--pipeline", "pretrain", "--params", told)
         assert found.returncode == 0, name + found.stdout[-3000:] + found.stderr[-3000:]
         assert (project / "data" / "06_models" / name / "encoder.json").exists()

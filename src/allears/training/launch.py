@@ -62,8 +62,8 @@ def _environment() -> dict[str, str]:
         "HF_HUB_OFFLINE": "1",
         "PYTHONUNBUFFERED": "1",
     }
-    # Threads that wait for each other sleep: spinning, they keep the one they wait for from its core as soon as anything
-    # else runs on the machine (two threads on two busy cores: 8 times real time spinning, 71 sleeping).
+    # Threads that wait for each other sleep: spinning, they keep the one they wait for from its core as soon as
+    # anything else runs on the machine (two threads on two busy cores: 8 times real time spinning, 71 sleeping).
     threads = {"OMP_NUM_THREADS": str(cores()), "OMP_WAIT_POLICY": "passive"}
     return threads | os.environ | quiet | {PARENT: str(os.getpid())}
 

@@ -7,7 +7,6 @@ from allears.downstream.export import load_task_model, save_task_model
 from allears.errors import StorageError
 from allears.params.task import ClassifyConfig, CTCConfig
 
-
 CLASSIFY = ClassifyConfig(target="label", classes=("a", "b"))
 CHARACTERS = CTCConfig(alphabet=("a", "é"), head="conv", hidden=4)
 

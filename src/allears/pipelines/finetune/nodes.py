@@ -96,8 +96,8 @@ def find_encoder(encoder: dict[str, Any], params: FinetuneParams, paths: Paths) 
     if asked is None:
         if not encoder:
             raise ConfigError(
-                f"corpus '{origin}' has no encoder yet: run `kedro run --pipeline pretrain --params corpus={origin}`, or "
-                "name another corpus's with finetune.encoder"
+                f"corpus '{origin}' has no encoder yet: run `kedro run --pipeline pretrain --params corpus={origin}`, "
+                "or name another corpus's with finetune.encoder"
             )
         folder = Path(encoder["folder"])
     elif (handle := paths.data / "06_models" / asked / "encoder.json").exists():
