@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ from allears.storage.files import read_json
 from allears.storage.receipt import read_receipt
 from allears.storage.tables import table_digest
 
+logger = logging.getLogger(__name__)
 WEIGHTS = "model.safetensors"
 
 
@@ -32,14 +34,24 @@ def plan_finetuning(
             "of them: name the encoder of another corpus with finetune.encoder"
         )
     table = _clips_path(paths)
-    plans = [plan.model_dump(mode="json") for plan in plan_tasks(table, params, int(shard_set["sample_rate_hz"]))]
+    plans = plan_tasks(table, params, int(shard_set["sample_rate_hz"]))
+    for plan in plans:
+        classes = f"{len(plan.classes)} classes, " if plan.classes else ""
+        logger.info(
+            "%s: %s%d clips to train on, %d of dev and %d of test speakers; shares %s; encoder of %s",
+            plan.name, classes, plan.train_clips, plan.dev_clips, plan.test_clips,
+            ", ".join(f"{100 * share:g} %" for share in plan.shares), origin,
+        )  # fmt: skip
+        for reason in plan.skipped:
+            logger.warning("%s: skipped, %s", plan.name, reason)
     inputs = {
         "encoder": file_digest(export / WEIGHTS),
         "shards": str(shard_set["digest"]),
         "clips": table_digest(clips),
     }
     name = identity("finetune", 1, inputs, params.model_dump(mode="json", exclude={"encoder", "workers"}))
-    return {"plans": plans, "encoder": str(export), "encoder_corpus": origin, "inputs": inputs, "identity": name}
+    shown = [plan.model_dump(mode="json") for plan in plans]
+    return {"plans": shown, "encoder": str(export), "encoder_corpus": origin, "inputs": inputs, "identity": name}
 
 
 def run_finetuning(
