@@ -5,6 +5,7 @@ stay as they are; but what is logged goes through an outbox, so MLflow may be aw
 from __future__ import annotations
 
 import atexit
+import getpass
 import os
 import uuid
 from contextlib import ExitStack
@@ -68,7 +69,7 @@ class MlflowHook(PluginHook):
         uid = uuid.uuid4().hex
         box = Outbox(OUTBOXES, uid)
         self._open.callback(box.close)
-        tags = {"mlflow.user": str(os.environ.get("USER", "")), "mlflow.source.type": "LOCAL"}
+        tags = {"mlflow.user": getpass.getuser(), "mlflow.source.type": "LOCAL"}
         tags |= {"mlflow.source.name": "kedro run", **git_tags(self._project), **logged.run_tags(run_params, catalog)}
         self._run = TrackedRun(box, uid, self.mlflow_config.tracking.run.name or "+".join(names), tags)
         self._run.params(logged.parameters(pipeline, catalog))
