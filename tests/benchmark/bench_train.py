@@ -1,0 +1,146 @@
+"""Training end to end from shards, against the bare step on batches that lie in memory; and the encoder's speed.
+
+Run `python tests/benchmark/bench_train.py [SHARDS.json CLIPS.parquet]`; without arguments on synthetic shards. The
+recipe is that of `conf/base` with best_rq, which needs no labels. End to end is the real thing: Lightning, reading and
+decoding, metrics, guards, progress; start-up and the final checkpoint are not counted. Both sides run the same updates,
+in turns. The ratio is of CPU seconds of the process, all threads included, so that a busy machine changes little; the
+speeds are of the best round, and mean something on an idle machine only.
+"""
+
+from __future__ import annotations
+
+import statistics
+import sys
+import tempfile
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, ClassVar
+
+import torch
+import yaml
+
+ROOT = Path(__file__).parents[2]
+sys.path.insert(0, str(ROOT))
+
+from allears.params.pretrain import PretrainParams
+from allears.params.spec_pretrain import PretrainSpec
+from allears.shards.batches import Cursor
+from allears.shards.handle import ShardSet
+from allears.storage.files import read_json
+from allears.training import pretrain
+from allears.training.datamodule import Updates
+from allears.training.events import EventLog
+from allears.training.module import build_optimiser, divide_and_clip
+from allears.training.plan import TrainingData, training_data
+from allears.training.pretrain import new_objective
+from allears.types import AudioBatch
+from tests.support import make_shards
+
+ROUNDS, UPDATES, WARM = 5, 30, 5
+
+
+@dataclass(frozen=True)
+class Cost:
+    """What a second of audio takes."""
+
+    wall_s: float
+    cpu_s: float
+
+
+class TimedLog(EventLog):
+    """Notes the time of each row of metrics."""
+
+    rows: ClassVar[list[tuple[float, float, float]]] = []
+
+    def metrics(self, step: int, hours_heard: float, values: Mapping[str, float]) -> None:
+        self.rows.append((3600 * hours_heard, time.perf_counter(), time.process_time()))
+        super().metrics(step, hours_heard, values)
+
+
+def main() -> None:
+    """Print the table."""
+    with tempfile.TemporaryDirectory() as folder:
+        root = Path(folder)
+        if len(sys.argv) > 1:
+            shards = ShardSet.from_json(read_json(Path(sys.argv[1]))), Path(sys.argv[2])
+        else:
+            shards = make_shards(root / "shards", clips=200, seconds=4.0)
+        params = recipe()
+        data = training_data(*shards, params)
+        updates = list(Updates(data, None, Cursor(), WARM + UPDATES))
+        rounds = [
+            (bare(params, updates, data), end_to_end(params, shards, root / str(i)), forward(params, updates, data))
+            for i in range(ROUNDS)
+        ]
+    encoder = new_objective(params).encoder
+    step, whole, listening = (min(cost.wall_s for cost in costs) for costs in zip(*rounds, strict=True))
+    share = statistics.median(one.cpu_s / other.cpu_s for one, other, _ in rounds)
+    millions = sum(one.numel() for one in encoder.parameters()) / 1e6
+    print(f"encoder of {millions:.2f} M parameters, {params.objective}, {params.batch.seconds:g} s an update,")
+    print(f"{torch.get_num_threads()} threads, torch {torch.__version__}, {ROUNDS} rounds of {UPDATES} updates")
+    print(f"{'':44}{'× real time':>12}{'of bare step':>14}{'wanted':>10}")
+    print(f"{'bare training step, batches in memory':44}{1 / step:12.0f}{'100 %':>14}{'>= 120 ×':>10}")
+    print(f"{'training end to end, from shards':44}{1 / whole:12.0f}{f'{100 * share:.0f} %':>14}{'>= 90 %':>10}")
+    print(f"{'encoder alone, forward':44}{1 / listening:12.0f}{'':14}{'':>10}")
+
+
+def recipe() -> PretrainParams:
+    """`conf/base` with best_rq; nothing but training is timed."""
+    values: dict[str, Any] = yaml.safe_load((ROOT / "conf/base/parameters_pretrain.yml").read_text())["pretrain"]
+    changes = {"objective": "best_rq", "updates": WARM + UPDATES, "log_every": WARM, "validate_batches": 0}
+    return PretrainParams.model_validate(values | changes | {"checkpoint_every": 10**6})
+
+
+def bare(params: PretrainParams, updates: list[list[AudioBatch]], data: TrainingData) -> Cost:
+    """Forward, backward, clipping, AdamW."""
+    objective = new_objective(params)
+    optimiser = build_optimiser(objective, params.optimiser)
+    wall = cpu = 0.0
+    for number, update in enumerate(updates):
+        if number == WARM:
+            wall, cpu = time.perf_counter(), time.process_time()
+        optimiser.zero_grad(set_to_none=True)
+        outputs = []
+        for micro in update:
+            outputs.append(objective(micro))
+            outputs[-1].loss_sum.backward()
+        divide_and_clip(objective, outputs, params.optimiser.clip_norm)
+        optimiser.step()
+    return cost(updates[WARM:], data, wall, cpu)
+
+
+def end_to_end(params: PretrainParams, shards: tuple[ShardSet, Path], folder: Path) -> Cost:
+    """The training process's own work, between its first and last row of metrics."""
+    spec = PretrainSpec(
+        folder=folder, identity="bench", shard_set=shards[0].to_json(), clips=shards[1], targets={"kind": "none"},
+        pretrain=params,
+    )  # fmt: skip
+    TimedLog.rows.clear()
+    pretrain.EventLog = TimedLog
+    pretrain.run(spec)
+    (heard, wall, cpu), (heard_at_end, wall_at_end, cpu_at_end) = TimedLog.rows[0], TimedLog.rows[-1]
+    audio_s = heard_at_end - heard
+    return Cost((wall_at_end - wall) / audio_s, (cpu_at_end - cpu) / audio_s)
+
+
+@torch.inference_mode()
+def forward(params: PretrainParams, updates: list[list[AudioBatch]], data: TrainingData) -> Cost:
+    """The encoder alone on audio, as the probe and users run it."""
+    encoder = new_objective(params).encoder.eval()
+    wall, cpu = time.perf_counter(), time.process_time()
+    for update in updates:
+        for micro in update:
+            encoder(micro.audio_BT, micro.samples_B)
+    return cost(updates, data, wall, cpu)
+
+
+def cost(updates: list[list[AudioBatch]], data: TrainingData, wall: float, cpu: float) -> Cost:
+    """Time since `wall` and `cpu` for a second of these updates' audio, padding not counted."""
+    audio_s = sum(int(micro.samples_B.sum()) for update in updates for micro in update) / data.shard_set.sample_rate_hz
+    return Cost((time.perf_counter() - wall) / audio_s, (time.process_time() - cpu) / audio_s)
+
+
+if __name__ == "__main__":
+    main()
