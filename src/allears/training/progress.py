@@ -49,7 +49,7 @@ class Bar(TQDMProgressBar):
         module, bar = self.watch.module, self.train_progress_bar
         if (batch_idx + 1) % self.refresh_rate == 0 or batch_idx + 1 == trainer.num_training_batches:
             bar.n = module.done - module.spec.first_update
-            bar.set_postfix_str(facts(self.watch))
+            bar.set_postfix_str(facts(self.watch).removeprefix(", "))
 
 
 class Lines(Callback):
