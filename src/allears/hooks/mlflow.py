@@ -69,7 +69,7 @@ class MlflowHook(PluginHook):
         uid = uuid.uuid4().hex
         box = Outbox(OUTBOXES, uid)
         self._open.callback(box.close)
-        tags = {"mlflow.user": getpass.getuser(), "mlflow.source.type": "LOCAL"}
+        tags = {"mlflow.user": user(), "mlflow.source.type": "LOCAL"}
         tags |= {"mlflow.source.name": "kedro run", **git_tags(self._project), **logged.run_tags(run_params, catalog)}
         self._run = TrackedRun(box, uid, self.mlflow_config.tracking.run.name or "+".join(names), tags)
         self._run.params(logged.parameters(pipeline, catalog))
@@ -124,6 +124,14 @@ class MlflowHook(PluginHook):
 def rank() -> int:
     """This process's rank where a launcher started several: only the first one tracks."""
     return int(os.environ.get("RANK") or os.environ.get("SLURM_PROCID") or 0)
+
+
+def user() -> str:
+    """Who runs this; nobody in a container whose user has no name."""
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):
+        return ""
 
 
 def tracking_uri(uri: str, project: Path) -> str:
