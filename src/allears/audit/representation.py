@@ -13,6 +13,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from allears.corpus.ages import age_band
 from allears.params.audit import AuditParams
 
 UNKNOWN = "unknown"
@@ -50,17 +51,6 @@ def cells_of(table: pd.DataFrame, axes: tuple[str, ...]) -> pd.Series[str]:
     for axis in axes[1:]:
         cells = cells + " × " + table[axis]
     return cells
-
-
-def age_band(age: str | None) -> str | None:
-    """'23' → '20–29'; what is not a number ('twenties') stays as it is; unknown stays unknown."""
-    if age is None or pd.isna(age):
-        return None
-    try:
-        decade = int(float(age)) // 10 * 10
-    except ValueError:
-        return age
-    return f"{decade}–{decade + 9}"
 
 
 def share_intervals(

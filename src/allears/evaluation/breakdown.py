@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 
 import pandas as pd
 
+from allears.corpus.ages import age_band
 from allears.evaluation.comparisons import gain, gain_row
 
 CELL = ["task", "target", "share"]
@@ -70,17 +71,6 @@ def steps_to_quality(scores: pd.DataFrame, curves: pd.DataFrame) -> pd.DataFrame
             )
     table = pd.DataFrame(rows, columns=STEPS_COLUMNS)
     return table.astype({"steps": "Int64", "seconds": "float64"})
-
-
-def age_band(age: str | None) -> str | None:
-    """'23' → '20–29'; what is not a number ('twenties') stays as it is; unknown stays unknown."""
-    if age is None or pd.isna(age):
-        return None
-    try:
-        decade = int(float(age)) // 10 * 10
-    except ValueError:
-        return str(age)
-    return f"{decade}–{decade + 9}"
 
 
 def axis_cells(clips: pd.DataFrame, axes: Sequence[str]) -> dict[str, dict[str, str]]:

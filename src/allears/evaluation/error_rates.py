@@ -16,9 +16,3 @@ def character_errors(reference: str, prediction: str) -> tuple[int, int]:
     An empty reference has length 0 and counts every predicted character as an insertion.
     """
     return Levenshtein.distance(reference, prediction), len(reference)
-
-
-def word_errors(reference: str, prediction: str) -> tuple[int, int]:
-    """Edits (Levenshtein) between two texts and the reference's length, in words."""
-    words = reference.split()
-    return Levenshtein.distance(words, prediction.split()), len(words)

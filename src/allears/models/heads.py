@@ -73,18 +73,6 @@ class CTCHead(nn.Module):
         return functional.log_softmax(self.linear(x_BFD).float(), dim=-1)
 
 
-class LayerMix(nn.Module):
-    """A learned convex mix of an encoder's layers (ELMo's, without the scale); starts as their mean."""
-
-    def __init__(self, layers: int) -> None:
-        super().__init__()
-        self.weights_L = nn.Parameter(torch.zeros(layers))
-
-    def forward(self, layers: tuple[Tensor, ...]) -> Tensor:
-        """[B, F, D] from L layers of that shape."""
-        return torch.einsum("l,lbfd->bfd", self.weights_L.softmax(0), torch.stack(layers))
-
-
 def _draw(module: nn.Module, seed: int) -> None:
     """Weights uniform in ±1/√fan-in, biases zero, from `seed` alone."""
     generator = torch.Generator().manual_seed(seed)

@@ -10,7 +10,6 @@ from allears.audit.duplicates import find
 from allears.audit.policy import judge
 from allears.audit.representation import (
     COLUMNS,
-    age_band,
     axis_facts,
     effective_groups,
     gini,
@@ -111,8 +110,3 @@ def test_shares_of_concentration() -> None:
     assert gini(np.array([0.0, 0.0, 0.0, 1.0])) == pytest.approx(0.75)
     assert gini(np.zeros(0)) == 0
     assert top_share(np.array([1.0] * 99 + [99.0])) == pytest.approx(0.5)
-
-
-@pytest.mark.parametrize(("age", "band"), [("23", "20–29"), ("8.0", "0–9"), ("twenties", "twenties"), (None, None)])
-def test_age_bands(age: str | None, band: str | None) -> None:
-    assert age_band(age) == band

@@ -2,7 +2,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from allears.evaluation.breakdown import age_band, axis_cells, compare, steps_to_quality
+from allears.evaluation.breakdown import axis_cells, compare, steps_to_quality
 
 PLACE = {"task": "classify", "target": "digit", "share": 0.1, "learning_rate": 1e-3}
 
@@ -55,8 +55,3 @@ def test_steps_are_those_of_the_first_check_that_is_as_good_as_scratch_at_its_be
     assert table.loc["pretrained", "steps"] == 200
     assert table.loc["pretrained", "seconds"] == 1.0
     assert pd.isna(table.loc["random_frozen", "steps"])
-
-
-@pytest.mark.parametrize(("age", "band"), [("6", "0–9"), ("23.0", "20–29"), ("twenties", "twenties"), (None, None)])
-def test_age_bands(age: str | None, band: str | None):
-    assert age_band(age) == band

@@ -1,7 +1,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from allears.evaluation.error_rates import character_errors, word_errors
+from allears.evaluation.error_rates import character_errors
 from tests.reference.edits import slow_edits
 
 text = st.text(alphabet="ab c", max_size=8)
@@ -10,8 +10,3 @@ text = st.text(alphabet="ab c", max_size=8)
 @given(text, text)
 def test_character_errors_agree_with_a_slow_edit_distance(reference: str, prediction: str):
     assert character_errors(reference, prediction) == (slow_edits(reference, prediction), len(reference))
-
-
-@given(st.lists(st.sampled_from(["x", "yy", "z"]), max_size=6), st.lists(st.sampled_from(["x", "yy", "z"]), max_size=6))
-def test_word_errors_agree_with_a_slow_edit_distance(reference: list[str], prediction: list[str]):
-    assert word_errors(" ".join(reference), " ".join(prediction)) == (slow_edits(reference, prediction), len(reference))

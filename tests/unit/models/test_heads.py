@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from allears.models.heads import CTCHead, LayerMix, MeanPoolLinear
+from allears.models.heads import CTCHead, MeanPoolLinear
 
 
 def states():
@@ -42,15 +42,6 @@ def test_a_ctc_head_learns_a_short_text(kind):
         optimizer.step()
         losses.append(loss.item())
     assert losses[-1] < 0.3 * losses[0]
-
-
-def test_a_mix_starts_as_the_mean_and_learns_a_layer():
-    layers = tuple(torch.randn(2, 3, 4, generator=torch.Generator().manual_seed(i)) for i in range(3))
-    mix = LayerMix(3)
-    torch.testing.assert_close(mix(layers), torch.stack(layers).mean(0))
-    with torch.no_grad():
-        mix.weights_L[1] = 50.0
-    torch.testing.assert_close(mix(layers), layers[1])
 
 
 def test_weights_depend_on_the_seed_alone():
