@@ -49,4 +49,3 @@ def test_the_second_command_is_told_who_has_the_corpus_and_changes_nothing(proje
         os.killpg(first.pid, signal.SIGCONT)
     output, _ = first.communicate(timeout=120)
     assert first.returncode == 0, output
-    assert kedro(project, "run", "--pipeline", "ingest", "--params", "corpus=mine").returncode == 0

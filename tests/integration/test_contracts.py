@@ -98,13 +98,6 @@ def test_start_up_imports_nothing_heavy():
     assert "- pretrain" in done.stdout
 
 
-@pytest.mark.parametrize("arguments", [("--help",), ("run", "--help")])
-def test_kedro_answers(arguments):
-    done = kedro(ROOT, *arguments)
-    assert done.returncode == 0
-    assert "Usage" in done.stdout
-
-
 def test_a_wrong_command_is_quick_and_is_a_sentence():
     before = time.monotonic()
     done = kedro(ROOT, "run", "--pipeline", "pretrian")
