@@ -15,10 +15,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-import numpy as np
 import pyarrow as pa
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
 from allears.checkpoints.export import load_export
@@ -151,8 +149,8 @@ def _linear(hidden: Hidden, targets: Targets, params: ProbeParams, arm: Arm, dra
     if labelled is None:
         return []
     place = {clip: i for i, clip in enumerate(targets.clips)}
-    features_NLD = hidden.pooled_NLD.numpy()[[place[clip] for clip in labelled.clips]]
-    classes_N = np.array([targets.classes.index(one) for one in labelled.references])
+    features_NLD = hidden.pooled_NLD[[place[clip] for clip in labelled.clips]]
+    classes_N = torch.tensor([targets.classes.index(one) for one in labelled.references])
     train, dev, test = (labelled.of(split) for split in ("train", "dev", "test"))
     tables = []
     for share in params.shares:
@@ -171,8 +169,8 @@ def _linear(hidden: Hidden, targets: Targets, params: ProbeParams, arm: Arm, dra
 
 
 def _choose_ridge(
-    x_ND: NDArray[np.float32],
-    classes_N: NDArray[np.int64],
+    x_ND: Tensor,
+    classes_N: Tensor,
     chosen: list[int],
     dev: list[int],
     classes: int,

@@ -15,6 +15,7 @@ import sys
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
+from importlib import import_module
 from typing import TypeVar, cast
 
 import torch
@@ -43,6 +44,7 @@ def side_by_side(function: Callable[[Task], Result], tasks: Sequence[Task], work
     if min(workers, len(tasks)) <= 1:
         yield from map(function, tasks)
         return
+    import_module("torch._dynamo")  # every optimiser imports it, for seconds: once, before the forks
     _work.append(lambda number: function(tasks[number]))
     pool = ProcessPoolExecutor(
         min(workers, len(tasks)),
