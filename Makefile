@@ -29,6 +29,7 @@ $(STAMP): pyproject.toml constraints.txt
 	[ -n "$$python" ] || { echo "No Python 3.11 or later was found. Install one, or name it: make PYTHON=/path/to/python3.11 pretrain" >&2; exit 1; }; \
 	[ -x $(BIN)/python ] || { echo "Making $(VENV) with $$python"; "$$python" -m venv $(VENV); }
 	@echo "Installing allears and what it needs into $(VENV) (some minutes the first time)"
+	$(BIN)/python -m pip install --quiet 'pip>=25'  # the one that comes with Python may need twice the time
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[dev,viz]'
 	@touch $@
 
