@@ -4,6 +4,7 @@ import subprocess
 import sys
 import time
 import tomllib
+from graphlib import TopologicalSorter
 from pathlib import Path
 
 import pytest
@@ -49,6 +50,17 @@ def test_what_a_pipeline_needs_is_in_the_catalog(pipelines, catalog, name):
 def test_the_chain_needs_nothing_but_what_is_remembered_of_the_corpus(pipelines):
     for name in ("pretrain", "__default__"):
         assert {each for each in pipelines[name].inputs() if not each.startswith("params:")} == {"corpus_settings"}
+
+
+def test_layers_follow_each_other(pipelines, catalog):
+    """Kedro-Viz shows layers only when data never flows back into an earlier one."""
+    layer = {name: entry["metadata"]["kedro-viz"]["layer"] for name, entry in catalog.items()}
+    flow: dict[str, set[str]] = {}
+    for node in pipelines["__default__"].nodes:
+        sources = {layer[name] for name in node.inputs if name in layer}
+        for name in node.outputs:
+            flow.setdefault(layer[name], set()).update(sources - {layer[name]})
+    assert set(TopologicalSorter(flow).static_order()) == set(layer.values())
 
 
 def test_every_catalog_name_is_used_and_lies_in_a_layer(pipelines, catalog):
