@@ -1,11 +1,11 @@
 # make pretrain: from a fresh checkout to a pretrained encoder.   make test: every check.
-# Another Python: make PYTHON=python3.12 pretrain.   Another environment: make pretrain ENV=smoke
+# Another Python: make PYTHON=python3.12 pretrain.   Another environment: make pretrain CONF_ENV=smoke
 SHELL := /bin/bash
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 WORKERS ?= 2
-ENV ?= local
+CONF_ENV ?= local
 
 export DO_NOT_TRACK := 1
 export MLFLOW_DISABLE_TELEMETRY := true
@@ -16,7 +16,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 .DEFAULT_GOAL := pretrain
 
 pretrain: $(STAMP)
-	$(BIN)/kedro run --pipeline pretrain --env $(ENV)
+	$(BIN)/kedro run --pipeline pretrain --env $(CONF_ENV)
 
 install: $(STAMP)
 

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from pydantic import ValidationError
 
+from allears.corpus.layouts.detect import check_present, detect
 from allears.corpus.licences import checked
 from allears.errors import ConfigError, CorpusError, StorageError, nearest
 from allears.params.base import Paths
@@ -130,6 +131,10 @@ def _new_source(corpus: str, folder: Path, given: Given, sources: list[SourceSet
             f"  --params corpus={corpus},ingest.path={given.path},ingest.licence=LICENCE\n"
             "with an SPDX name (CC-BY-4.0, CC0-1.0 …) or LicenseRef-NAME for terms of its own"
         )
+    if given.layout is None:
+        detect(folder)  # a folder without recordings, or an ambiguous one, must not be remembered
+    else:
+        check_present(folder, given.layout)
     stem = re.sub(r"[^A-Za-z0-9_-]+", "-", folder.name).strip("-_")[:48] or "source"
     taken = {source.name for source in sources}
     name = next(n for n in (stem, *(f"{stem}-{i}" for i in range(2, 10_000))) if n not in taken)

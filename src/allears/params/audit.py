@@ -11,6 +11,7 @@ from allears.params.base import Params
 Axis = Literal["language", "accent", "gender", "age", "label"]
 QualityReason = Literal["noisy", "clipped", "silent", "upsampled", "truncated", "too_short", "too_long"]
 SoftReason = Literal[QualityReason, "speaker_leak", "reencoded_duplicate"]
+Forgivable = Literal[QualityReason, "reencoded_duplicate"]
 
 
 class MeasureParams(Params):
@@ -120,5 +121,5 @@ class AuditParams(Params):
     assessable: AssessableParams = AssessableParams()
     representation: RepresentationParams = RepresentationParams()
     weights: WeightParams = WeightParams()
-    keep_despite: tuple[SoftReason, ...] = ()
-    """Soft reasons that flag a clip and keep it nonetheless."""
+    keep_despite: tuple[Forgivable, ...] = ()
+    """Soft reasons that flag a clip and keep it nonetheless; never a speaker who is in the test split too."""

@@ -214,7 +214,8 @@ class Sender:
                 case "params":
                     self._or_skip("params", partial(self._params, run, flatten(values)))
                 case "note":
-                    self._tags(run, {f"note.{key}": str(value) for key, value in values.items()})
+                    notes = {f"note.{key}": str(value) for key, value in values.items()}
+                    self._or_skip("note", partial(self._tags, run, notes))
         if rows:
             self._or_skip("metrics", partial(self._metrics, run, rows))
         follow["offset"] = lines[-1][1]

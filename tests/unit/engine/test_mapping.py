@@ -21,6 +21,8 @@ def work(item: str) -> str:
             time.sleep(60)
         case "gone":
             raise FileNotFoundError(2, "No such file", item)
+        case "odd":
+            raise ValueError("nobody thought of this")
         case "stop":
             raise CorpusError("the whole run is wrong")
     return item.upper()
@@ -40,8 +42,9 @@ def test_results_come_in_the_order_of_the_items_and_are_kept(tmp_path: Path) -> 
 
 
 def test_one_bad_item_costs_itself_alone(tmp_path: Path) -> None:
-    outcomes = run(["a", "bad-1", "gone-1", "hang-1", "die-1", "b"], tmp_path / "j.jsonl", timeout_s=2.0)
-    assert [reason for _, reason, _ in outcomes] == [None, "not_audio", "unreadable", "timeout", "worker_died", None]
+    items = ["a", "bad-1", "gone-1", "odd-1", "hang-1", "die-1", "b"]
+    reasons = [reason for _, reason, _ in run(items, tmp_path / "j.jsonl", timeout_s=2.0)]
+    assert reasons == [None, "not_audio", "unreadable", "failed", "timeout", "worker_died", None]
     again = run(["a", "bad-1", "gone-1"], tmp_path / "j.jsonl")
     assert [fresh for _, _, fresh in again] == [False, False, True]  # what may pass another time is tried again
 
