@@ -8,6 +8,8 @@ from typing import Any, Literal
 from allears.params.base import Params
 from allears.params.finetune import FinetuneParams, Task
 
+VERSION = 1  # raised when a change of code gives other results for the same spec
+
 
 class TaskPlan(Params):
     """One task that the labels allow: its classes (none for text), the shares that leave enough, what is skipped."""

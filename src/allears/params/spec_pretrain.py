@@ -8,6 +8,8 @@ from typing import Any, Literal
 from allears.params.base import Params
 from allears.params.pretrain import PretrainParams
 
+VERSION = 1  # raised when a change of code gives other results for the same spec
+
 
 class ExtendedRun(Params):
     """The finished run that this one adds to: its last checkpoint, and what it had done by then."""

@@ -8,6 +8,8 @@ from typing import Any, Literal
 from allears.params.base import Params
 from allears.params.probe import ProbeParams
 
+VERSION = 1  # raised when a change of code gives other results for the same spec
+
 
 class ProbeSpec(Params):
     """`shard_set` is the handle's JSON, `clips` the table of labels, `encoder` an export folder."""

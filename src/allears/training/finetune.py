@@ -29,7 +29,6 @@ from allears.training.say import say
 from allears.training.score_table import CURVES, SCORES, join_parts, write_table
 from allears.training.workers import side_by_side, worker_count
 
-VERSION = 1
 SCORES_FILE, CURVES_FILE = "finetune_scores.parquet", "finetune_curves.parquet"
 SAY_EVERY_S = 30.0
 

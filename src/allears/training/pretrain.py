@@ -29,8 +29,6 @@ from allears.training.plan import TrainingData, training_data
 from allears.training.progress import on_terminal, progress
 from allears.training.say import say
 
-VERSION = 1
-
 
 def run(spec: PretrainSpec) -> None:
     """Train until `spec.last_update`, from the last checkpoint if there is one; a run with a receipt is done.

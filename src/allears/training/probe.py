@@ -41,7 +41,6 @@ from allears.training.subsets import draw_share
 from allears.training.workers import side_by_side, worker_count
 
 Arm = Literal["pretrained", "random"]
-VERSION = 1
 SCORES_FILE = "probe_scores.parquet"
 
 

@@ -11,7 +11,7 @@ import pandas as pd
 from allears.errors import ConfigError, StorageError
 from allears.params.base import Paths
 from allears.params.finetune import FinetuneParams
-from allears.params.spec_finetune import FinetuneSpec
+from allears.params.spec_finetune import VERSION, FinetuneSpec
 from allears.storage.digest import file_digest, identity
 from allears.storage.files import read_json
 from allears.storage.receipt import read_receipt
@@ -49,7 +49,7 @@ def plan_finetuning(
         "shards": str(shard_set["digest"]),
         "clips": table_digest(clips),
     }
-    name = identity("finetune", 1, inputs, params.model_dump(mode="json", exclude={"encoder", "workers"}))
+    name = identity("finetune", VERSION, inputs, params.model_dump(mode="json", exclude={"encoder", "workers"}))
     shown = [plan.model_dump(mode="json") for plan in plans]
     return {"plans": shown, "encoder": str(export), "encoder_corpus": origin, "inputs": inputs, "identity": name}
 

@@ -9,13 +9,12 @@ import pandas as pd
 
 from allears.params.base import Paths
 from allears.params.pretrain import PretrainParams
-from allears.params.spec_pretrain import ExtendedRun, PretrainSpec
+from allears.params.spec_pretrain import VERSION, ExtendedRun, PretrainSpec
 from allears.pipelines.pretrain import probe_nodes, runs, summary
 from allears.shards.handle import ShardSet
 from allears.storage.digest import identity
 from allears.storage.receipt import read_receipt, write_receipt
 
-TRAIN_VERSION = 1  # raised when the same spec gives other weights
 EXPORT_VERSION = 1
 # What the weights do not depend on.
 BESIDE_THE_WEIGHTS = {
@@ -74,7 +73,7 @@ def train_encoder(
     asked = params.model_dump(mode="json", exclude=BESIDE_THE_WEIGHTS) | {
         "chosen": params.chosen.model_dump(mode="json")
     }
-    name = identity("pretrain", TRAIN_VERSION, inputs, asked)
+    name = identity("pretrain", VERSION, inputs, asked)
     folder = runs.runs_folder(paths).absolute() / name[: runs.SHOWN]
     spec = PretrainSpec(
         folder=folder,

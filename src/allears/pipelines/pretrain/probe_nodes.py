@@ -9,7 +9,7 @@ import pandas as pd
 
 from allears.params.base import Paths
 from allears.params.probe import ProbeParams
-from allears.params.spec_probe import ProbeSpec
+from allears.params.spec_probe import VERSION, ProbeSpec
 from allears.storage.digest import file_digest, identity
 from allears.storage.receipt import read_receipt
 from allears.storage.tables import table_digest
@@ -47,7 +47,7 @@ def probe_spec(
         "shards": str(shard_set["digest"]),
         "clips": table_digest(clips),
     }
-    name = identity("probe", 1, inputs, params.model_dump(mode="json", exclude={"workers"}))
+    name = identity("probe", VERSION, inputs, params.model_dump(mode="json", exclude={"workers"}))
     return ProbeSpec(
         folder=(paths.outputs / "probe" / name[:16]).absolute(),
         identity=name,
