@@ -46,6 +46,7 @@ def _spec(home, name: str, params: FinetuneParams = PARAMS) -> FinetuneSpec:
     folder, shard_set, clips = home
     (folder / name).mkdir(exist_ok=True)
     return FinetuneSpec(
+        corpus="tiny",
         folder=folder / name, identity=name, shard_set=shard_set.to_json(), clips=clips, encoder=folder / "encoder",
         plans=plan_tasks(clips, params, shard_set.sample_rate_hz), finetune=params,
     )  # fmt: skip

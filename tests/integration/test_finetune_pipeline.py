@@ -8,8 +8,9 @@ from kedro.io import DataCatalog, MemoryDataset
 from kedro.runner import SequentialRunner
 
 from allears.checkpoints.export import save_export
+from allears.checkpoints.heard import Heard
 from allears.downstream.export import load_task_model
-from allears.errors import ConfigError
+from allears.errors import ConfigError, StaleError
 from allears.models.audio_encoder import AudioEncoder
 from allears.params.base import Paths
 from allears.params.finetune import FinetuneParams
@@ -103,6 +104,16 @@ def test_a_missing_encoder_is_one_sentence_with_what_to_do(paths):
         find_encoder({}, PARAMS, other)
     with pytest.raises(ConfigError, match=r"finetune\.encoder is 'tyni'.*there are: tiny"):
         find_encoder({}, PARAMS.model_copy(update={"encoder": "tyni"}), other)
+
+
+def test_an_encoder_in_a_folder_says_whom_it_has_heard(paths, tmp_path):
+    clips = pd.read_parquet(paths.shards / "clips.parquet")
+    heard = Heard.of("tiny", clips.loc[clips["split"] == "train", "group"], [])
+    config = AudioEncoderConfig(conformer=ConformerConfig(width=16, blocks=2, heads=2, ffn_width=32))
+    save_export(tmp_path / "export", AudioEncoder(config, seed=9), {"run": "test"}, "# test", heard)
+    params = PARAMS.model_copy(update={"leave_one_group_out": True, "encoder": str(tmp_path / "export")})
+    with pytest.raises(StaleError, match="has heard 7 of the 10 speakers"):
+        _run(paths, params)
 
 
 def test_leaving_speakers_out_that_the_encoder_has_heard_is_refused(paths):

@@ -12,10 +12,12 @@ import torch
 from transformers import AutoModel
 
 from allears.checkpoints.export import load_export
-from allears.errors import ConfigError, TrainingError
+from allears.errors import ConfigError, StaleError, TrainingError
 from allears.params.base import Paths
 from allears.params.pretrain import PretrainParams
+from allears.params.probe import ProbeParams
 from allears.pipelines.pretrain import create_pipeline
+from allears.pipelines.pretrain.probe_nodes import probe_encoder
 from allears.pipelines.pretrain.summary import verdict
 from allears.storage.files import read_json
 from tests.pretraining import tiny
@@ -105,6 +107,24 @@ def test_extending_needs_a_finished_run_of_the_same_model(paths: Paths, monkeypa
     wider = {"conformer": {"width": 32, "blocks": 2, "heads": 2, "ffn_width": 32, "kernel_frames": 3}}
     with pytest.raises(TrainingError, match=r"cannot be extended: pretrain\.model must be the same"):
         run(paths, tiny(updates=2, extend=first["run"], model=wider), until="encoder")
+
+
+def test_speakers_that_were_heard_are_not_tested_on_when_the_splits_change(
+    paths: Paths, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")
+    first = run(paths, tiny(updates=3, probe=PROBE), until="encoder")
+    clips = pd.read_parquet(paths.shards / "clips.parquet")
+    swapped = clips.assign(split=clips["split"].map({"train": "test", "dev": "dev", "test": "train"}))
+    swapped.to_parquet(paths.shards / "clips.parquet")
+    try:
+        with pytest.raises(StaleError, match="has heard 7 of the 8 speakers"):
+            run(paths, tiny(updates=2, extend=first["pretrained"]["run"]), until="pretrain_plan")
+        shards = json.loads((paths.shards / "shards.json").read_text())
+        with pytest.raises(StaleError, match="Pretrain on it again: kedro run"):
+            probe_encoder(first["encoder"], shards, swapped, ProbeParams.model_validate(PROBE), paths)
+    finally:
+        clips.to_parquet(paths.shards / "clips.parquet")
 
 
 def test_a_corpus_without_enough_to_hear_ends_before_anything_is_trained(paths: Paths, tmp_path: Path) -> None:

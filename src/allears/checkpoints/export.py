@@ -5,6 +5,7 @@ config.json                 transformers' configuration, ours in its `allears` b
 model.safetensors           weights under transformers' names
 preprocessor_config.json    SeamlessM4TFeatureExtractor with the right stride
 provenance.json             data digest, licences, run: what the caller says about the weights
+heard.npz                   whom it has heard (`checkpoints.heard`), where that is known
 README.md                   the model card
 ```
 """
@@ -20,6 +21,7 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
+from allears.checkpoints.heard import Heard, save_heard
 from allears.errors import StorageError
 from allears.models.audio_encoder import AudioEncoder
 from allears.models.convert import config_from_transformers, config_to_transformers, from_transformers, to_transformers
@@ -30,7 +32,9 @@ Result = TypeVar("Result")
 WEIGHTS = "model.safetensors"
 
 
-def save_export(folder: Path, encoder: AudioEncoder, provenance: dict[str, Any], card: str) -> Path:
+def save_export(
+    folder: Path, encoder: AudioEncoder, provenance: dict[str, Any], card: str, heard: Heard | None = None
+) -> Path:
     """Write `encoder` to `folder`, atomically: it holds the old export or the whole new one. Returns `folder`.
 
     `provenance` is JSON-like and should name run, data digest and licences; `card` is Markdown, to which a section on
@@ -41,6 +45,8 @@ def save_export(folder: Path, encoder: AudioEncoder, provenance: dict[str, Any],
         write_json(temporary / "config.json", config_to_transformers(config))
         write_json(temporary / "preprocessor_config.json", preprocessor(config.log_mel))
         write_json(temporary / "provenance.json", provenance)
+        if heard is not None:
+            save_heard(temporary, heard)
         write_text(temporary / "README.md", card.rstrip() + "\n\n" + usage(config.log_mel))
         weights = to_transformers(encoder.encoder.state_dict(), config.conformer)
         write_weights(temporary / WEIGHTS, weights, {"format": "pt"})

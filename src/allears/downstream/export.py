@@ -8,6 +8,7 @@ from typing import Any
 from pydantic import TypeAdapter
 
 from allears.checkpoints.export import load_export, load_head, save_export, save_head
+from allears.checkpoints.heard import Heard
 from allears.downstream.build import build_task
 from allears.downstream.task import TaskModel
 from allears.errors import StorageError
@@ -18,12 +19,16 @@ _CONFIG: TypeAdapter[ClassifyConfig | CTCConfig] = TypeAdapter(TaskConfig)
 
 
 def save_task_model(
-    folder: Path, model: TaskModel, config: ClassifyConfig | CTCConfig, provenance: dict[str, Any]
+    folder: Path,
+    model: TaskModel,
+    config: ClassifyConfig | CTCConfig,
+    provenance: dict[str, Any],
+    heard: Heard | None = None,
 ) -> Path:
     """Write encoder and head to `folder`; the head comes last. Raises ValueError for a task without an encoder."""
     if model.encoder is None:
         raise ValueError("a task on the outputs of a frozen encoder has no encoder to export")
-    save_export(folder, model.encoder, provenance, task_card(config))
+    save_export(folder, model.encoder, provenance, task_card(config), heard)
     save_head(folder / HEAD, model.head, {"config": config.model_dump_json()})
     return folder
 

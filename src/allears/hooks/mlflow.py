@@ -71,11 +71,11 @@ class MlflowHook(PluginHook):
         self._open.callback(box.close)
         tags = {"mlflow.user": user(), "mlflow.source.type": "LOCAL"}
         tags |= {"mlflow.source.name": "kedro run", **git_tags(self._project), **logged.run_tags(run_params, catalog)}
+        atexit.register(self._end, "KILLED")  # Ctrl-C: Kedro calls no hook
         self._run = TrackedRun(box, uid, self.mlflow_config.tracking.run.name or "+".join(names), tags)
         self._run.params(logged.parameters(pipeline, catalog))
         self._open.enter_context(entered(self._run))
         self._catalog = catalog
-        atexit.register(self._end, "KILLED")  # Ctrl-C: Kedro calls no hook
         self._pump.start(leftovers, box, self._run)
 
     @hook_impl

@@ -31,11 +31,12 @@ class TaskPlan(Params):
 
 
 class FinetuneSpec(Params):
-    """`shard_set` is the handle's JSON, `clips` the table of labels, `encoder` an export folder."""
+    """`shard_set` is the handle's JSON, `clips` the table of labels of `corpus`, `encoder` an export folder."""
 
     task: Literal["finetune"] = "finetune"
     folder: Path
     identity: str
+    corpus: str
     shard_set: dict[str, Any]
     clips: Path
     encoder: Path

@@ -5,10 +5,12 @@ from __future__ import annotations
 import logging
 import threading
 import time
+from contextlib import ExitStack
 from pathlib import Path
 
-from allears.errors import AllearsError, TrackingError
-from allears.tracking.outbox import Outbox
+from allears.errors import AllearsError, LockedError, TrackingError
+from allears.storage.lock import locked
+from allears.tracking.outbox import LOCK, Outbox
 from allears.tracking.run import TrackedRun
 from allears.tracking.sender import Sender
 from allears.tracking.system import sample
@@ -25,6 +27,7 @@ class Pump:
         self._server = (uri, experiment, artifacts)
         self._senders: list[Sender] = []
         self._run: TrackedRun | None = None
+        self._held = ExitStack()
         self._stop = threading.Event()
         self._deadline = float("inf")
         self._warned = False
@@ -32,8 +35,8 @@ class Pump:
         self._thread = threading.Thread(target=self._work, name="mlflow-pump", daemon=True)
 
     def start(self, leftovers: list[Path], box: Outbox | None = None, run: TrackedRun | None = None) -> None:
-        """Begin to send. `run` also gets the machine's load every few seconds."""
-        folders = [*leftovers, *([box.folder] if box else [])]
+        """Begin to send; what another command sends meanwhile is left to it. `run` also gets the machine's load."""
+        folders = [*filter(self._mine, leftovers), *([box.folder] if box else [])]
         self._senders = [Sender(folder, *self._server) for folder in folders]
         self._run = run
         self._thread.start()
@@ -42,12 +45,21 @@ class Pump:
         """Send the rest, for at most `timeout_s`; True when nothing is left."""
         self._deadline = time.monotonic() + timeout_s
         self._stop.set()
-        self._thread.join(timeout_s + 1)
-        return not self._thread.is_alive() and all(sender.done for sender in self._senders)
+        if self._thread.ident is not None:
+            self._thread.join(timeout_s + 1)
+        self._held.close()
+        return bool(self._senders) and not self._thread.is_alive() and all(sender.done for sender in self._senders)
 
     def run_id(self) -> str | None:
         """MLflow's id of the last outbox's run, once it is known there."""
         return self._senders[-1].run_id() if self._senders else None
+
+    def _mine(self, leftover: Path) -> bool:
+        try:
+            self._held.enter_context(locked(leftover / LOCK, "sends what an earlier command left"))
+        except LockedError:
+            return False
+        return True
 
     def _work(self) -> None:
         next_try = next_sample = 0.0

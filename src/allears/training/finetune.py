@@ -13,12 +13,14 @@ from typing import Any
 import torch
 
 from allears.checkpoints.export import load_export
+from allears.checkpoints.heard import Heard, load_heard
 from allears.downstream.export import save_task_model
 from allears.errors import ConfigError
 from allears.models.audio_encoder import AudioEncoder
 from allears.params.finetune import FinetuneParams
 from allears.params.spec_finetune import FinetuneSpec, TaskPlan
 from allears.shards.handle import ShardSet
+from allears.shards.index import read_index
 from allears.storage.files import read_json
 from allears.storage.receipt import read_receipt, write_receipt
 from allears.training.arm import ArmRun, Bench
@@ -125,5 +127,13 @@ def _export(spec: FinetuneSpec, plan: TaskPlan, arms: list[ArmRun]) -> dict[str,
         "shards": spec.shard_set.get("digest"),
         "encoder": read_json(source) if source.exists() else str(spec.encoder),
     }
-    save_task_model(folder, best.model(cell), best.config(), provenance)
+    save_task_model(folder, best.model(cell), best.config(), provenance, _heard(spec, best))
     return {"folder": str(folder), "dev_error": best.dev_rate(cell), "share": cell.share, "seed": cell.seed}
+
+
+def _heard(spec: FinetuneSpec, arm: ArmRun) -> Heard:
+    """Whom the arm has trained on, and whom its encoder had heard before."""
+    index = read_index(ShardSet.from_json(spec.shard_set))
+    mine = arm.labelled.take(arm.labelled.of("train"))
+    pcm = (index.pcm_sha256[index.position[clip]] for clip in mine.clips)
+    return Heard.of(spec.corpus, mine.groups, pcm).joined(load_heard(spec.encoder))

@@ -81,9 +81,11 @@ def _folds(labelled: Labelled, params: FinetuneParams, rate_hz: int) -> Iterator
 
 
 def _usable(labelled: Labelled, params: FinetuneParams, rate_hz: int) -> Labelled:
-    if labelled.target != TEXT:
-        labelled, _ = with_classes(labelled, params.min_class_clips)
-    return limited(labelled, params.limits, rate_hz, params.seed)
+    """The clips that count; a class that the limits make too small is gone from every split."""
+    if labelled.target == TEXT:
+        return limited(labelled, params.limits, rate_hz, params.seed)
+    large, _ = with_classes(labelled, params.min_class_clips)
+    return with_classes(limited(large, params.limits, rate_hz, params.seed), params.min_class_clips)[0]
 
 
 def _plan(clips: Path, target: str, params: FinetuneParams, rate_hz: int) -> TaskPlan | str:

@@ -62,9 +62,10 @@ def _environment() -> dict[str, str]:
         "HF_HUB_OFFLINE": "1",
         "PYTHONUNBUFFERED": "1",
     }
-    # Threads that wait for each other sleep: spinning, they keep the one they wait for from its core as soon as
-    # anything else runs on the machine (two threads on two busy cores: 8 times real time spinning, 71 sleeping).
-    threads = {"OMP_NUM_THREADS": str(cores()), "OMP_WAIT_POLICY": "passive"}
+    # A thread that waits spins for some 50 us, then sleeps (libgomp's count; it spins for milliseconds by itself). On 2
+    # cores, times real time: 153 when they are free and 58 when two other processes keep them busy; sleeping at once
+    # 101 and 63, spinning on 109 and 8.
+    threads = {"OMP_NUM_THREADS": str(cores()), "GOMP_SPINCOUNT": "10000"}
     return threads | os.environ | quiet | {PARENT: str(os.getpid())}
 
 

@@ -163,3 +163,17 @@ def wait_until(what, timeout_s=30.0):
     while not what():
         assert time.monotonic() < end, "waited in vain"
         time.sleep(0.1)
+
+
+def test_what_another_command_is_sending_is_left_to_it(tmp_path, server, client):
+    box, _ = a_whole_run(tmp_path)  # its lock is held, as by another command that sends it
+    client.create_experiment("taken", artifact_location=server[1])
+    pump = Pump(server[0], "taken", server[1])
+    pump.start([box.folder])
+    pump.stop(60)
+    assert runs(client, "taken") == []
+    box.close()
+    pump = Pump(server[0], "taken", server[1])
+    pump.start([box.folder])
+    assert pump.stop(60)
+    assert len(runs(client, "taken")) == 2

@@ -12,10 +12,12 @@ from allears.errors import ConfigError, StorageError
 from allears.params.base import Paths
 from allears.params.finetune import FinetuneParams
 from allears.params.spec_finetune import VERSION, FinetuneSpec
+from allears.shards.handle import ShardSet
 from allears.storage.digest import file_digest, identity
 from allears.storage.files import read_json
 from allears.storage.receipt import read_receipt
 from allears.storage.tables import table_digest
+from allears.types import SPLITS, Split
 
 logger = logging.getLogger(__name__)
 WEIGHTS = "model.safetensors"
@@ -25,6 +27,7 @@ def plan_finetuning(
     clips: pd.DataFrame, shard_set: dict[str, Any], encoder: dict[str, Any], params: FinetuneParams, paths: Paths
 ) -> dict[str, Any]:
     """Tasks, classes, shares and counts, what is skipped and why; which encoder; and the identity of the grid."""
+    from allears.checkpoints.heard import check_unheard
     from allears.training.grid import plan_tasks
 
     export, origin = find_encoder(encoder, params, paths)
@@ -34,6 +37,9 @@ def plan_finetuning(
             "of them: name the encoder of another corpus with finetune.encoder"
         )
     table = _clips_path(paths)
+    tested: tuple[Split, ...] = SPLITS if params.leave_one_group_out else ("dev", "test")
+    cure = "Pretrain on it as it is now, or name the encoder of another corpus with finetune.encoder"
+    check_unheard(export, paths.corpus, table, ShardSet.from_json(shard_set), tested, cure)
     plans = plan_tasks(table, params, int(shard_set["sample_rate_hz"]))
     for plan in plans:
         classes = f"{len(plan.classes)} classes, " if plan.classes else ""
@@ -63,6 +69,7 @@ def run_finetuning(
         {
             "folder": folder,
             "identity": plan["identity"],
+            "corpus": paths.corpus,
             "shard_set": shard_set,
             "clips": _clips_path(paths),
             "encoder": plan["encoder"],

@@ -15,7 +15,7 @@ from allears.shards.handle import ShardSet
 from allears.storage.digest import identity
 from allears.storage.receipt import read_receipt, write_receipt
 
-EXPORT_VERSION = 1
+EXPORT_VERSION = 2
 # What the weights do not depend on.
 BESIDE_THE_WEIGHTS = {
     "probe", "guards", "extend", "objectives", "units", "accelerator", "checkpoint_every", "log_every",
@@ -30,11 +30,18 @@ def plan_pretraining(
 
     The table of clips is read again from its file, as the training process does, without pandas.
     """
+    from allears.checkpoints.heard import check_unheard
     from allears.training.plan import summarise_plan, training_data
 
     del clips
+    shards = ShardSet.from_json(shard_set)
     extends = None if params.extend is None else runs.find(paths, params)
-    data = training_data(ShardSet.from_json(shard_set), runs.clips_path(paths), params)
+    if extends is not None:
+        cure = "The splits have changed since it was trained: start a new run, without pretrain.extend"
+        check_unheard(
+            runs.export_folder(paths, extends.run), paths.corpus, runs.clips_path(paths), shards, ("dev", "test"), cure
+        )
+    data = training_data(shards, runs.clips_path(paths), params)
     plan = summarise_plan(data, extends.updates if extends else 0, params.updates)
     return plan | {"extends": extends.model_dump(mode="json") if extends else None}
 
@@ -108,7 +115,12 @@ def train_encoder(
 
 
 def export_encoder(
-    pretrained: dict[str, Any], clips: pd.DataFrame, audit_summary: dict[str, Any], params: PretrainParams, paths: Paths
+    pretrained: dict[str, Any],
+    shard_set: dict[str, Any],
+    clips: pd.DataFrame,
+    audit_summary: dict[str, Any],
+    params: PretrainParams,
+    paths: Paths,
 ) -> dict[str, Any]:
     """The handle of an export folder that transformers and allears load, with card and provenance."""
     provenance = runs.provenance(pretrained, clips, str(audit_summary["version"]), paths)
@@ -121,7 +133,8 @@ def export_encoder(
 
         objective = new_objective(params)
         objective.load_state_dict(load_state(Path(pretrained["checkpoint"]))["objective"])
-        save_export(folder, objective.encoder, provenance, summary.card(provenance))
+        heard = runs.heard(pretrained, shard_set, clips, paths)
+        save_export(folder, objective.encoder, provenance, summary.card(provenance), heard)
         write_receipt(folder, name, {})
     return {"folder": str(folder), "run": pretrained["run"], "corpus": paths.corpus, "identity": name}
 

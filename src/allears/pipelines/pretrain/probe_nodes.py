@@ -10,6 +10,7 @@ import pandas as pd
 from allears.params.base import Paths
 from allears.params.probe import ProbeParams
 from allears.params.spec_probe import VERSION, ProbeSpec
+from allears.shards.handle import ShardSet
 from allears.storage.digest import file_digest, identity
 from allears.storage.receipt import read_receipt
 from allears.storage.tables import table_digest
@@ -21,9 +22,13 @@ def probe_encoder(
     """Probe scores of every test clip, arm, draw and layer; done once for the same encoder, clips and parameters."""
     spec = probe_spec(encoder, shard_set, clips, params, paths)
     if read_receipt(spec.folder, spec.identity) is None:
+        from allears.checkpoints.heard import check_unheard
         from allears.tracking import child_run
         from allears.training.launch import launch
 
+        cure = f"Pretrain on it again: kedro run --pipeline pretrain --params corpus={paths.corpus}"
+        shards = ShardSet.from_json(shard_set)
+        check_unheard(spec.encoder, paths.corpus, spec.clips, shards, ("dev", "test"), cure)
         spec.folder.mkdir(parents=True, exist_ok=True)
         with child_run("probe", spec.folder):
             launch(spec, spec.folder)

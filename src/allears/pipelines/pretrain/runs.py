@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
@@ -12,9 +12,13 @@ from allears.errors import ConfigError, TrainingError, nearest
 from allears.params.base import Paths
 from allears.params.pretrain import PretrainParams
 from allears.params.spec_pretrain import ExtendedRun, PretrainSpec
+from allears.shards.handle import ShardSet
 from allears.storage.files import read_json
 from allears.storage.receipt import NAME as RECEIPT
 from allears.training.spec_file import read_spec
+
+if TYPE_CHECKING:
+    from allears.checkpoints.heard import Heard
 
 SHOWN = 12  # hexadecimal digits of a run's name
 
@@ -74,9 +78,26 @@ def check_extension(extends: ExtendedRun, spec: PretrainSpec) -> None:
         )
 
 
+def heard_clips(clips: pd.DataFrame) -> pd.DataFrame:
+    """The rows that a training hears."""
+    return clips[(clips["split"] == "train") & clips["keep"] & (clips["weight"] > 0)]
+
+
+def heard(pretrained: dict[str, Any], shard_set: dict[str, Any], clips: pd.DataFrame, paths: Paths) -> Heard:
+    """Whom this run and the ones that it extends have heard."""
+    from allears.checkpoints.heard import Heard, load_heard
+    from allears.shards.index import read_index
+
+    index = read_index(ShardSet.from_json(shard_set))
+    rows = heard_clips(clips)
+    now = Heard.of(paths.corpus, rows["group"], (index.pcm_sha256[index.position[clip]] for clip in rows["clip"]))
+    before = pretrained["extends"]
+    return now.joined(load_heard(export_folder(paths, before)) if before else None)
+
+
 def provenance(pretrained: dict[str, Any], clips: pd.DataFrame, version: str, paths: Paths) -> dict[str, Any]:
     """Where the weights come from: data digest, licences of the clips heard, objective, budget, runs before."""
-    heard = clips[(clips["split"] == "train") & clips["keep"] & (clips["weight"] > 0)]
+    heard = heard_clips(clips)
     rate_hz = int(pretrained["settings"]["model"]["log_mel"]["sample_rate_hz"])
     licences = {str(name): int(count) for name, count in heard["licence"].value_counts(sort=False).items()}
     earlier = None
