@@ -1,8 +1,8 @@
 """Break fine-tuning scores down: overall, by group, and how soon each arm reaches what scratch reaches at best.
 
-`scores` has one row a test clip: `task, target, arm, share, seed, learning_rate, clip, group, reference, prediction,
-errors, total`; `curves` one a check on dev speakers: `task, target, arm, share, seed, learning_rate, step, seconds,
-dev_errors, dev_total`.
+`scores` has one row a test clip: `task, target, arm, share, seed, fold, learning_rate, clip, group, reference,
+prediction, errors, total`; `curves` one a check on dev speakers: `task, target, arm, share, seed, fold, learning_rate,
+step, seconds, dev_errors, dev_total`.
 """
 
 from __future__ import annotations
@@ -15,11 +15,13 @@ from allears.corpus.ages import age_band
 from allears.evaluation.comparisons import gain, gain_row
 
 CELL = ["task", "target", "share"]
-BASELINES = ("scratch", "random_frozen")
+MAJORITY = "majority"  # always the most frequent class of the test clips: what knowing nothing of a clip gives
+BASELINES = ("scratch", "random_frozen", MAJORITY)
 COMPARISON_COLUMNS = [
     *CELL, "axis", "cell", "baseline", "baseline_error", "pretrained_error", "gain", "low", "high",
     "clips", "speakers", "repetitions", "assessable",
 ]  # fmt: skip
+CURVE_COLUMNS = [*CELL, "arm", "step", "error", "seconds"]
 STEPS_COLUMNS = [*CELL, "arm", "best_scratch_error", "best_error", "steps", "seconds"]
 
 
@@ -30,7 +32,8 @@ def compare(scores: pd.DataFrame, axes: Mapping[str, Mapping[str, str]]) -> pd.D
     no rows. Columns: COMPARISON_COLUMNS.
     """
     rows = []
-    for key, part in scores.rename(columns={"seed": "repetition"}).groupby(CELL, sort=True):
+    known = pd.concat([scores, _majority(scores)])
+    for key, part in known.rename(columns={"seed": "repetition"}).groupby(CELL, sort=True):
         place = dict(zip(CELL, key, strict=True))
         for axis, cells in {"all": dict.fromkeys(part["clip"], "all"), **axes}.items():
             labelled = part["clip"].map(dict(cells)).astype("string").fillna("unknown")
@@ -41,19 +44,25 @@ def compare(scores: pd.DataFrame, axes: Mapping[str, Mapping[str, str]]) -> pd.D
     return pd.DataFrame(rows, columns=COMPARISON_COLUMNS)
 
 
-def steps_to_quality(scores: pd.DataFrame, curves: pd.DataFrame) -> pd.DataFrame:
-    """Steps and seconds until each arm's mean dev error is at most the best that scratch ever reaches.
+def mean_curves(scores: pd.DataFrame, curves: pd.DataFrame) -> pd.DataFrame:
+    """Dev error at each check, over seeds (and folds), of each arm at the learning rate that `scores` has for it.
 
-    Each arm runs at the learning rate that `scores` has for it (chosen on dev speakers). Null: never reached. Columns:
-    STEPS_COLUMNS.
+    Columns: CURVE_COLUMNS.
     """
-    chosen = scores[[*CELL, "arm", "learning_rate"]].drop_duplicates()
+    chosen = scores[[*CELL, "fold", "arm", "learning_rate"]].drop_duplicates()
     means = (
-        curves.merge(chosen, on=[*CELL, "arm", "learning_rate"])
+        curves.merge(chosen, on=[*CELL, "fold", "arm", "learning_rate"])
         .groupby([*CELL, "arm", "step"], as_index=False)
         .agg(dev_errors=("dev_errors", "sum"), dev_total=("dev_total", "sum"), seconds=("seconds", "mean"))
     )
-    means["error"] = means["dev_errors"] / means["dev_total"]
+    return means.assign(error=means["dev_errors"] / means["dev_total"])[CURVE_COLUMNS]
+
+
+def steps_to_quality(means: pd.DataFrame) -> pd.DataFrame:
+    """Steps and seconds until each arm's mean curve is at most the best that scratch's ever reaches.
+
+    Null: never reached. Columns: STEPS_COLUMNS.
+    """
     rows = []
     for key, part in means.groupby(CELL, sort=True):
         scratch = part[part["arm"] == "scratch"]
@@ -86,3 +95,12 @@ def axis_cells(clips: pd.DataFrame, axes: Sequence[str]) -> dict[str, dict[str, 
 def _rows(members: pd.DataFrame, place: dict[str, object]) -> list[dict[str, object]]:
     found = (gain(members, baseline) for baseline in BASELINES)
     return [place | gain_row(one) for one in found if one is not None]
+
+
+def _majority(scores: pd.DataFrame) -> pd.DataFrame:
+    """Scores of always saying the most frequent class, wherever a pretrained model was asked to classify."""
+    asked = scores[(scores["task"] == "classify") & (scores["arm"] == "pretrained")]
+    if asked.empty:
+        return asked
+    said = asked.groupby(CELL)["reference"].transform(lambda classes: classes.mode().iloc[0])
+    return asked.assign(arm=MAJORITY, prediction=said, errors=(asked["reference"] != said).astype("int64"))

@@ -90,14 +90,22 @@ def histogram(
 
 
 def curves(
-    series: Sequence[tuple[str, Sequence[float], Sequence[float]]], *, x_title: str, y_title: str, log_x: bool = False
+    series: Sequence[tuple[str, Sequence[float], Sequence[float]]],
+    *,
+    x_title: str,
+    y_title: str,
+    log_x: bool = False,
+    x_ticks: Sequence[float] | None = None,
 ) -> go.Figure:
-    """Lines (name, x, y) in the palette's order."""
+    """Lines (name, x, y) in the palette's order. `x_ticks`: where x has marks, None: where plotly puts them."""
     lines = [
         go.Scatter(x=list(x), y=list(y), name=name, mode="lines+markers", line_color=PALETTE[i % len(PALETTE)])
         for i, (name, x, y) in enumerate(series)
     ]
-    layout = _layout(xaxis={"title": x_title, "type": "log" if log_x else "linear"}, yaxis={"title": y_title})
+    xaxis: dict[str, Any] = {"title": x_title, "type": "log" if log_x else "linear"}
+    if x_ticks is not None:
+        xaxis |= {"tickvals": list(x_ticks), "ticktext": [f"{tick:g}" for tick in x_ticks]}
+    layout = _layout(xaxis=xaxis, yaxis={"title": y_title})
     return go.Figure(lines, layout=layout | {"showlegend": len(lines) > 1})
 
 

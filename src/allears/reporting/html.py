@@ -17,7 +17,9 @@ import jinja2
 import pandas as pd
 from markupsafe import Markup
 
-Kind = Literal["text", "count", "hours", "percent", "decimal", "measure", "seconds", "interval", "code", "path", "flag"]
+Kind = Literal[
+    "text", "number", "count", "hours", "percent", "decimal", "measure", "seconds", "interval", "code", "path", "flag"
+]  # number: written already
 MISSING = "–"
 
 

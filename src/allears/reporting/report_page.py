@@ -26,8 +26,8 @@ class ReportData:
     events: Sequence[dict[str, Any]]
     probe: pd.DataFrame
     evaluation: pd.DataFrame
-    steps: pd.DataFrame
     curves: pd.DataFrame
+    steps: pd.DataFrame
     truth_scores: pd.DataFrame
     skipped: Sequence[str] = ()
 
@@ -46,7 +46,7 @@ def render(data: ReportData) -> str:
         skipped=list(data.skipped),
         groups=sections.groups(data.evaluation),
         steps=sections.steps(data.steps),
-        curve_plots=sections.curve_plots(data.curves, data.evaluation),
+        curve_plots=sections.curve_plots(data.curves),
         probe=sections.probe(data.probe),
         probe_plots=sections.probe_plots(data.probe),
         training=sections.training(data.pretrained),
@@ -83,7 +83,7 @@ def _sentence(row: dict[Any, Any]) -> str:
         f"{row['target']}, {written(row['share'], 'percent')} of the labels: "
         f"error {100 * row['pretrained_error']:.1f} % pretrained, {100 * row['baseline_error']:.1f} % from scratch, "
         f"gain {100 * row['gain']:+.1f} points "
-        f"(95 %: {100 * row['low']:+.1f} to {100 * row['high']:+.1f})."
+        f"(95\N{NO-BREAK SPACE}%: {100 * row['low']:+.1f} to {100 * row['high']:+.1f})."
     )
 
 

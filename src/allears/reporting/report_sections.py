@@ -11,12 +11,17 @@ from markupsafe import Markup
 from allears.reporting.figures import curves as line_chart
 from allears.reporting.html import Column, figure, table, written
 
-ARM_NAMES = {"pretrained": "pretrained", "scratch": "scratch", "random_frozen": "random, frozen", "random": "random"}
+ARM_NAMES = {
+    "pretrained": "pretrained", "scratch": "scratch", "random_frozen": "random, frozen", "random": "random",
+    "majority": "most frequent class",
+}  # fmt: skip
 _WORKED_OUT = [
-    Column(key="baseline_error", title="its error"),
-    Column(key="pretrained_error", title="pretrained"),
-    Column(key="gain", title="gain", hint="error of the baseline minus error of the pretrained, in points"),
-    Column(key="interval", title="95 %"),
+    Column(key="baseline_error", title="its error", kind="number"),
+    Column(key="pretrained_error", title="pretrained", kind="number"),
+    Column(
+        key="gain", title="gain", kind="number", hint="error of the baseline minus error of the pretrained, in points"
+    ),
+    Column(key="interval", title="95 %", kind="number"),
 ]
 _COUNTS = [
     Column(key="clips", title="clips", kind="count"),
@@ -50,7 +55,7 @@ def groups(evaluation: pd.DataFrame) -> Markup:
         Column(key="target", title="target"),
         Column(key="axis", title="axis"),
         Column(key="cell", title="group"),
-        Column(key="baseline_error", title="scratch"),
+        Column(key="baseline_error", title="scratch", kind="number"),
         *_WORKED_OUT[1:],
         *_COUNTS[:2],
         Column(key="note", title="", kind="flag"),
@@ -67,7 +72,9 @@ def share_plots(evaluation: pd.DataFrame) -> list[Markup]:
         series = [("pretrained", _percents(of["share"]), _percents(of["pretrained_error"]))]
         for baseline, line in part.sort_values("share").groupby("baseline"):
             series.append((ARM_NAMES[str(baseline)], _percents(line["share"]), _percents(line["baseline_error"])))
-        chart = line_chart(series, x_title="% of the labels", y_title="error, %", log_x=True)
+        chart = line_chart(
+            series, x_title="% of the labels", y_title="error, %", log_x=True, x_ticks=_percents(of["share"])
+        )
         plots.append(figure(chart, f"{target}: error on held-out speakers by share of the labels; lower is better"))
     return plots
 
@@ -87,28 +94,23 @@ def steps(found: pd.DataFrame) -> Markup:
         Column(key="target", title="target"),
         Column(key="share_text", title="labels"),
         Column(key="arm_name", title="arm"),
-        Column(key="to_reach", title="to reach", hint="scratch's best error on dev speakers, mean over seeds"),
-        Column(key="step_text", title="updates"),
+        Column(
+            key="to_reach",
+            title="to reach",
+            kind="number",
+            hint="scratch's best error on dev speakers, mean over seeds",
+        ),
+        Column(key="step_text", title="updates", kind="number"),
         Column(key="seconds", title="seconds", kind="seconds"),
-        Column(key="best", title="its own best"),
+        Column(key="best", title="its own best", kind="number"),
     ]
     return table(rows, columns)
 
 
-def curve_plots(curves: pd.DataFrame, evaluation: pd.DataFrame) -> list[Markup]:
+def curve_plots(curves: pd.DataFrame) -> list[Markup]:
     """Mean dev error against updates, a line an arm at its chosen learning rate, a plot a target and share."""
-    if curves.empty or evaluation.empty:
-        return []
-    best = (
-        curves.groupby(["target", "share", "arm", "learning_rate", "step"], as_index=False)
-        .agg(errors=("dev_errors", "sum"), total=("dev_total", "sum"))
-        .assign(error=lambda t: t["errors"] / t["total"])
-    )
-    lowest = best.loc[
-        best.groupby(["target", "share", "arm"])["error"].idxmin(), ["target", "share", "arm", "learning_rate"]
-    ]
     plots = []
-    for (target, share), part in best.merge(lowest).groupby(["target", "share"]):
+    for (target, share), part in curves.groupby(["target", "share"]):
         series = [
             (ARM_NAMES[str(arm)], line["step"].tolist(), _percents(line["error"])) for arm, line in part.groupby("arm")
         ]
@@ -125,7 +127,7 @@ def probe(rows: pd.DataFrame) -> Markup:
         Column(key="target", title="target"),
         Column(key="share_text", title="labels"),
         Column(key="layer_text", title="layer", hint="0 is the input of the first block"),
-        Column(key="baseline_error", title="random"),
+        Column(key="baseline_error", title="random", kind="number"),
         *_WORKED_OUT[1:],
         Column(key="note", title="", kind="flag"),
     ]
@@ -146,7 +148,9 @@ def probe_plots(rows: pd.DataFrame) -> list[Markup]:
             (name, of["layer"].tolist(), _percents(of[column]))
             for name, column in (("pretrained", "pretrained_error"), ("random", "baseline_error"))
         ]
-        chart = line_chart(series, x_title="layer (0: input of the first block)", y_title="error, %")
+        chart = line_chart(
+            series, x_title="layer (0: input of the first block)", y_title="error, %", x_ticks=of["layer"].tolist()
+        )
         plots.append(figure(chart, f"{target}, {written(share, 'percent')} of the labels: error of the probe by layer"))
     return plots
 

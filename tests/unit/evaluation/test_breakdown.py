@@ -2,9 +2,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from allears.evaluation.breakdown import axis_cells, compare, steps_to_quality
+from allears.evaluation.breakdown import axis_cells, compare, mean_curves, steps_to_quality
 
-PLACE = {"task": "classify", "target": "digit", "share": 0.1, "learning_rate": 1e-3}
+PLACE = {"task": "classify", "target": "digit", "share": 0.1, "fold": "", "learning_rate": 1e-3}
 
 
 def _scores() -> pd.DataFrame:
@@ -12,7 +12,7 @@ def _scores() -> pd.DataFrame:
     return pd.DataFrame(
         [
             PLACE | {"arm": arm, "seed": r, "clip": f"c{s}-{c}", "group": f"s{s}", "total": 1}
-            | {"errors": int(generator.random() < p)}
+            | {"errors": int(generator.random() < p), "reference": "one" if c < 4 else f"other-{c}"}
             for arm, p in {"scratch": 0.6, "random_frozen": 0.8, "pretrained": 0.2}.items()
             for r in range(3)
             for s in range(20)
@@ -50,8 +50,30 @@ def test_steps_are_those_of_the_first_check_that_is_as_good_as_scratch_at_its_be
         ]
     )
     other_rate = curves.assign(learning_rate=1e-2, dev_errors=0)
-    table = steps_to_quality(scores, pd.concat([curves, other_rate])).set_index("arm")
+    table = steps_to_quality(mean_curves(scores, pd.concat([curves, other_rate]))).set_index("arm")
     assert table.loc["scratch", "steps"] == 300
     assert table.loc["pretrained", "steps"] == 200
     assert table.loc["pretrained", "seconds"] == 1.0
     assert pd.isna(table.loc["random_frozen", "steps"])
+
+
+def test_each_fold_counts_at_the_rate_that_was_chosen_for_it():
+    folds = {"a": 1e-3, "b": 1e-2}
+    scores = pd.DataFrame([PLACE | {"arm": "scratch", "fold": f, "learning_rate": lr} for f, lr in folds.items()])
+    curves = pd.DataFrame(
+        [
+            PLACE
+            | {"arm": "scratch", "seed": 0, "fold": fold, "learning_rate": lr, "step": 10, "seconds": 1.0}
+            | {"dev_errors": 2 if lr == folds[fold] else 9, "dev_total": 10}
+            for fold in folds
+            for lr in folds.values()
+        ]
+    )
+    assert mean_curves(scores, curves)["error"].tolist() == [0.2]
+
+
+def test_knowing_nothing_is_always_saying_the_most_frequent_class():
+    table = compare(_scores(), {}).set_index("baseline")
+    assert table.loc["majority", "baseline_error"] == pytest.approx(0.6)
+    assert table.loc["majority", "gain"] == pytest.approx(0.6 - table.loc["majority", "pretrained_error"])
+    assert "majority" not in set(compare(_scores().assign(task="ctc"), {})["baseline"])

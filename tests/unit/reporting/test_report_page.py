@@ -3,6 +3,7 @@ import re
 import pandas as pd
 import pytest
 
+from allears.evaluation.breakdown import CURVE_COLUMNS, STEPS_COLUMNS
 from allears.reporting.model_card import ModelFacts, model_card
 from allears.reporting.report_page import ReportData, answer, render
 
@@ -46,8 +47,8 @@ def test_the_page_says_what_is_not_assessable_and_fetches_nothing():
         events=[{"kind": "metrics", "step": 1, "hours_heard": 0.1, "values": {"loss": 3.0}}],
         probe=probe,
         evaluation=evaluation,
-        steps=pd.DataFrame(columns=["target"]),
-        curves=pd.DataFrame(columns=["target"]),
+        steps=pd.DataFrame(columns=STEPS_COLUMNS),
+        curves=pd.DataFrame(columns=CURVE_COLUMNS),
         truth_scores=pd.DataFrame(),
     )
     page = render(data)

@@ -12,6 +12,9 @@ def create_pipeline() -> Pipeline:
     return Pipeline(
         [
             node(compare_arms, ["finetune_scores", "clips", "params:evaluate"], "evaluation", name="compare_arms"),
-            node(measure_steps, ["finetune_scores", "finetune_curves"], "steps_to_quality", name="measure_steps"),
+            node(
+                measure_steps, ["finetune_scores", "finetune_curves"], ["mean_curves", "steps_to_quality"],
+                name="measure_steps",
+            ),
         ]
-    )
+    )  # fmt: skip

@@ -26,8 +26,7 @@ def create_pipeline() -> Pipeline:
             node(
                 nodes.write_report_page,
                 [
-                    "manifest", "pretrained", "probe", "evaluation", "steps_to_quality", "finetune_curves",
-                    "finetune_run",
+                    "manifest", "pretrained", "probe", "evaluation", "mean_curves", "steps_to_quality", "finetune_run",
                     "truth_scores", "params:paths",
                 ],
                 "report_page",

@@ -1,0 +1,47 @@
+"""The comparison of `evaluate` as a table for people at a terminal."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pandas as pd
+from rich.console import Console
+from rich.table import Table
+
+NAMES = {"scratch": "from scratch", "random_frozen": "random, frozen", "majority": "most frequent class"}
+
+
+def show(evaluation: pd.DataFrame) -> None:
+    """Print the comparisons over all clips."""
+    table = Table(
+        title="Fine-tuning, test speakers: errors of the pretrained model against baselines at equal labels",
+        title_justify="left", box=None, pad_edge=False,
+    )  # fmt: skip
+    for name in ("target", "labels", "baseline", "its error", "pretrained", "gain [95 %]"):
+        left = name in ("target", "baseline")
+        table.add_column(name, no_wrap=True, justify="left" if left else "right")
+    table.add_column("", overflow="fold")
+    for row in evaluation[evaluation["axis"] == "all"].to_dict("records"):
+        table.add_row(*_cells(row))
+    Console(highlight=False).print(table)
+
+
+def verdict(row: dict[Any, Any]) -> str:
+    """What a row allows to say, and no more."""
+    if not row["assessable"]:
+        return f"not assessable: {row['clips']} clips of {row['speakers']} speakers"
+    if row["low"] > 0:
+        return "pretrained is better"
+    return "pretrained is worse" if row["high"] < 0 else "no difference shown"
+
+
+def _cells(row: dict[Any, Any]) -> tuple[str, ...]:
+    return (
+        str(row["target"]),
+        f"{100 * row['share']:.3g} %",
+        NAMES[row["baseline"]],
+        f"{100 * row['baseline_error']:.1f} %",
+        f"{100 * row['pretrained_error']:.1f} %",
+        f"{100 * row['gain']:+.1f} [{100 * row['low']:+.1f}, {100 * row['high']:+.1f}]",
+        verdict(row),
+    )
