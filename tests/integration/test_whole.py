@@ -13,6 +13,7 @@ import pytest
 from nbclient import NotebookClient
 
 from allears.checkpoints.export import load_export
+from allears.cli.stages import look
 from tests.project import kedro, make_project
 
 ROOT = Path(__file__).parents[2]
@@ -110,6 +111,23 @@ def test_a_second_run_decodes_and_trains_nothing(project: Path, first_run: subpr
         }
     assert {path: path.stat().st_size for path in journals} == journals
     assert time.monotonic() - began < 120
+
+
+def test_status_knows_what_is_made_and_what_is_stale(
+    project: Path, first_run: subprocess.CompletedProcess[str]
+) -> None:
+    data = project / "data"
+    assert set(look(data, "sample").stages.values()) == {"up to date"}
+    table = data / "05_model_input" / "sample" / "clips.parquet"
+    whole = table.read_bytes()
+    clips = pd.read_parquet(table)
+    clips.loc[clips.index[clips["keep"] & (clips["split"] == "train")][0], "keep"] = False  # as another audit would
+    clips.to_parquet(table)
+    found = look(data, "sample").stages
+    table.write_bytes(whole)
+    assert found == {
+        "audit": "up to date", "shard": "up to date", "pretrain": "stale", "finetune": "stale", "report": "stale",
+    }  # fmt: skip
 
 
 @needs_real

@@ -10,7 +10,7 @@ from kedro.validation import ParameterValidationError
 from allears.cli.app import app, project_data
 from allears.cli.doctor import examine
 from allears.cli.sentences import VERBOSE, sentence, sentences
-from allears.cli.status import look
+from allears.cli.stages import look
 from allears.errors import AudioError, ConfigError, StorageError
 from allears.storage.files import write_json
 from tests.project import make_recordings

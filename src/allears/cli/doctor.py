@@ -11,6 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlparse
 
+from allears.engine.cores import cores
+
 CODECS = ("pcm_s16le", "flac", "mp3float", "opus", "aac", "vorbis")
 DISK_GB = 5.0
 CONNECT_S = 3.0
@@ -82,9 +84,8 @@ def processor() -> Finding:
     """Cores and memory: what decoding and training on this machine can use."""
     import psutil
 
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     memory = psutil.virtual_memory()
-    found = f"{cores} cores, {memory.total / 1e9:.0f} GB memory, {memory.available / 1e9:.0f} GB of it free"
+    found = f"{cores()} cores, {memory.total / 1e9:.0f} GB memory, {memory.available / 1e9:.0f} GB of it free"
     return Finding(
         what="processor", found=found, good=memory.available > 4e9, advice="close other programs: 4 GB are needed"
     )

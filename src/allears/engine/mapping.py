@@ -19,6 +19,7 @@ from typing import Any, Generic, TypeVar
 from pebble import ProcessExpired, ProcessPool
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
+from allears.engine.cores import cores
 from allears.errors import AllearsError, AudioError
 from allears.storage.files import storage_error
 
@@ -56,16 +57,11 @@ def map_items(
     known = _read_journal(journal)
     todo = [item for item in items if key(item) not in known]
     if todo:
-        known |= _compute(function, todo, key, journal, title, workers or default_workers(), timeout_s)
+        known |= _compute(function, todo, key, journal, title, workers or cores(), timeout_s)
     fresh = {key(item) for item in todo}
     for item in items:
         entry = known[key(item)]
         yield Outcome(item, entry.get("result"), entry.get("reason"), entry.get("message"), key(item) in fresh)
-
-
-def default_workers() -> int:
-    """As many processes as this one may use cores (a container or `taskset` may allow fewer than there are)."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def _compute(

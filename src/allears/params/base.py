@@ -48,6 +48,11 @@ class Paths(Params):
         return self._layer("05_model_input")
 
     @property
+    def clips(self) -> Path:
+        """The table of clips that trainings read, in the order of the shards."""
+        return self.shards / "clips.parquet"
+
+    @property
     def models(self) -> Path:
         """Checkpoints and exports."""
         return self._layer("06_models")

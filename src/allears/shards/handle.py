@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+from allears.storage.digest import value_digest
 
 INDEX = "index.parquet"
 
@@ -44,3 +47,8 @@ class ShardSet:
             float(value["seconds"]),
             int(value["sample_rate_hz"]),
         )
+
+
+def made_from(manifest_digest: str, left_out: Iterable[str]) -> str:
+    """Names what shards are made from: a manifest, and the clips with a hard verdict."""
+    return value_digest({"manifest": manifest_digest, "left_out": sorted(left_out)})

@@ -13,6 +13,7 @@ import sys
 from contextlib import suppress
 from pathlib import Path
 
+from allears.engine.cores import cores
 from allears.errors import StorageError, TrainingError
 from allears.params.spec_finetune import FinetuneSpec
 from allears.params.spec_pretrain import PretrainSpec
@@ -48,11 +49,6 @@ def launch(spec: PretrainSpec | ProbeSpec | FinetuneSpec, folder: Path) -> None:
         raise
     if status:
         raise TrainingError(_why(spec.task, folder, status))
-
-
-def cores() -> int:
-    """Cores that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def _environment() -> dict[str, str]:

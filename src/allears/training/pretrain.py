@@ -51,11 +51,12 @@ def run(spec: PretrainSpec) -> None:
         begin = _cursor(spec, found, state)
     labels = FrameLabels(spec.targets, found.index) if "units" in module.objective.inputs else None
     data = PretrainData(found, labels, begin, spec.last_update, params.validate_batches)
+    hardware = _hardware(params)
     health = Health(collapsed_since=state["collapsed_since"] if state else None)
     watch = Watch(module, data, EventLog(spec.folder), health)
     if module.done < spec.last_update:
-        _train(module, data, watch, state["optimiser"] if state else None)
-    _finish(watch)
+        _train(module, data, watch, state["optimiser"] if state else None, hardware)
+    _finish(watch, hardware)
 
 
 def new_objective(params: PretrainParams) -> Objective:
@@ -81,21 +82,32 @@ def _cursor(spec: PretrainSpec, found: TrainingData, state: dict[str, Any]) -> C
         return Cursor(step=int(state["done"]), epoch=int(state["data"]["epoch"]) + 1)
 
 
-def _train(module: PretrainModule, data: PretrainData, watch: Watch, optimiser: dict[str, Any] | None) -> None:
-    spec, params = module.spec, module.spec.pretrain
+def _hardware(params: PretrainParams) -> dict[str, str]:
+    """`accelerator` (gpu, cpu) and `precision` (32, bf16-mixed) on this machine. ConfigError when it has no such."""
     accelerator = "gpu" if params.accelerator != "cpu" and torch.cuda.is_available() else "cpu"
     if params.accelerator == "gpu" and accelerator == "cpu":
         raise ConfigError(
             "pretrain.accelerator is gpu, but torch sees none here; use auto or cpu, or look at the driver"
         )
     precision = params.precision if params.precision != "auto" else "32" if accelerator == "cpu" else "bf16-mixed"
+    return {"accelerator": accelerator, "precision": precision}
+
+
+def _train(
+    module: PretrainModule,
+    data: PretrainData,
+    watch: Watch,
+    optimiser: dict[str, Any] | None,
+    hardware: dict[str, str],
+) -> None:
+    spec, params = module.spec, module.spec.pretrain
     if params.compile:
         module.objective.encoder.encoder.compile(dynamic=True)
-    _announce(module, watch, f"{accelerator}, precision {precision}")
+    _announce(module, watch, f"{hardware['accelerator']}, precision {hardware['precision']}")
     trainer = Trainer(
-        accelerator=accelerator,
+        accelerator=hardware["accelerator"],
         devices=1,
-        precision="32-true" if precision == "32" else "bf16-mixed",
+        precision="32-true" if hardware["precision"] == "32" else "bf16-mixed",
         max_epochs=1,  # of Lightning's: ours go by inside it
         limit_val_batches=0,
         logger=False,
@@ -128,7 +140,7 @@ def _announce(module: PretrainModule, watch: Watch, where: str) -> None:
         watch.events.params(spec.pretrain.model_dump(mode="json", exclude={"probe"}))
 
 
-def _finish(watch: Watch) -> None:
+def _finish(watch: Watch, hardware: dict[str, str]) -> None:
     """The receipt: what the catalog keeps of the run. Numbers of the last rows come from the log, whoever wrote it."""
     module, spec = watch.module, watch.module.spec
     latest: dict[str, float] = {}
@@ -141,6 +153,7 @@ def _finish(watch: Watch) -> None:
         "hours_heard": watch.hours_heard,
         "checkpoint": str(spec.folder / CHECKPOINTS / f"step-{module.done:09d}.pt"),
         "metrics": latest,
+        **hardware,
     }
     write_receipt(spec.folder, spec.identity, notes)
 

@@ -20,6 +20,7 @@ from typing import TypeVar, cast
 
 import torch
 
+from allears.engine.cores import cores
 from allears.errors import TrainingError
 
 Task = TypeVar("Task")
@@ -32,8 +33,7 @@ def worker_count(asked: int | None, device: torch.device) -> int:
     """As many as asked for, else as cores that this process may use, at most 8; one on a GPU."""
     if device.type != "cpu" or not hasattr(os, "fork"):
         return 1
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    return asked or min(cores, MOST)
+    return asked or min(cores(), MOST)
 
 
 def side_by_side(function: Callable[[Task], Result], tasks: Sequence[Task], workers: int) -> Iterator[Result]:

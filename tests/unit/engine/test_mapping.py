@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from allears.engine.mapping import default_workers, map_items
+from allears.engine.cores import cores
+from allears.engine.mapping import map_items
 from allears.errors import AudioError, CorpusError, StorageError
 
 
@@ -75,4 +76,4 @@ def test_a_journal_that_cannot_be_written_says_so(tmp_path: Path) -> None:
 
 
 def test_workers_are_the_cores_this_process_may_use() -> None:
-    assert 1 <= default_workers() <= (os.cpu_count() or 1)
+    assert 1 <= cores() <= (os.cpu_count() or 1)

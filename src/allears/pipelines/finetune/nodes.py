@@ -36,7 +36,7 @@ def plan_finetuning(
             f"finetune.leave_one_group_out tests every speaker of '{paths.corpus}', and its own encoder has heard most "
             "of them: name the encoder of another corpus with finetune.encoder"
         )
-    table = _clips_path(paths)
+    table = paths.clips.absolute()
     tested: tuple[Split, ...] = SPLITS if params.leave_one_group_out else ("dev", "test")
     cure = "Pretrain on it as it is now, or name the encoder of another corpus with finetune.encoder"
     check_unheard(export, paths.corpus, table, ShardSet.from_json(shard_set), tested, cure)
@@ -71,7 +71,7 @@ def run_finetuning(
             "identity": plan["identity"],
             "corpus": paths.corpus,
             "shard_set": shard_set,
-            "clips": _clips_path(paths),
+            "clips": paths.clips.absolute(),
             "encoder": plan["encoder"],
             "plans": plan["plans"],
             "finetune": params,
@@ -136,7 +136,3 @@ def find_encoder(encoder: dict[str, Any], params: FinetuneParams, paths: Paths) 
             f"pretrain --params corpus={origin}`"
         )
     return folder.absolute(), origin
-
-
-def _clips_path(paths: Paths) -> Path:
-    return (paths.shards / "clips.parquet").absolute()

@@ -38,10 +38,8 @@ def plan_pretraining(
     extends = None if params.extend is None else runs.find(paths, params)
     if extends is not None:
         cure = "The splits have changed since it was trained: start a new run, without pretrain.extend"
-        check_unheard(
-            runs.export_folder(paths, extends.run), paths.corpus, runs.clips_path(paths), shards, ("dev", "test"), cure
-        )
-    data = training_data(shards, runs.clips_path(paths), params)
+        check_unheard(runs.export_folder(paths, extends.run), paths.corpus, paths.clips, shards, ("dev", "test"), cure)
+    data = training_data(shards, paths.clips, params)
     plan = summarise_plan(data, extends.updates if extends else 0, params.updates)
     return plan | {"extends": extends.model_dump(mode="json") if extends else None}
 
@@ -59,7 +57,7 @@ def prepare_targets(
     from allears.training.label import prepare_units
     from allears.training.plan import training_data
 
-    data = training_data(ShardSet.from_json(shard_set), runs.clips_path(paths), params)
+    data = training_data(ShardSet.from_json(shard_set), paths.clips, params)
     return prepare_units(data, params, paths.features.absolute())
 
 
@@ -86,7 +84,7 @@ def train_encoder(
         folder=folder,
         identity=name,
         shard_set=shard_set,
-        clips=runs.clips_path(paths).absolute(),
+        clips=paths.clips.absolute(),
         targets=targets,
         extends=extends,
         pretrain=params,

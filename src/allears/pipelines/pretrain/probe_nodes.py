@@ -57,7 +57,7 @@ def probe_spec(
         folder=(paths.outputs / "probe" / name[:16]).absolute(),
         identity=name,
         shard_set=shard_set,
-        clips=(paths.shards / "clips.parquet").absolute(),
+        clips=paths.clips.absolute(),
         encoder=export.absolute(),
         probe=params,
     )

@@ -23,11 +23,6 @@ if TYPE_CHECKING:
 SHOWN = 12  # hexadecimal digits of a run's name
 
 
-def clips_path(paths: Paths) -> Path:
-    """The table of clips that the training process reads."""
-    return paths.shards / "clips.parquet"
-
-
 def runs_folder(paths: Paths) -> Path:
     """One folder a run, named after its identity."""
     return paths.models / "runs"
@@ -119,5 +114,7 @@ def provenance(pretrained: dict[str, Any], clips: pd.DataFrame, version: str, pa
         "settings": pretrained["settings"],
         "updates": pretrained["updates"],
         "hours_heard": pretrained["hours_heard"],
+        "accelerator": pretrained["accelerator"],
+        "precision": pretrained["precision"],
         "extends": earlier,
     }

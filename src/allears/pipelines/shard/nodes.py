@@ -22,6 +22,7 @@ OF_MANIFEST = (
 
 def write_shards(manifest: Manifest, verdicts: pd.DataFrame, shard: ShardParams, paths: Paths) -> dict[str, Any]:
     """Decode every clip without a hard verdict into shards; what is written and unchanged is not decoded again."""
+    from allears.shards.handle import made_from
     from allears.shards.writer import COLUMNS, write_shards
 
     table = manifest.frame(COLUMNS)
@@ -42,7 +43,7 @@ def write_shards(manifest: Manifest, verdicts: pd.DataFrame, shard: ShardParams,
         "%d clips = %d in shards (%.2f h, version %s) + %d with a hard verdict; %d tars written now",
         len(table), shard_set.clips, shard_set.seconds / 3600, shard_set.digest[:12], len(hard), written,
     )  # fmt: skip
-    return shard_set.to_json()
+    return shard_set.to_json() | {"made_from": made_from(manifest.digest, hard)}
 
 
 def tabulate_clips(manifest: Manifest, selection: pd.DataFrame, shard_set: dict[str, Any]) -> pd.DataFrame:

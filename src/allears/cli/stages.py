@@ -1,0 +1,119 @@
+"""How far a corpus is, and what of it is stale. Each product names the digest of what it was made from."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pyarrow.parquet as pq
+
+from allears.params.base import Paths
+
+STAGES = ("audit", "shard", "pretrain", "finetune", "report")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CorpusState:
+    """What lies in a corpus's folders. Hours are of all its clips, once it was audited. `stages`: one of STAGES →
+    'up to date', 'stale' (made from another version of what comes before, or partly deleted) or 'not yet'.
+    """
+
+    corpus: str
+    version: str | None
+    clips: int | None
+    hours: float | None
+    stages: dict[str, str]
+
+
+def look(data: Path, corpus: str) -> CorpusState:
+    """The state of one corpus."""
+    paths = Paths(corpus=corpus, data=data)
+    manifest = _read(paths.intermediate / "manifest.json")
+    audit = _read(paths.primary / "audit_summary.json")
+    shards = _read(paths.shards / "shards.json")
+    version = str(manifest["digest"]) if manifest else None
+    audited = (audit or {}).get("total", {})
+    fresh: dict[str, tuple[Path, Callable[[], bool]]] = {
+        "audit": (paths.primary / "audit_summary.json", lambda: (audit or {}).get("version") == version),
+        "shard": (paths.shards / "shards.json", lambda: _shards_are_fresh(paths, shards or {}, str(version))),
+        "pretrain": (paths.models / "pretrained.json", lambda: _pretrain_is_fresh(paths, shards or {})),
+        "finetune": (paths.models / "finetune_run.json", lambda: _finetune_is_fresh(paths)),
+        "report": (paths.reports / "model_card.md", lambda: _report_is_fresh(paths, version)),
+    }
+    stages: dict[str, str] = {}
+    stale = False
+    for name, (product, check) in fresh.items():
+        stale = stale or (product.exists() and not _holds(check))
+        stages[name] = "not yet" if not product.exists() else "stale" if stale else "up to date"
+    return CorpusState(
+        corpus=corpus,
+        version=version,
+        clips=int(manifest["rows"]) if manifest else None,
+        hours=float(audited["hours"]) if "hours" in audited else None,
+        stages=stages,
+    )
+
+
+def _holds(check: Callable[[], bool]) -> bool:
+    try:
+        return check()
+    except (OSError, KeyError):
+        return False
+
+
+def _shards_are_fresh(paths: Paths, shards: dict[str, Any], version: str) -> bool:
+    """Of this manifest, without the clips that have a hard verdict now."""
+    from allears.shards.handle import made_from
+
+    verdicts = pq.read_table(paths.primary / "verdicts.parquet", columns=["clip", "verdict"]).to_pydict()
+    hard = [clip for clip, verdict in zip(verdicts["clip"], verdicts["verdict"], strict=True) if verdict == "hard"]
+    return shards.get("made_from") == made_from(version, hard)
+
+
+def _pretrain_is_fresh(paths: Paths, shards: dict[str, Any]) -> bool:
+    """Trained on these shards, and on the clips that the audit selects now."""
+    from allears.shards.clips import read_clips
+    from allears.shards.plan import data_digest
+    from allears.training.plan import heard
+
+    plan, pretrained = _read(paths.shards / "pretrain_plan.json"), _read(paths.models / "pretrained.json")
+    if plan is None or pretrained is None or plan["plan"] != pretrained["inputs"]["plan"]:
+        return False
+    weights_N = heard(read_clips(paths.clips), "train")
+    return bool(plan["settings"]["digest"] == data_digest(str(shards.get("digest")), weights_N))
+
+
+def _finetune_is_fresh(paths: Paths) -> bool:
+    """Of these clips and, where it was this corpus's, of this encoder."""
+    import pandas as pd
+
+    from allears.storage.digest import file_digest
+    from allears.storage.tables import table_digest
+
+    plan, run = _read(paths.shards / "finetune_plan.json"), _read(paths.models / "finetune_run.json")
+    encoder = _read(paths.models / "encoder.json")
+    if plan is None or run is None or not str(plan["identity"]).startswith(str(run["run"])):
+        return False
+    if plan["encoder_corpus"] == paths.corpus and encoder is not None:
+        weights = Path(encoder["folder"]) / "model.safetensors"
+        if not weights.exists() or file_digest(weights) != plan["inputs"]["encoder"]:
+            return False
+    return bool(plan["inputs"]["clips"] == table_digest(pd.read_parquet(paths.clips)))
+
+
+def _report_is_fresh(paths: Paths, version: str | None) -> bool:
+    """The card names this version and this run."""
+    card = (paths.reports / "model_card.md").read_text()
+    run = (_read(paths.models / "pretrained.json") or {}).get("run")
+    return str(version)[:12] in card and str(run) in card
+
+
+def _read(path: Path) -> dict[str, Any] | None:
+    try:
+        value = json.loads(path.read_text())
+    except (OSError, ValueError):
+        return None
+    return value if isinstance(value, dict) else None
