@@ -29,5 +29,6 @@ def register_pipelines() -> dict[str, Pipeline]:
 
 
 def _create(step: str) -> Pipeline:
+    """A step's nodes under its name: Kedro-Viz shows each step as one box that opens."""
     pipeline: Pipeline = import_module(f"allears.pipelines.{step}.pipeline").create_pipeline()
-    return pipeline
+    return Pipeline(pipeline, namespace=step, prefix_datasets_with_namespace=False)

@@ -72,7 +72,7 @@ class MlflowHook(PluginHook):
         tags = {"mlflow.user": user(), "mlflow.source.type": "LOCAL"}
         tags |= {"mlflow.source.name": "kedro run", **git_tags(self._project), **logged.run_tags(run_params, catalog)}
         atexit.register(self._end, "KILLED")  # Ctrl-C: Kedro calls no hook
-        self._run = TrackedRun(box, uid, self.mlflow_config.tracking.run.name or "+".join(names), tags)
+        self._run = TrackedRun(box, uid, self.mlflow_config.tracking.run.name or run_name(names, tags), tags)
         self._run.params(logged.parameters(pipeline, catalog))
         self._open.enter_context(entered(self._run))
         self._catalog = catalog
@@ -119,6 +119,12 @@ class MlflowHook(PluginHook):
         if run is not None and pump_ is not None:
             where = f"{pump_.run_id()} at {pump_.uri}" if sent else "waits here until MLflow answers"
             self._console.print(f"MLflow run {where}")
+
+
+def run_name(pipelines: list[str], tags: dict[str, str]) -> str:
+    """`so762 pretrain`: the corpus, and the pipelines or 'all'."""
+    what = "+".join("all" if name == "__default__" else name for name in pipelines)
+    return f"{tags.get('corpus', '')} {what}".strip()
 
 
 def rank() -> int:
