@@ -74,3 +74,13 @@ def read_events(folder: Path) -> list[dict[str, Any]]:
         except ValueError:  # half a line that a kill left
             continue
     return events
+
+
+def history(folder: Path) -> list[dict[str, Any]]:
+    """The lines of a training that was never interrupted: what was done again after a kill is there once."""
+    events: list[dict[str, Any]] = []
+    for event in read_events(folder):
+        if event["kind"] == "start":
+            events = [one for one in events if one["step"] <= event["step"]]
+        events.append(event)
+    return events

@@ -11,7 +11,7 @@ import pytest
 
 from allears.errors import ConfigError, TrainingError
 from allears.storage.files import read_json
-from allears.training.events import EventLog, read_events
+from allears.training.events import EventLog, history, read_events
 from allears.training.launch import launch
 from allears.training.orphan import PARENT
 from allears.training.spec_file import read_spec, write_spec
@@ -88,3 +88,13 @@ def test_events_survive_half_a_line(tmp_path: Path) -> None:
         log.write('{"t": 1, "kind": "metr')
     EventLog(tmp_path).metrics(2, 0.2, {"loss": 1.0})
     assert [event["step"] for event in read_events(tmp_path)] == [1, 2]
+
+
+def test_what_was_done_again_after_a_kill_is_in_the_history_once(tmp_path):
+    log = EventLog(tmp_path)
+    for first, steps in ((0, (10, 20, 30)), (20, (30, 40))):
+        log.start(first, 0.0, {})
+        for step in steps:
+            log.metrics(step, 0.0, {"loss": float(step)})
+    assert [event["step"] for event in history(tmp_path) if event["kind"] == "metrics"] == [10, 20, 30, 40]
+    assert len(read_events(tmp_path)) == 7

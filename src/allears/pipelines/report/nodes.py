@@ -57,13 +57,14 @@ def write_report_page(
 ) -> str:
     """The report's page as one HTML string."""
     from allears.reporting.report_page import ReportData, render
+    from allears.training.events import history
 
     return render(
         ReportData(
             corpus=paths.corpus,
             version=manifest.digest,
             pretrained=pretrained,
-            events=_events(Path(pretrained["folder"])),
+            events=history(Path(pretrained["folder"])),
             probe=probe,
             evaluation=evaluation,
             curves=curves,
@@ -72,8 +73,3 @@ def write_report_page(
             skipped=finetune_run["skipped"],
         )
     )
-
-
-def _events(folder: Path) -> list[dict[str, Any]]:
-    lines = (folder / "events.jsonl").read_text().splitlines()
-    return [json.loads(line) for line in lines if line.endswith("}")]
