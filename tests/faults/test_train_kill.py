@@ -4,9 +4,6 @@ from __future__ import annotations
 
 import os
 import signal
-import subprocess
-import sys
-import time
 from pathlib import Path
 
 import pytest
@@ -16,57 +13,9 @@ from allears.checkpoints.training_state import load_state, steps
 from allears.params.spec_pretrain import PretrainSpec
 from allears.storage.files import read_json
 from allears.training.events import read_events
-from allears.training.spec_file import write_spec
 from tests.pretraining import make_spec, tiny
+from tests.processes import LIMIT_S, alive, children, start, wait_for
 from tests.support import make_shards
-
-LIMIT_S = 180
-# The command that a pipeline is: it launches, and waits.
-PARENT = """
-import sys
-from pathlib import Path
-from allears.training.spec_file import read_spec
-from allears.training.launch import launch
-launch(read_spec(Path(sys.argv[1])), Path(sys.argv[2]))
-"""
-
-
-def start(spec: PretrainSpec) -> subprocess.Popen[bytes]:
-    spec.folder.mkdir(parents=True, exist_ok=True)
-    path = spec.folder.parent / f"{spec.folder.name}.json"
-    write_spec(path, spec)
-    return subprocess.Popen(
-        [sys.executable, "-c", PARENT, str(path), str(spec.folder)],
-        env=os.environ | {"OMP_NUM_THREADS": "1"}, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE,
-        start_new_session=True,
-    )  # fmt: skip
-
-
-def children(pid: int) -> list[int]:
-    found = []
-    for stat in Path("/proc").glob("[0-9]*/stat"):
-        try:
-            fields = stat.read_text().rsplit(")", 1)[1].split()
-        except OSError:
-            continue
-        if int(fields[1]) == pid:
-            found.append(int(stat.parent.name))
-    return found
-
-
-def alive(pid: int) -> bool:
-    try:
-        return Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0] != "Z"
-    except OSError:
-        return False
-
-
-def wait_for(what: str, condition: object) -> None:
-    assert callable(condition)
-    until = time.monotonic() + LIMIT_S
-    while not condition():
-        assert time.monotonic() < until, f"waited {LIMIT_S} s for {what}"
-        time.sleep(0.02)
 
 
 def final_weights(spec: PretrainSpec) -> dict[str, torch.Tensor]:

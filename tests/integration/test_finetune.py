@@ -7,8 +7,10 @@ import pytest
 import torch
 
 from allears.checkpoints.export import save_export
+from allears.checkpoints.heard import load_heard
 from allears.downstream.export import load_task_model
 from allears.errors import ConfigError
+from allears.evaluation.breakdown import compare
 from allears.models.audio_encoder import AudioEncoder
 from allears.params.finetune import FinetuneParams
 from allears.params.labelled import ClipLimits
@@ -145,7 +147,7 @@ def test_one_group_out_tests_every_clip_once_a_seed(home):
             "task": "classify",
             "leave_one_group_out": True,
             "shares": (1.0,),
-            "arms": ("random_frozen",),
+            "arms": ("pretrained", "random_frozen"),
             "updates": 2,
         }
     )
@@ -153,8 +155,20 @@ def test_one_group_out_tests_every_clip_once_a_seed(home):
     finetune.run(spec)
     scores = pd.read_parquet(spec.folder / "finetune_scores.parquet")
     assert (scores["fold"] == scores["group"]).all()
-    assert scores.groupby("seed")["clip"].nunique().eq(90).all()
-    assert len(scores) == 180
+    assert scores.groupby(["arm", "seed"])["clip"].nunique().eq(90).all()
+    assert len(scores) == 360
+    against = compare(scores, {}).set_index("baseline")
+    assert against.loc["random_frozen", ["clips", "speakers", "repetitions"]].tolist() == [90, 10, 2]
+    heard = load_heard(spec.folder / "models" / "classify-label")
+    assert heard is not None
+    assert len(heard.groups) == 8  # the fold of the best model: without its test and its dev speaker
+
+
+def test_a_share_that_leaves_a_class_nothing_is_not_probed_and_says_so(home):
+    _, shard_set, clips = home
+    found = probe.find_targets(clips, PROBE.model_copy(update={"shares": (0.01, 1.0)}), shard_set.sample_rate_hz)
+    assert found.shares == (1.0,)
+    assert found.notes == ("no probe of 'label' at 0.01 of the labels: none of 'high' is left",)
 
 
 def test_nothing_to_learn_is_one_sentence_with_what_to_do(home):

@@ -65,6 +65,8 @@ def test_the_pipeline_trains_once_and_exports_a_model_that_predicts(paths):
     assert set(scores["share"]) == {1.0}
     model = load_task_model(Path(found["task_model"]["folder"]))
     assert model.config.classes == ("high", "low", "mid")
+    provenance = _json(Path(found["task_model"]["folder"]) / "provenance.json")
+    assert (provenance["corpus"], provenance["licences"], provenance["speakers"]) == ("tiny", {"CC0-1.0": 30}, 7)
     receipt = paths.models.absolute() / "finetune" / found["task_model"]["run"] / "receipt.json"
     before = receipt.stat().st_mtime_ns
     again = _run(paths)

@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import multiprocessing
 import os
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Container, Iterable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, wait
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,7 +21,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from allears.engine.cores import cores
 from allears.errors import AllearsError, AudioError
-from allears.storage.files import storage_error
+from allears.storage.files import storage_error, write_text
 
 Item = TypeVar("Item")
 
@@ -149,6 +149,13 @@ def _entry(future: Future[Any], name: str, timeout_s: float) -> tuple[str, dict[
         return name, {"reason": "unreadable", "message": str(error)}, False
     except Exception as error:  # a decoder that nobody foresaw: one odd file must not end a run over millions
         return name, {"reason": "failed", "message": f"{type(error).__name__}: {error}"}, False
+
+
+def forget(journal: Path, keys: Container[str]) -> None:
+    """Take `keys` out of a journal: the next `map_items` computes them again."""
+    if journal.exists():
+        kept = [{"key": key} | entry for key, entry in _read_journal(journal).items() if key not in keys]
+        write_text(journal, "".join(json.dumps(entry, ensure_ascii=False) + "\n" for entry in kept))
 
 
 def _read_journal(path: Path) -> dict[str, dict[str, Any]]:

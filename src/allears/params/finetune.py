@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Literal, Self
+from typing import Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field
 
 from allears.params.base import Params
-from allears.params.labelled import ClipLimits
+from allears.params.labelled import ClipLimits, Share
 
 Arm = Literal["pretrained", "scratch", "random_frozen"]
 ARMS: tuple[Arm, ...] = ("pretrained", "scratch", "random_frozen")
@@ -25,22 +25,22 @@ class FinetuneParams(Params):
     )
     target: str = Field(default="label", description="column, or key of `attributes`, that `classify` learns")
     arms: tuple[Arm, ...] = Field(default=ARMS, min_length=1)
-    shares: tuple[float, ...] = Field(default=(0.01, 0.1, 1.0), min_length=1, description="shares of the labels")
+    shares: tuple[Share, ...] = Field(default=(0.01, 0.1, 1.0), min_length=1, description="shares of the labels")
     learning_rates: tuple[float, ...] = Field(
         default=(1e-3, 3e-3), min_length=1, description="dev speakers choose one for each arm and share"
     )
     seeds: int = Field(default=3, ge=1, description="repetitions: labels, order, new weights; at least 3 for intervals")
     seed: int = 0
-    updates: int = Field(default=120, ge=1, description="budget of every cell of the grid")
+    updates: int = Field(default=300, ge=1, description="budget of every cell of the grid")
     batch_clips: int = Field(default=4, ge=1)
-    dev_every: int = Field(default=40, ge=1, description="updates between checks on dev speakers; the best is kept")
+    dev_every: int = Field(default=60, ge=1, description="updates between checks on dev speakers; the best is kept")
     warmup_share: float = Field(default=0.1, ge=0, lt=1, description="of the updates, before the linear decay to zero")
     weight_decay: float = Field(default=0.01, ge=0)
     keep_blocks: int | None = Field(default=None, ge=1, description="lowest blocks of the encoder to use; null: all")
     frozen_blocks: int = Field(default=0, ge=0, description="lowest blocks that stay as pretrained (pretrained arm)")
-    frozen_updates: int = Field(default=0, ge=0, description="first updates that train the head only (pretrained arm)")
-    encoder_lr_factor: float = Field(default=1.0, gt=0, le=1, description="of the learning rate (pretrained arm)")
-    ctc_head: Literal["linear", "conv", "bilstm"] = Field(default="linear", description="head for characters")
+    frozen_updates: int = Field(default=100, ge=0, description="first updates of the head only (pretrained arm)")
+    encoder_lr_factor: float = Field(default=0.33, gt=0, le=1, description="of the learning rate, for the encoder")
+    ctc_head: Literal["linear", "conv", "bilstm"] = Field(default="conv", description="head for characters")
     limits: ClipLimits = ClipLimits(dev=100, test=400)
     min_class_clips: int = Field(default=10, ge=2, description="training clips below which a class is left out")
     min_clips_per_class: int = Field(default=2, ge=1, description="a share that leaves a class fewer is skipped")
@@ -51,9 +51,3 @@ class FinetuneParams(Params):
     leave_one_group_out: bool = Field(
         default=False, description="each speaker in turn is the test; needs the encoder of another corpus"
     )
-
-    @model_validator(mode="after")
-    def _shares_are_shares(self) -> Self:
-        if wrong := [share for share in self.shares if not 0 < share <= 1]:
-            raise ValueError(f"finetune.shares must lie above 0 and at most at 1, found {wrong}; 10 % is 0.1")
-        return self

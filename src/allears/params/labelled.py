@@ -2,9 +2,20 @@
 
 from __future__ import annotations
 
-from pydantic import Field
+from typing import Annotated
+
+from pydantic import AfterValidator, Field
 
 from allears.params.base import Params
+
+
+def _is_share(value: float) -> float:
+    if not 0 < value <= 1:
+        raise ValueError(f"a share lies above 0 and at most at 1, found {value:g}; 10 % is 0.1")
+    return value
+
+
+Share = Annotated[float, AfterValidator(_is_share)]
 
 
 class ClipLimits(Params):

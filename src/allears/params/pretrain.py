@@ -69,7 +69,7 @@ class GuardParams(Params):
     collapse_perplexity: float = Field(
         default=1.5, ge=1, description="effective number of codes at or under which targets or predictions collapsed"
     )
-    patience_updates: int = Field(default=1000, ge=1, description="collapsed predictions stop the run after so many")
+    patience_updates: int = Field(default=300, ge=1, description="collapsed predictions stop the run after so many")
 
 
 class PretrainParams(Params):

@@ -7,14 +7,14 @@ from typing import Literal
 from pydantic import Field
 
 from allears.params.base import Params
-from allears.params.labelled import ClipLimits
+from allears.params.labelled import ClipLimits, Share
 
 
 class ProbeParams(Params):
     """Frozen features of every layer, pretrained against random initialisation, on held-out speakers."""
 
     label: str = Field(default="label", description="column, or key of `attributes`, of the linear probe")
-    shares: tuple[float, ...] = Field(default=(0.1, 1.0), min_length=1, description="shares of the labels, 0 < s ≤ 1")
+    shares: tuple[Share, ...] = Field(default=(0.1, 1.0), min_length=1, description="shares of the labels")
     draws: int = Field(default=3, ge=3, description="random initialisations, and as many draws of labels and heads")
     seed: int = 0
     workers: int | None = Field(

@@ -44,7 +44,9 @@ def model_card(facts: ModelFacts, probe: pd.DataFrame, evaluation: pd.DataFrame)
         "origin": facts.origin,
         "probe": readable(probe[probe["chosen"]] if len(probe) else probe),
         "comparison": readable(overall),
-        "groups": readable(groups),
+        "groups": [
+            row | ({} if row["assessable"] else {"gain": "", "interval": "not assessable"}) for row in readable(groups)
+        ],
     }
     return render_markdown("model_card", values)
 

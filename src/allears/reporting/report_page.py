@@ -17,12 +17,14 @@ from allears.reporting.html import page, written
 class ReportData:
     """All that the page shows: results of pretraining, fine-tuning and the audit.
 
-    `events`: the lines of the pretraining's event log; `skipped`: sentences on what fine-tuning left out.
+    `pretrained`: the run on this corpus; `tuned`: provenance of the encoder that was fine-tuned, another corpus's
+    perhaps; `events`: the lines of the pretraining's event log; `skipped`: sentences on what fine-tuning left out.
     """
 
     corpus: str
     version: str
     pretrained: dict[str, Any]
+    tuned: dict[str, Any]
     events: Sequence[dict[str, Any]]
     probe: pd.DataFrame
     evaluation: pd.DataFrame
@@ -40,7 +42,8 @@ def render(data: ReportData) -> str:
         corpus=data.corpus,
         version=data.version[:12],
         answer=answer(data.evaluation),
-        cards=_cards(data),
+        cards=_cards(data.tuned),
+        tuned=data.tuned,
         comparison=sections.comparison(data.evaluation),
         share_plots=sections.share_plots(data.evaluation),
         skipped=list(data.skipped),
@@ -64,8 +67,11 @@ def answer(evaluation: pd.DataFrame) -> dict[str, str]:
             "headline": "Not known yet.",
             "text": "Nothing was fine-tuned against a model from scratch at equal labels.",
         }
-    helped, hurt = against[against["low"] > 0], against[against["high"] < 0]
     text = " ".join(_sentence(row) for row in against.sort_values(["target", "share"]).to_dict("records"))
+    against = against[against["assessable"].astype(bool)]
+    if against.empty:
+        return {"level": "care", "headline": "Not assessable: too few test speakers or clips.", "text": text}
+    helped, hurt = against[against["low"] > 0], against[against["high"] < 0]
     if len(helped) == len(against):
         return {"level": "yes", "headline": "Yes, at every share of the labels.", "text": text}
     if len(helped):
@@ -83,15 +89,15 @@ def _sentence(row: dict[Any, Any]) -> str:
         f"{row['target']}, {written(row['share'], 'percent')} of the labels: "
         f"error {100 * row['pretrained_error']:.1f} % pretrained, {100 * row['baseline_error']:.1f} % from scratch, "
         f"gain {100 * row['gain']:+.1f} points "
-        f"(95\N{NO-BREAK SPACE}%: {100 * row['low']:+.1f} to {100 * row['high']:+.1f})."
+        f"(95\N{NO-BREAK SPACE}%: {100 * row['low']:+.1f} to {100 * row['high']:+.1f})"
+        + ("." if row["assessable"] else f", not assessable with {row['clips']} clips of {row['speakers']} speakers.")
     )
 
 
-def _cards(data: ReportData) -> list[dict[str, str]]:
-    trained = data.pretrained
+def _cards(tuned: dict[str, Any]) -> list[dict[str, str]]:
     return [
-        {"name": "audio heard in pretraining", "value": written(trained["hours_heard"], "hours")},
-        {"name": "updates", "value": written(trained["updates"], "count")},
-        {"name": "objective", "value": str(trained["objective"])},
-        {"name": "parameters", "value": f"{trained['parameters'] / 1e6:.1f} M"},
+        {"name": "corpus of the encoder", "value": str(tuned["corpus"])},
+        {"name": "audio heard in pretraining", "value": written(tuned.get("hours_heard"), "hours")},
+        {"name": "updates", "value": written(tuned.get("updates"), "count")},
+        {"name": "objective", "value": written(tuned.get("objective"), "text")},
     ]

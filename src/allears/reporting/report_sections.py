@@ -41,6 +41,7 @@ def comparison(evaluation: pd.DataFrame) -> Markup:
         Column(key="baseline_name", title="baseline"),
         *_WORKED_OUT,
         *_COUNTS,
+        Column(key="note", title="", kind="flag"),
     ]
     return table(_shown(rows), columns)
 
@@ -60,7 +61,8 @@ def groups(evaluation: pd.DataFrame) -> Markup:
         *_COUNTS[:2],
         Column(key="note", title="", kind="flag"),
     ]
-    return table(_shown(rows), columns)
+    shown = [row | ({} if row["assessable"] else {"gain": None, "interval": None}) for row in _shown(rows)]
+    return table(shown, columns)
 
 
 def share_plots(evaluation: pd.DataFrame) -> list[Markup]:
@@ -164,15 +166,15 @@ def training(pretrained: dict[str, Any]) -> Markup:
         ("audio heard", written(pretrained["hours_heard"], "hours")),
         ("parameters", f"{pretrained['parameters'] / 1e6:.2f} M"),
     ]
-    if "times_real_time" in pretrained:
-        facts.append(("speed", f"{pretrained['times_real_time']:.0f} × real time"))
+    if speed := pretrained["metrics"].get("times_real_time"):
+        facts.append(("speed", f"{speed:.0f} × real time"))
     columns = [Column(key="name", title=""), Column(key="value", title="")]
     return table([{"name": name, "value": value} for name, value in facts], columns)
 
 
 def training_plots(events: Sequence[dict[str, Any]]) -> list[Markup]:
     """Each metric of the pretraining against hours heard."""
-    wanted = {"loss": "loss", "masked_accuracy": "accuracy on masked frames", "grad_norm": "norm of the gradient"}
+    wanted = {"loss": "loss", "masked_accuracy": "accuracy on masked frames", "gradient_norm": "norm of the gradient"}
     plots = []
     for name, title in wanted.items():
         points = [

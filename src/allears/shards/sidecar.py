@@ -5,7 +5,7 @@ Arrow files, mapped into memory: what is not read costs nothing. Free of pandas.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Container, Mapping
 from pathlib import Path
 
 import numpy as np
@@ -37,15 +37,15 @@ def write_labels(folder: Path, digest: str, shard: str, labels: Mapping[str, Lab
         writer.write_table(table)
 
 
-def is_labelled(folder: Path, digest: str, shard: str, index: Index) -> bool:
-    """Whether the labels of tar `shard` are there, by this labeller and of this very audio."""
+def is_labelled(folder: Path, digest: str, shard: str, index: Index, wanted: Container[str]) -> bool:
+    """Whether the labels of the `wanted` clips of tar `shard` are there, by this labeller and of this very audio."""
     try:
         table = _open(_path(folder, shard), digest)
     except (StorageError, StaleError):
         return False
     pcm = dict(zip(table["clip"].to_pylist(), table["pcm_sha256"].to_pylist(), strict=True))
     rows = np.flatnonzero(index.shard_N == index.shards.index(shard)).tolist()
-    return all(pcm.get(index.clips[row]) == index.pcm_sha256[row] for row in rows)
+    return all(pcm.get(index.clips[row]) == index.pcm_sha256[row] for row in rows if index.clips[row] in wanted)
 
 
 class Sidecar:

@@ -210,7 +210,7 @@ class ArmRun:
         write_json(self._result(cell), {"clips": len(picked), "best": best, "checks": checks})
 
     def _settings(self, cell: Cell) -> FitSettings:
-        """Only the pretrained arm has an encoder that is worth sparing; the budget is the same for all."""
+        """Budget and rates are the same for all; only a pretrained encoder is worth keeping frozen."""
         params = self.bench.params
         common = FitSettings(
             learning_rate=cell.learning_rate,
@@ -219,16 +219,12 @@ class ArmRun:
             dev_every=params.dev_every,
             warmup_share=params.warmup_share,
             weight_decay=params.weight_decay,
+            encoder_lr_factor=params.encoder_lr_factor,
             seed=params.seed + cell.seed,
         )
         if self.arm != "pretrained":
             return common
-        return replace(
-            common,
-            encoder_lr_factor=params.encoder_lr_factor,
-            frozen_updates=params.frozen_updates,
-            frozen_blocks=params.frozen_blocks,
-        )
+        return replace(common, frozen_updates=params.frozen_updates, frozen_blocks=params.frozen_blocks)
 
     def _classes(self, references: Sequence[str]) -> list[str]:
         """What a share is stratified by: classes; a text is one class."""

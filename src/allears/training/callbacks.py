@@ -26,8 +26,8 @@ CHECKPOINTS = "checkpoints"
 class Watch(Callback):
     """After each update, in this order: a row of metrics and the guards, the validation loss, a checkpoint.
 
-    One callback, so that the order is written down: a run that has just collapsed is not saved over the last two
-    whole checkpoints.
+    One callback, so that the order is written down: while predictions are collapsed nothing is saved over the last two
+    whole checkpoints, except at the end of the budget.
     """
 
     def __init__(self, module: PretrainModule, data: PretrainData, events: EventLog, health: Health) -> None:
@@ -61,7 +61,7 @@ class Watch(Callback):
         began = time.perf_counter()
         if params.validate_batches and (done % params.validate_every == 0 or done == last):
             self._validate()
-        if done % params.checkpoint_every == 0 or done == last:
+        if (done % params.checkpoint_every == 0 and self.health.collapsed_since is None) or done == last:
             state = training_state(self.module, trainer.optimizers[0], self.data, self.health)
             save_state(self.module.spec.folder / CHECKPOINTS, done, state)
         self.paused_s += time.perf_counter() - began

@@ -32,7 +32,7 @@ class FeatureStore:
         self.index = self.reader.index
         self.rate_hz = shard_set.sample_rate_hz
         self.most = int(most_s * self.rate_hz)
-        self.encoder, self.device = encoder, device
+        self.encoder, self.device = encoder.to(device), device
         self.known: dict[str, Tensor] = {}
 
     def of(self, clips: Sequence[str]) -> list[Tensor]:

@@ -8,6 +8,7 @@ speakers are read once, by the chosen cells only. Seed `s` has the same labelled
 from __future__ import annotations
 
 import time
+from collections import Counter
 from typing import Any
 
 import torch
@@ -19,6 +20,7 @@ from allears.errors import ConfigError
 from allears.models.audio_encoder import AudioEncoder
 from allears.params.finetune import FinetuneParams
 from allears.params.spec_finetune import FinetuneSpec, TaskPlan
+from allears.shards.clips import read_clips
 from allears.shards.handle import ShardSet
 from allears.shards.index import read_index
 from allears.storage.files import read_json
@@ -27,6 +29,7 @@ from allears.training.arm import ArmRun, Bench
 from allears.training.events import EventLog
 from allears.training.extract import FeatureStore
 from allears.training.grid import task_clips
+from allears.training.labels import Labelled
 from allears.training.say import say
 from allears.training.score_table import CURVES, SCORES, join_parts, write_table
 from allears.training.workers import side_by_side, worker_count
@@ -118,17 +121,29 @@ def _export(spec: FinetuneSpec, plan: TaskPlan, arms: list[ArmRun]) -> dict[str,
     cell = best.best()
     folder = spec.folder / "models" / plan.name
     source = spec.encoder / "provenance.json"
+    train = best.labelled.take(best.labelled.of("train"))
     provenance = {
+        "corpus": spec.corpus,
+        "licences": _licences(spec, train),
+        "clips": len(train),
+        "speakers": len(set(train.groups)),
         "finetune": spec.identity,
         "task": plan.model_dump(mode="json"),
         "learning_rate": cell.learning_rate,
         "seed": cell.seed,
         "share": cell.share,
         "shards": spec.shard_set.get("digest"),
-        "encoder": read_json(source) if source.exists() else str(spec.encoder),
+        "encoder": read_json(source) if source.exists() else spec.encoder.name,
     }
     save_task_model(folder, best.model(cell), best.config(), provenance, _heard(spec, best))
     return {"folder": str(folder), "dev_error": best.dev_rate(cell), "share": cell.share, "seed": cell.seed}
+
+
+def _licences(spec: FinetuneSpec, train: Labelled) -> dict[str, int]:
+    """How many of the clips that the largest share is drawn from have each licence."""
+    table, wanted = read_clips(spec.clips), set(train.clips)
+    named = zip(table.column("clip"), table.column("licence"), strict=True)
+    return dict(sorted(Counter(str(licence) for clip, licence in named if clip in wanted).items()))
 
 
 def _heard(spec: FinetuneSpec, arm: ArmRun) -> Heard:

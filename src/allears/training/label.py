@@ -19,12 +19,12 @@ from numpy.typing import NDArray
 
 from allears.audio.features import mfcc, stack_mean
 from allears.audio.frames import encoder_frames
-from allears.engine.mapping import map_items
+from allears.engine.mapping import forget, map_items
 from allears.errors import TrainingError
 from allears.params.pretrain import PretrainParams, UnitParams
 from allears.shards.handle import ShardSet
 from allears.shards.reader import ShardReader
-from allears.shards.sidecar import write_labels
+from allears.shards.sidecar import is_labelled, write_labels
 from allears.storage.digest import identity
 from allears.storage.files import atomic_path
 from allears.storage.receipt import read_receipt, write_receipt
@@ -32,6 +32,7 @@ from allears.training.plan import TrainingData
 
 VERSION = 1
 MODEL_FILE = "units.npy"
+JOURNAL = "labelled.jsonl"
 BATCH_FRAMES = 10_000  # of k-means, and n_init below: HuBERT's dump_km.py has 10,000 and 20
 STARTS = 5
 
@@ -41,7 +42,8 @@ Features = NDArray[np.float32]
 def prepare_units(data: TrainingData, params: PretrainParams, features_folder: Path) -> dict[str, Any]:
     """Fit the unit model on training clips and label the clips of train and dev speakers; the handle on both.
 
-    What is up to date is not done again; a killed pass goes on after its last shard.
+    What is up to date is not done again; a killed pass goes on after its last shard, and a shard whose labels are
+    missing or damaged is labelled anew.
     """
     units = params.objectives.masked_units.units
     stack = params.model.log_mel.stack
@@ -51,9 +53,12 @@ def prepare_units(data: TrainingData, params: PretrainParams, features_folder: P
     folder = features_folder / "units" / name[:12]
     handle = {"kind": "masked_units", "folder": str(folder), "digest": name, "units": units, "stack": stack}
     notes = read_receipt(folder, name)
-    if notes is None:
+    wanted = frozenset(np.array(data.index.clips, dtype=object)[_heard(data)].tolist())
+    lost = [shard for shard in data.index.shards if not is_labelled(folder, name, shard, data.index, wanted)]
+    if notes is None or lost:
+        forget(folder / JOURNAL, lost)
         centres_VC = _centres(folder / MODEL_FILE, data, units, stack, params.units)
-        notes = _label(data, folder, name, centres_VC, stack, params.units)
+        notes = _label(data, wanted, folder, name, centres_VC, stack, params.units)
         write_receipt(folder, name, notes)
     return handle | notes
 
@@ -129,10 +134,20 @@ def _sample(data: TrainingData, stack: int, params: UnitParams) -> Iterator[Feat
         )
 
 
+def _heard(data: TrainingData) -> NDArray[np.bool_]:
+    """Clips that training or its validation hears [N]."""
+    return (data.weights_N > 0) | (data.dev_weights_N > 0)
+
+
 def _label(
-    data: TrainingData, folder: Path, digest: str, centres_VC: Features, stack: int, params: UnitParams
+    data: TrainingData,
+    wanted: frozenset[str],
+    folder: Path,
+    digest: str,
+    centres_VC: Features,
+    stack: int,
+    params: UnitParams,
 ) -> dict[str, Any]:
-    heard_N = (data.weights_N > 0) | (data.dev_weights_N > 0)
     work = partial(
         label_shard,
         shard_set=data.shard_set,
@@ -140,11 +155,11 @@ def _label(
         digest=digest,
         stack=stack,
         normalise=params.normalise,
-        wanted=frozenset(np.array(data.index.clips, dtype=object)[heard_N].tolist()),
+        wanted=wanted,
     )
     counts_V = np.zeros(len(centres_VC), dtype=np.int64)
     outcomes = map_items(
-        work, data.index.shards, key=str, journal=folder / "labelled.jsonl", title="Labelling", timeout_s=3600.0
+        work, data.index.shards, key=str, journal=folder / JOURNAL, title="Labelling", timeout_s=3600.0
     )
     for outcome in outcomes:
         if outcome.reason is not None:
@@ -153,4 +168,4 @@ def _label(
                 "delete that tar: the shard pipeline writes it anew"
             )
         counts_V += np.array(outcome.result, dtype=np.int64)
-    return {"clips": int(heard_N.sum()), "frames": int(counts_V.sum()), "used_share": float((counts_V > 0).mean())}
+    return {"clips": len(wanted), "frames": int(counts_V.sum()), "used_share": float((counts_V > 0).mean())}

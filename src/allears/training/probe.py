@@ -37,7 +37,7 @@ from allears.training.labels import TEXT, Labelled, limited, read_labelled, why_
 from allears.training.linear_probe import LinearClassifier, fit_path
 from allears.training.say import say
 from allears.training.score_table import PROBE, columns, join_parts, write_table
-from allears.training.subsets import draw_share
+from allears.training.subsets import draw_share, shortage
 from allears.training.workers import side_by_side, worker_count
 
 Arm = Literal["pretrained", "random"]
@@ -50,6 +50,7 @@ class Targets:
 
     label: Labelled | None
     classes: tuple[str, ...]
+    shares: tuple[float, ...]
     text: Labelled | None
     notes: tuple[str, ...]
 
@@ -83,15 +84,26 @@ def run(spec: ProbeSpec) -> None:
 def find_targets(clips: Path, params: ProbeParams, rate_hz: int) -> Targets:
     """The label column and the text, where enough clips of train, dev and test speakers carry them."""
     notes = []
-    labelled, classes = with_classes(read_labelled(clips, params.label), params.min_clips_per_class)
+    labelled, _ = with_classes(read_labelled(clips, params.label), params.min_clips_per_class)
     labelled = limited(labelled, params.limits, rate_hz, params.seed)
+    labelled, classes = with_classes(labelled, params.min_clips_per_class)  # the limits may have made one too small
     if reason := why_not(labelled, classes, params.min_clips_per_class):
         notes.append(f"no probe of {params.label!r}: {reason}")
+    shares = []
+    for share in params.shares:
+        if short := shortage(labelled.counts("train"), share, 1):
+            notes.append(f"no probe of {params.label!r} at {share:.4g} of the labels: none of {short.name!r} is left")
+        else:
+            shares.append(share)
     text = limited(read_labelled(clips, TEXT), params.limits, rate_hz, params.seed)
     if missing := why_not(text, (), params.min_text_clips):
         notes.append(f"no probe of text: {missing}")
     return Targets(
-        label=None if reason else labelled, classes=classes, text=None if missing else text, notes=tuple(notes)
+        label=labelled if shares and not reason else None,
+        classes=classes,
+        shares=tuple(shares),
+        text=None if missing else text,
+        notes=tuple(notes),
     )
 
 
@@ -152,7 +164,7 @@ def _linear(hidden: Hidden, targets: Targets, params: ProbeParams, arm: Arm, dra
     classes_N = torch.tensor([targets.classes.index(one) for one in labelled.references])
     train, dev, test = (labelled.of(split) for split in ("train", "dev", "test"))
     tables = []
-    for share in params.shares:
+    for share in targets.shares:
         picked = draw_share(
             [labelled.references[i] for i in train], [labelled.groups[i] for i in train], share, params.seed + draw
         )

@@ -35,6 +35,14 @@ def test_the_answer_follows_the_intervals(intervals: list[tuple[float, float]], 
     assert re.search(words, found["headline"])
 
 
+def test_too_few_speakers_answer_nothing():
+    found = answer(pd.DataFrame([_row(1.0, 0.1, 0.2, speakers=1, assessable=False)]))
+    assert (found["level"], found["headline"][:15]) == ("care", "Not assessable:")
+    assert "300 clips of 1 speakers" in found["text"]
+    mixed = answer(pd.DataFrame([_row(0.1, 0.1, 0.2, speakers=1, assessable=False), _row(1.0, -0.1, 0.2)]))
+    assert mixed["headline"].startswith("Not shown")
+
+
 def test_the_page_says_what_is_not_assessable_and_fetches_nothing():
     evaluation = pd.DataFrame(
         [_row(1.0, 0.01, 0.1), _row(1.0, -0.1, 0.3, axis="gender", cell="<b>f", clips=20, assessable=False)]
@@ -43,7 +51,9 @@ def test_the_page_says_what_is_not_assessable_and_fetches_nothing():
     data = ReportData(
         corpus="c",
         version="0" * 64,
-        pretrained={"run": "r", "objective": "best_rq", "updates": 10, "hours_heard": 0.5, "parameters": 2e6},
+        pretrained={"run": "r", "objective": "best_rq", "updates": 10, "parameters": 2e6}
+        | {"metrics": {}, "hours_heard": 0.5},
+        tuned={"corpus": "other", "run": "abc"},
         events=[{"kind": "metrics", "step": 1, "hours_heard": 0.1, "values": {"loss": 3.0}}],
         probe=probe,
         evaluation=evaluation,
@@ -54,6 +64,8 @@ def test_the_page_says_what_is_not_assessable_and_fetches_nothing():
     page = render(data)
     body = page[: page.index("<script>")] if "<script>" in page else page
     assert "not assessable" in body
+    assert "+30.0" not in body
+    assert "that of corpus <b>other</b>, run <code>abc</code>" in body
     assert "&lt;b&gt;f" in body
     assert not re.search(r"""(src|href)=["']?https?:""", body)
 

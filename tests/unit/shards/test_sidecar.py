@@ -17,10 +17,10 @@ def index(tmp_path) -> Index:
 def test_labels_come_back_by_clip(index, tmp_path):
     labels = {clip: np.arange(place + 3) * place for place, clip in enumerate(index.clips)}
     for number, shard in enumerate(index.shards):
-        assert not is_labelled(tmp_path, "model", shard, index)
+        assert not is_labelled(tmp_path, "model", shard, index, index.clips)
         chosen = {clip: labels[clip] for clip, of in zip(index.clips, index.shard_N, strict=True) if of == number}
         write_labels(tmp_path, "model", shard, chosen, index)
-        assert is_labelled(tmp_path, "model", shard, index)
+        assert is_labelled(tmp_path, "model", shard, index, index.clips)
     sidecar = Sidecar(tmp_path, "model", index)
     for clip in reversed(index.clips):
         np.testing.assert_array_equal(sidecar.get(clip), labels[clip])
@@ -33,7 +33,7 @@ def test_labels_of_other_audio_or_by_another_are_refused(index, tmp_path):
     with pytest.raises(StorageError, match="missing"):
         Sidecar(tmp_path, "model", index).get(first)
     write_labels(tmp_path, "model", shard, {first: np.zeros(3)}, index)
-    assert not is_labelled(tmp_path, "model", shard, index)  # of one clip only
+    assert not is_labelled(tmp_path, "model", shard, index, index.clips)  # of one clip only
     with pytest.raises(StorageError, match=f"no labels of clip {index.clips[1]}"):
         Sidecar(tmp_path, "model", index).get(index.clips[1])
     with pytest.raises(StaleError, match="fitted again"):

@@ -67,6 +67,20 @@ def test_a_killed_pass_goes_on_with_the_same_centres(tmp_path: Path) -> None:
     assert (folder / label.MODEL_FILE).read_bytes() == centres
 
 
+def test_labels_that_are_lost_or_damaged_are_made_again(tmp_path: Path) -> None:
+    shard_set, clips = make_shards(tmp_path / "shards", clips=30, shards=3)
+    params = tiny(objective="masked_units")
+    data = training_data(shard_set, clips, params)
+    handle = label.prepare_units(data, params, tmp_path / "features")
+    lost, damaged, whole = sorted(Path(handle["folder"]).glob("*.labels.arrow"))
+    content, untouched = [path.read_bytes() for path in (lost, damaged)], whole.stat().st_mtime_ns
+    lost.unlink()
+    damaged.write_bytes(content[1][:100])
+    assert label.prepare_units(data, params, tmp_path / "features") == handle
+    assert [path.read_bytes() for path in (lost, damaged)] == content
+    assert whole.stat().st_mtime_ns == untouched
+
+
 def test_too_few_frames_for_so_many_units() -> None:
     with pytest.raises(TrainingError, match="100 units cannot be fitted on 500 frames"):
         label.fit_units(np.zeros((500, 39), dtype=np.float32), 100, 0)

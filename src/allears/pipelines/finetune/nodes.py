@@ -88,8 +88,9 @@ def run_finetuning(
     scores = pd.read_parquet(folder / "finetune_scores.parquet")
     curves = pd.read_parquet(folder / "finetune_curves.parquet")
     skipped = [f"{one.name}: {reason}" for one in spec.plans for reason in one.skipped]
-    run = {"run": folder.name, "folder": str(folder), "skipped": skipped, "encoder_corpus": plan["encoder_corpus"]}
-    return scores, curves, run | {"models": notes.get("models", {})}
+    run = {"run": folder.name, "folder": str(folder), "skipped": skipped, "models": notes.get("models", {})}
+    encoder = {"folder": plan["encoder"], "corpus": plan["encoder_corpus"], "digest": plan["inputs"]["encoder"]}
+    return scores, curves, run | {"encoder": encoder}
 
 
 def export_task_model(run: dict[str, Any]) -> dict[str, Any]:

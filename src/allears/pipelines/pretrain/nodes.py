@@ -7,6 +7,7 @@ from typing import Any
 
 import pandas as pd
 
+from allears.errors import ConfigError
 from allears.params.base import Paths
 from allears.params.pretrain import PretrainParams
 from allears.params.spec_pretrain import VERSION, ExtendedRun, PretrainSpec
@@ -31,10 +32,13 @@ def plan_pretraining(
     The table of clips is read again from its file, as the training process does, without pandas.
     """
     from allears.checkpoints.heard import check_unheard
+    from allears.training.labels import read_labelled
     from allears.training.plan import summarise_plan, training_data
 
     del clips
     shards = ShardSet.from_json(shard_set)
+    read_labelled(paths.clips, params.probe.label)  # a typo must not wait until everything is trained
+    _check_probe(params)
     extends = None if params.extend is None else runs.find(paths, params)
     if extends is not None:
         cure = "The splits have changed since it was trained: start a new run, without pretrain.extend"
@@ -142,6 +146,15 @@ def probe_encoder(
 ) -> pd.DataFrame:
     """Scores of the probe by layer. (Kedro cannot pass `pretrain` and `pretrain.probe` as models to one pipeline.)"""
     return probe_nodes.probe_encoder(encoder, shard_set, clips, params.probe, paths)
+
+
+def _check_probe(params: PretrainParams) -> None:
+    blocks = params.model.conformer.blocks
+    if wrong := [layer for layer in params.probe.text_layers or () if not 0 <= layer <= blocks]:
+        raise ConfigError(
+            f"pretrain.probe.text_layers has {wrong}, but pretrain.model.conformer.blocks is {blocks}: layers are "
+            f"0 (its input) to {blocks}"
+        )
 
 
 def summarise_pretraining(

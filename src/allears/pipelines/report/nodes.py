@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
 from allears.corpus.manifest import Manifest
+from allears.errors import StaleError
 from allears.params.base import Paths
+from allears.storage.digest import file_digest
+from allears.storage.files import read_json
 
 
 def write_datasheet(
@@ -22,12 +24,17 @@ def write_datasheet(
 
 
 def write_model_card(
-    pretrained: dict[str, Any], encoder: dict[str, Any], probe: pd.DataFrame, evaluation: pd.DataFrame, paths: Paths
+    pretrained: dict[str, Any],
+    encoder: dict[str, Any],
+    probe: pd.DataFrame,
+    evaluation: pd.DataFrame,
+    finetune_run: dict[str, Any],
+    paths: Paths,
 ) -> str:
-    """The card of the pretrained encoder, with what fine-tuning showed, in Markdown."""
+    """The card of the pretrained encoder in Markdown, with what fine-tuning showed, if it was this one's."""
     from allears.reporting.model_card import ModelFacts, model_card
 
-    provenance = json.loads((Path(encoder["folder"]) / "provenance.json").read_text())
+    provenance = read_json(Path(encoder["folder"]) / "provenance.json")
     facts = ModelFacts(
         title=f"allears encoder of {paths.corpus}",
         corpus=paths.corpus,
@@ -41,12 +48,13 @@ def write_model_card(
         ],
         licences=[{"licence": name, "clips": clips} for name, clips in provenance["licences"].items()],
     )
-    return model_card(facts, probe, evaluation)
+    return model_card(facts, probe, evaluation if _is_its(encoder, finetune_run) else evaluation.iloc[:0])
 
 
 def write_report_page(
     manifest: Manifest,
     pretrained: dict[str, Any],
+    encoder: dict[str, Any],
     probe: pd.DataFrame,
     evaluation: pd.DataFrame,
     curves: pd.DataFrame,
@@ -55,15 +63,23 @@ def write_report_page(
     truth_scores: pd.DataFrame,
     paths: Paths,
 ) -> str:
-    """The report's page as one HTML string."""
+    """The report's page as one HTML string. StaleError when another encoder of this corpus was fine-tuned."""
     from allears.reporting.report_page import ReportData, render
     from allears.training.events import history
 
+    tuned = finetune_run["encoder"]
+    if tuned["corpus"] == paths.corpus and not _is_its(encoder, finetune_run):
+        raise StaleError(
+            f"corpus '{paths.corpus}' was pretrained again after its encoder was fine-tuned: the comparison is of an "
+            f"earlier one. Run `kedro run --pipeline finetune --params corpus={paths.corpus}`, then evaluate and report"
+        )
+    provenance = Path(tuned["folder"]) / "provenance.json"
     return render(
         ReportData(
             corpus=paths.corpus,
             version=manifest.digest,
             pretrained=pretrained,
+            tuned={"corpus": tuned["corpus"]} | (read_json(provenance) if provenance.exists() else {}),
             events=history(Path(pretrained["folder"])),
             probe=probe,
             evaluation=evaluation,
@@ -73,3 +89,9 @@ def write_report_page(
             skipped=finetune_run["skipped"],
         )
     )
+
+
+def _is_its(encoder: dict[str, Any], finetune_run: dict[str, Any]) -> bool:
+    """Whether the fine-tuned encoder is this one."""
+    weights = Path(encoder["folder"]) / "model.safetensors"
+    return file_digest(weights) == str(finetune_run["encoder"]["digest"])

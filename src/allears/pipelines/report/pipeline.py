@@ -19,15 +19,15 @@ def create_pipeline() -> Pipeline:
             ),
             node(
                 nodes.write_model_card,
-                ["pretrained", "encoder", "probe", "evaluation", "params:paths"],
+                ["pretrained", "encoder", "probe", "evaluation", "finetune_run", "params:paths"],
                 "model_card",
                 name="write_model_card",
             ),
             node(
                 nodes.write_report_page,
                 [
-                    "manifest", "pretrained", "probe", "evaluation", "mean_curves", "steps_to_quality", "finetune_run",
-                    "truth_scores", "params:paths",
+                    "manifest", "pretrained", "encoder", "probe", "evaluation", "mean_curves", "steps_to_quality",
+                    "finetune_run", "truth_scores", "params:paths",
                 ],
                 "report_page",
                 name="write_report_page",
