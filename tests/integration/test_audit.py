@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import os
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +20,7 @@ from allears.params.audit import AuditParams
 from allears.params.base import Paths
 from allears.pipelines.audit import create_pipeline
 from tests.audit_tables import manifest
+from tests.real import REAL, needs_real
 
 RATE = 16_000
 
@@ -124,7 +124,7 @@ def test_the_committed_parameters_are_the_defaults() -> None:
     assert AuditParams.model_validate(yaml.safe_load(text)["audit"]) == AuditParams()
 
 
-@pytest.mark.skipif("ALLEARS_REAL_DATA" not in os.environ, reason="ALLEARS_REAL_DATA is not set")
+@needs_real
 def test_real_recordings_have_no_false_copies() -> None:
     from allears.audio.measures import MeasureSpec
     from allears.audit.clip import ClipRef, measure_clip
@@ -132,7 +132,7 @@ def test_real_recordings_have_no_false_copies() -> None:
     from allears.audit.measuring import to_table
     from allears.engine.mapping import Outcome
 
-    folder = Path(os.environ["ALLEARS_REAL_DATA"]) / "fsdd" / "recordings"
+    folder = REAL / "fsdd" / "recordings"
     files = sorted(folder.glob("7_*.wav"))[::2]
     assert files, f"{folder} has no recordings"
     spec = MeasureSpec(clip_level=0.99, silence_dbfs=-50.0, bandwidth_drop_db=50.0)

@@ -1,6 +1,5 @@
 """The ingest pipeline through Kedro, with its own catalog and parameters; on real corpora where they are present."""
 
-import os
 from pathlib import Path
 from typing import Any
 
@@ -15,11 +14,10 @@ from allears.corpus.settings import remember
 from allears.params.base import Paths
 from allears.params.ingest import IngestParams
 from allears.pipelines.ingest.pipeline import create_pipeline
+from tests.real import REAL, needs_real
 from tests.unit.corpus import miniatures
 
 ROOT = Path(__file__).parents[2]
-REAL = Path(os.environ.get("ALLEARS_REAL_DATA", ROOT.parent / "shared" / "data"))
-needs_real = pytest.mark.skipif(not REAL.is_dir(), reason="ALLEARS_REAL_DATA is not set and ../shared/data is absent")
 
 
 def run_ingest(tmp_path: Path, corpus: str, **given: Any) -> tuple[Manifest, pd.DataFrame, dict[str, Any]]:

@@ -1,7 +1,6 @@
 """The whole chain as a stranger types it, in a project of its own: `kedro run --env smoke`, then again."""
 
 import json
-import os
 import sqlite3
 import subprocess
 import time
@@ -15,10 +14,9 @@ from nbclient import NotebookClient
 from allears.checkpoints.export import load_export
 from allears.cli.stages import look
 from tests.project import kedro, make_project
+from tests.real import REAL, needs_real
 
 ROOT = Path(__file__).parents[2]
-REAL = Path(os.environ.get("ALLEARS_REAL_DATA", "/nonexistent"))
-needs_real = pytest.mark.skipif(not REAL.is_dir(), reason="ALLEARS_REAL_DATA names no folder of real recordings")
 
 
 @pytest.fixture(scope="module")
@@ -35,6 +33,12 @@ def written(project: Path, layer: str) -> dict[str, int]:
     """Every file of a layer with the time of its last change, in nanoseconds."""
     folder = project / "data" / layer / "sample"
     return {str(path): path.stat().st_mtime_ns for path in folder.rglob("*") if path.is_file()}
+
+
+def logs(project: Path, name: str) -> dict[str, int]:
+    """What expensive steps leave, MLflow's outboxes aside: path → bytes."""
+    found = (project / "data").rglob(name)
+    return {str(path): path.stat().st_size for path in found if ".tracking" not in path.parts}
 
 
 def test_one_command_does_it_all(project: Path, first_run: subprocess.CompletedProcess[str]) -> None:
@@ -102,9 +106,7 @@ def test_the_notebook_reads_the_results(
 def test_a_second_run_decodes_and_trains_nothing(project: Path, first_run: subprocess.CompletedProcess[str]) -> None:
     audio = {"05_model_input": "shards", "06_models": "runs"}
     before = {layer: written(project, layer) for layer in audio}
-    journals = {
-        path: path.stat().st_size for path in (project / "data").rglob("*.jsonl") if "tracking" not in str(path)
-    }
+    journals, receipts = logs(project, "*.jsonl"), logs(project, "receipt.json")
     began = time.monotonic()
     again = kedro(project, "run", "--env", "smoke")
     assert again.returncode == 0, again.stdout[-3000:] + again.stderr[-3000:]
@@ -113,7 +115,8 @@ def test_a_second_run_decodes_and_trains_nothing(project: Path, first_run: subpr
         assert {p: t for p, t in after.items() if f"/{name}/" in p} == {
             p: t for p, t in before[layer].items() if f"/{name}/" in p
         }
-    assert {path: path.stat().st_size for path in journals} == journals
+    assert logs(project, "*.jsonl") == journals
+    assert logs(project, "receipt.json") == receipts  # of units, pretraining, export, probe and grid
     assert time.monotonic() - began < 120
 
 

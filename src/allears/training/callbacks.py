@@ -30,11 +30,14 @@ class Watch(Callback):
     whole checkpoints, except at the end of the budget.
     """
 
-    def __init__(self, module: PretrainModule, data: PretrainData, events: EventLog, health: Health) -> None:
+    def __init__(
+        self, module: PretrainModule, data: PretrainData, events: EventLog, health: Health, precision: str
+    ) -> None:
         self.module = module
         self.data = data
         self.events = events
         self.health = health
+        self.precision = precision
         self.latest: dict[str, float] = {}
         self.meters = self._new_meters()
         self.paused_s = 0.0
@@ -63,7 +66,7 @@ class Watch(Callback):
             self._validate()
         if (done % params.checkpoint_every == 0 and self.health.collapsed_since is None) or done == last:
             state = training_state(self.module, trainer.optimizers[0], self.data, self.health)
-            save_state(self.module.spec.folder / CHECKPOINTS, done, state)
+            save_state(self.module.spec.folder / CHECKPOINTS, done, state | {"precision": self.precision})
         self.paused_s += time.perf_counter() - began
 
     def _new_meters(self) -> Meters:

@@ -43,7 +43,8 @@ def run(spec: PretrainSpec) -> None:
     shards = ShardSet.from_json(spec.shard_set)
     found = training_data(shards, spec.clips, params)
     module = PretrainModule(new_objective(params), spec)
-    state = _last_state(spec)
+    hardware = _hardware(params)
+    state = _last_state(spec, hardware["precision"])
     begin = Cursor()
     if state is not None:
         module.objective.load_state_dict(state["objective"])
@@ -51,9 +52,8 @@ def run(spec: PretrainSpec) -> None:
         begin = _cursor(spec, found, state)
     labels = FrameLabels(spec.targets, found.index) if "units" in module.objective.inputs else None
     data = PretrainData(found, labels, begin, spec.last_update, params.validate_batches)
-    hardware = _hardware(params)
     health = Health(collapsed_since=state["collapsed_since"] if state else None)
-    watch = Watch(module, data, EventLog(spec.folder), health)
+    watch = Watch(module, data, EventLog(spec.folder), health, hardware["precision"])
     if module.done < spec.last_update:
         _train(module, data, watch, state["optimiser"] if state else None, hardware)
     _finish(watch, hardware)
@@ -64,10 +64,16 @@ def new_objective(params: PretrainParams) -> Objective:
     return build_objective(params.chosen, AudioEncoder(params.model, seed=params.seed), seed=params.seed)
 
 
-def _last_state(spec: PretrainSpec) -> dict[str, Any] | None:
+def _last_state(spec: PretrainSpec, precision: str) -> dict[str, Any] | None:
     """The run's own last checkpoint, else that of the run it extends, else None."""
     found = load_latest(spec.folder / CHECKPOINTS)
     if found is not None:
+        if (begun := found[1]["precision"]) != precision:
+            raise TrainingError(
+                f"run {spec.folder.name} was begun in precision {begun}, and would go on in {precision} here: its "
+                f"weights would be of neither. Finish it where it was begun, or start another with "
+                f"pretrain.precision={precision}"
+            )
         return found[1]
     return None if spec.extends is None else load_state(spec.extends.checkpoint)
 

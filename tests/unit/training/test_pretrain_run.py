@@ -64,6 +64,17 @@ def test_an_extension_adds_updates_and_goes_on_in_the_plan(tmp_path: Path) -> No
     assert not torch.equal(*heads)
 
 
+def test_a_run_does_not_go_on_in_another_precision(tmp_path: Path) -> None:
+    shards = make_shards(tmp_path / "shards", clips=30)
+    spec = make_spec(shards, tmp_path / "run", tiny(updates=2))
+    pretrain.run(spec)
+    assert read_json(spec.folder / "receipt.json")["notes"]["precision"] == "32"
+    longer = make_spec(shards, tmp_path / "run", tiny(updates=4, precision="bf16-mixed"))
+    longer = longer.model_copy(update={"identity": "of another machine, where auto is bf16"})
+    with pytest.raises(TrainingError, match="begun in precision 32, and would go on in bf16-mixed here"):
+        pretrain.run(longer)
+
+
 def test_an_extension_on_more_data_begins_a_new_epoch(tmp_path: Path) -> None:
     first = make_spec(make_shards(tmp_path / "a", clips=30), tmp_path / "first", tiny(updates=4))
     pretrain.run(first)
