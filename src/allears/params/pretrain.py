@@ -96,6 +96,12 @@ class PretrainParams(Params):
     guards: GuardParams = GuardParams()
     probe: ProbeParams = ProbeParams()
 
+    @model_validator(mode="after")
+    def _blocks_exist(self) -> Self:
+        if self.objective == "masked_units":
+            self.objectives.masked_units.check_blocks(self.model.conformer.blocks)
+        return self
+
     @property
     def chosen(self) -> MaskedUnitsConfig | BestRQConfig:
         """The settings of the objective that is trained."""

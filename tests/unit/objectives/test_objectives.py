@@ -152,9 +152,9 @@ def test_frames_without_a_unit_have_no_loss():
 def test_what_is_wrong_is_said():
     with pytest.raises(TrainingError, match="run the labelling step"):
         objective(UNITS)(dataclasses.replace(batch(), units_BU=None))
-    with pytest.raises(TrainingError, match=r"unit 6, objective\.units is 5"):
+    with pytest.raises(TrainingError, match=r"unit 6, but pretrain\.objectives\.masked_units\.units is 5"):
         objective(MaskedUnitsConfig(units=5, final_width=8))(batch())
-    with pytest.raises(ConfigError, match="use numbers from 1 to 1"):
+    with pytest.raises(ConfigError, match=r"masked_units\.intermediate_blocks names \[2\].*use numbers from 1 to 1"):
         objective(MaskedUnitsConfig(units=7, intermediate_blocks=(2,)))
 
 
