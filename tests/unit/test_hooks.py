@@ -35,6 +35,9 @@ VALID = {"corpus": "mine", "paths": {"corpus": "mine"}, "pretrain": {}, "finetun
             {"pretrain": {"objectives": {"masked_units": {"intermediate_blocks": [2, 6]}}}},
             r"^pretrain\.objectives\.masked_units\.intermediate_blocks names \[6\]; .* use numbers from 1 to 5$",
         ),
+        ({"finetune": {"seed": -1}}, r"finetune\.seed: expected greater than or equal to 0, found -1"),
+        ({"pretrain": {"units": {"seed": -1}}}, r"pretrain\.units\.seed: expected greater than or equal to 0"),
+        ({"pretrain": {"probe": {"seed": -1}}}, r"pretrain\.probe\.seed: expected greater than or equal to 0"),
         ({"evaluate": {"axis": []}}, r"'evaluate\.axis' is not known; did you mean 'axes'\?"),
     ],
 )
