@@ -102,6 +102,6 @@ class CosineHead(nn.Module):
 
 
 def _fit(units_BU: Tensor, F: int) -> Tensor:
-    """Cut or fill with -1 to F frames: the last windows of a crop may round either way."""
+    """Cut, or fill with -1, to F frames. A training's labels are F frames as they come; other callers' need not be."""
     U = units_BU.shape[1]
     return units_BU[:, :F] if U >= F else functional.pad(units_BU, (0, F - U), value=-1)
