@@ -1,5 +1,6 @@
 """Promises about the whole repository that no single module can keep."""
 
+import ast
 import subprocess
 import sys
 import time
@@ -84,6 +85,17 @@ def tracked(pattern: str) -> list[Path]:
 
 def test_files_fit_a_sitting():
     assert [str(p) for p in tracked("*.py") if len(p.read_text().splitlines()) > MOST_LINES] == []
+
+
+def test_functions_fit_a_screen():
+    long = [
+        f"{path.relative_to(ROOT)}: {node.name}"
+        for path in tracked("src/*.py")
+        for node in ast.walk(ast.parse(path.read_text()))
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)
+        and (node.end_lineno or 0) - node.lineno + 1 > MOST_LINES_OF_A_FUNCTION
+    ]
+    assert long == []
 
 
 def test_everything_that_is_declared_is_pinned():

@@ -1,8 +1,6 @@
-"""CTC by its definition: try every path."""
+"""CTC by its definition."""
 
 from __future__ import annotations
-
-from itertools import product
 
 
 def spelled(path: tuple[int, ...]) -> list[int]:
@@ -13,11 +11,3 @@ def spelled(path: tuple[int, ...]) -> list[int]:
             labels.append(step)
         before = step
     return labels
-
-
-def fewest_frames(labels: list[int], alphabet: int, most: int) -> int:
-    """The shortest length at which any path over 0..alphabet spells `labels`."""
-    for frames in range(most + 1):
-        if any(spelled(path) == labels for path in product(range(alphabet + 1), repeat=frames)):
-            return frames
-    raise ValueError(f"{labels} do not fit into {most} frames")

@@ -31,6 +31,13 @@ VALID = {"corpus": "mine", "paths": {"corpus": "mine"}, "pretrain": {}, "finetun
         ({"ingest": {"limit": 0}}, r"ingest\.limit: expected greater than or equal to 1, found 0"),
         ({"ingest": {"layout": "wav"}}, r"ingest\.layout: expected 'kaldi'.*'plain', found 'wav'"),
         ({"ingest": {"segment_max_s": 4, "min_duration_s": 3}}, r"^ingest\.min_duration_s .* at most half"),
+        (
+            {"pretrain": {"objectives": {"masked_units": {"intermediate_blocks": [2, 6]}}}},
+            r"^pretrain\.objectives\.masked_units\.intermediate_blocks names \[6\]; .* use numbers from 1 to 5$",
+        ),
+        ({"finetune": {"seed": -1}}, r"finetune\.seed: expected greater than or equal to 0, found -1"),
+        ({"pretrain": {"units": {"seed": -1}}}, r"pretrain\.units\.seed: expected greater than or equal to 0"),
+        ({"pretrain": {"probe": {"seed": -1}}}, r"pretrain\.probe\.seed: expected greater than or equal to 0"),
         ({"evaluate": {"axis": []}}, r"'evaluate\.axis' is not known; did you mean 'axes'\?"),
     ],
 )

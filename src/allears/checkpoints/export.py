@@ -18,18 +18,20 @@ from typing import Any, TypeVar
 
 import safetensors
 import torch
+from pydantic import ValidationError
+from pydantic_core import ErrorDetails
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from allears.checkpoints.heard import Heard, save_heard
-from allears.errors import StorageError
+from allears.errors import ConfigError, StorageError
 from allears.models.audio_encoder import AudioEncoder
 from allears.models.convert import config_from_transformers, config_to_transformers, from_transformers, to_transformers
-from allears.params.model import LogMelConfig
+from allears.params.model import AudioEncoderConfig, LogMelConfig
 from allears.storage.files import atomic_folder, atomic_path, read_json, storage_error, write_json, write_text
 
 Result = TypeVar("Result")
-WEIGHTS = "model.safetensors"
+CONFIG, WEIGHTS = "config.json", "model.safetensors"
 
 
 def save_export(
@@ -42,7 +44,7 @@ def save_export(
     """
     config = encoder.config
     with atomic_folder(folder) as temporary:
-        write_json(temporary / "config.json", config_to_transformers(config))
+        write_json(temporary / CONFIG, config_to_transformers(config))
         write_json(temporary / "preprocessor_config.json", preprocessor(config.log_mel))
         write_json(temporary / "provenance.json", provenance)
         if heard is not None:
@@ -56,11 +58,14 @@ def save_export(
 def load_export(folder: Path) -> AudioEncoder:
     """The encoder of an export folder, or of any Wav2Vec2Bert checkpoint folder that ours can compute.
 
-    Raises StorageError when a file is missing or broken, ConfigError when the model is another one.
+    Raises StorageError when a file is missing or broken, ConfigError when the model is another one, or configuration
+    and weights do not belong together.
     """
-    config = config_from_transformers(read_json(folder / "config.json"))
+    config = _read_config(folder / CONFIG)
     encoder = AudioEncoder(config)
-    encoder.encoder.load_state_dict(from_transformers(read_weights(folder / WEIGHTS), config.conformer))
+    weights = from_transformers(read_weights(folder / WEIGHTS), config.conformer)
+    _check_shapes(folder, {name: value.shape for name, value in encoder.encoder.state_dict().items()}, weights)
+    encoder.encoder.load_state_dict(weights)
     return encoder.eval()
 
 
@@ -133,6 +138,32 @@ with torch.no_grad():
 Frames beyond a clip's end (`inputs["attention_mask"] == 0`) mean nothing. With allears itself, which takes samples:
 `allears.checkpoints.export.load_export(folder)(audio_BT, samples_B).last_BFD`.
 """
+
+
+def _read_config(path: Path) -> AudioEncoderConfig:
+    try:
+        return config_from_transformers(read_json(path))
+    except ValidationError as error:
+        wrong = "; ".join(_detail(one) for one in error.errors(include_url=False))
+        raise ConfigError(
+            f"{path} describes an encoder that this version of allears cannot build ({wrong}); another version of "
+            "allears wrote it, or it was edited: take the version that wrote it, or an unchanged copy of the folder"
+        ) from error
+
+
+def _detail(detail: ErrorDetails) -> str:
+    where = ".".join(map(str, detail["loc"]))
+    return f"{where}: {detail['msg'].removeprefix('Value error, ')}".removeprefix(": ")
+
+
+def _check_shapes(folder: Path, expected: Mapping[str, torch.Size], found: Mapping[str, Tensor]) -> None:
+    for name, shape in expected.items():
+        if found[name].shape != shape:
+            raise ConfigError(
+                f"{folder / WEIGHTS} does not belong to {folder / CONFIG}: weight {name!r} has shape "
+                f"{list(found[name].shape)}, and the configuration makes it {list(shape)}; take both files from the "
+                "same folder, or export or download it again"
+            )
 
 
 def _reading(path: Path, read: Callable[[], Result]) -> Result:

@@ -7,14 +7,13 @@ error of the pretrained model, so a positive gain means that pretraining helped.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from allears.evaluation.intervals import clustered_interval, paired_interval
+from allears.evaluation.intervals import paired_interval
 
 ASSESSABLE_GROUPS = 10
 ASSESSABLE_CLIPS = 100
@@ -62,28 +61,6 @@ def gain(scores: pd.DataFrame, baseline: str, *, pretrained: str = "pretrained")
 def is_assessable(clips: int, speakers: int) -> bool:
     """Whether a gap may be read off this many clips and speakers (10 and 100); fewer is a finding in itself."""
     return clips >= ASSESSABLE_CLIPS and speakers >= ASSESSABLE_GROUPS
-
-
-def rate_by_group(scores: pd.DataFrame, cells: Mapping[str, str]) -> pd.DataFrame:
-    """One row a cell of `cells` (clip → cell, e.g. its gender; unknown is a cell of its own) and arm.
-
-    Columns: cell, arm, error, low, high, clips, speakers, repetitions, assessable.
-    """
-    rows = []
-    labelled = scores.assign(cell=scores["clip"].map(cells).fillna("unknown"))
-    for (cell, arm), part in labelled.groupby(["cell", "arm"], sort=True):
-        found = _matrices(part, (str(arm),))
-        if found is None:
-            continue
-        errors, totals, clips = found
-        groups = _groups(part, clips)
-        rate = clustered_interval(errors[str(arm)], totals, groups)
-        speakers = len(set(groups))
-        rows.append(
-            {"cell": cell, "arm": arm, "error": rate.mean, "low": rate.low, "high": rate.high, "clips": len(clips)}
-            | {"speakers": speakers, "repetitions": totals.shape[0], "assessable": is_assessable(len(clips), speakers)}
-        )
-    return pd.DataFrame(rows)
 
 
 def gain_row(found: Gain) -> dict[str, object]:

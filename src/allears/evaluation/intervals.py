@@ -19,16 +19,11 @@ LEVEL = 0.95
 
 @dataclass(frozen=True, slots=True)
 class Interval:
-    """A rate (or a difference of rates) over all data, with the bounds of its percentile interval."""
+    """A difference of rates over all data, with the bounds of its percentile interval."""
 
     mean: float
     low: float
     high: float
-
-    @property
-    def excludes_zero(self) -> bool:
-        """Whether zero lies outside of the interval."""
-        return self.low > 0 or self.high < 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,17 +39,6 @@ class _Resampled:
         return Interval(self.point, float(low), float(high))
 
 
-def clustered_interval(
-    errors_RN: ArrayLike, totals_RN: ArrayLike, clusters_N: Sequence[str], *, samples: int = SAMPLES, seed: int = 0
-) -> Interval:
-    """The rate sum(errors) / sum(totals) with its interval.
-
-    `errors_RN` and `totals_RN` are [R, N] (a vector [N] is one repetition); for accuracy, errors are 0 or 1 and totals
-    1, for an error rate they are edits and reference lengths. Raises ValueError when there is nothing to divide by.
-    """
-    return _resample(errors_RN, totals_RN, clusters_N, samples, seed).interval()
-
-
 def paired_interval(
     a_errors_RN: ArrayLike,
     b_errors_RN: ArrayLike,
@@ -66,7 +50,9 @@ def paired_interval(
 ) -> Interval:
     """The rate of `a` minus the rate of `b` on the same clips and repetitions, with its interval.
 
-    Both see the same bootstrap samples, so what makes a speaker hard for both cancels out.
+    A rate is sum(errors) / sum(totals). Errors and totals are [R, N] (a vector [N] is one repetition): for accuracy,
+    errors are 0 or 1 and totals 1; for an error rate, edits and reference lengths. Both rates see the same bootstrap
+    samples, so what makes a speaker hard for both cancels out. Raises ValueError when there is nothing to divide by.
     """
     a = _resample(a_errors_RN, totals_RN, clusters_N, samples, seed)
     b = _resample(b_errors_RN, totals_RN, clusters_N, samples, seed)

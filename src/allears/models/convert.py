@@ -114,6 +114,7 @@ def config_from_transformers(values: Mapping[str, Any]) -> AudioEncoderConfig:
     refused = {
         "model_type": values.get("model_type") != "wav2vec2-bert",
         "add_adapter": bool(values.get("add_adapter", False)),
+        "use_intermediate_ffn_before_adapter": bool(values.get("use_intermediate_ffn_before_adapter", False)),
         "hidden_act": values.get("hidden_act", "swish") not in {"swish", "silu"},
         "position_embeddings_type": values.get("position_embeddings_type", "relative_key")
         not in {"rotary", "relative_key"},
@@ -123,8 +124,8 @@ def config_from_transformers(values: Mapping[str, Any]) -> AudioEncoderConfig:
     if wrong := [name for name, is_wrong in refused.items() if is_wrong]:
         found = ", ".join(f"{name}={values.get(name)!r}" for name in wrong)
         raise ConfigError(
-            f"this checkpoint has {found}, which allears does not compute; expected a Wav2Vec2Bert without adapter, "
-            "with rotary or relative_key positions, swish and 80 log-mels stacked 2 or 4 times"
+            f"this checkpoint has {found}, which allears does not compute; expected a Wav2Vec2Bert without adapter "
+            "or feed-forward before it, rotary or relative_key positions, swish and 80 log-mels stacked 2 or 4 times"
         )
     return AudioEncoderConfig(
         log_mel=LogMelConfig(stack=2 if values.get("feature_projection_input_dim", 160) == 160 else 4),

@@ -31,11 +31,10 @@ class MaskedUnits(Objective):
     def __init__(self, config: MaskedUnitsConfig, encoder: AudioEncoder, seed: int) -> None:
         super().__init__()
         blocks = encoder.config.conformer.blocks
-        if wrong := [block for block in config.intermediate_blocks if not 1 <= block < blocks]:
-            raise ConfigError(
-                f"objective.intermediate_blocks names {wrong}; the encoder has {blocks} blocks and the last one "
-                f"predicts anyway, so use numbers from 1 to {blocks - 1}"
-            )
+        try:
+            config.check_blocks(blocks)
+        except ValueError as error:
+            raise ConfigError(str(error)) from error
         self.config = config
         self.encoder = encoder
         self.seed = seed
@@ -58,8 +57,9 @@ class MaskedUnits(Objective):
         targets_M = units_BF[hidden_BF]
         if known_BF.any() and int(units_BF.max()) >= self.config.units:
             raise TrainingError(
-                f"a frame has unit {int(units_BF.max())}, objective.units is {self.config.units}; they must agree "
-                "with the unit model: set objective.units, or label again"
+                f"a frame has unit {int(units_BF.max())}, but pretrain.objectives.masked_units.units is "
+                f"{self.config.units}; they must agree with the unit model: set that key to its number of units, or "
+                "label again"
             )
         hidden_sum = seen_sum = features_BFC.new_zeros(())
         for layer, head in zip(self.layers, self.heads, strict=True):
@@ -102,6 +102,6 @@ class CosineHead(nn.Module):
 
 
 def _fit(units_BU: Tensor, F: int) -> Tensor:
-    """Cut or fill with -1 to F frames: the last windows of a crop may round either way."""
+    """Cut, or fill with -1, to F frames. A training's labels are F frames as they come; other callers' need not be."""
     U = units_BU.shape[1]
     return units_BU[:, :F] if U >= F else functional.pad(units_BU, (0, F - U), value=-1)

@@ -97,7 +97,7 @@ class RepresentationParams(Params):
     min_keep_ratio: float = Field(default=0.8, gt=0, le=1)
     """Filter disparity: keep rate of a group over the best keep rate; below it the cut-offs take one group away."""
     bootstrap_samples: int = Field(default=500, ge=50)
-    seed: int = 0
+    seed: int = Field(default=0, ge=0)
 
 
 class WeightParams(Params):

@@ -30,7 +30,7 @@ class FinetuneParams(Params):
         default=(1e-3, 3e-3), min_length=1, description="dev speakers choose one for each arm and share"
     )
     seeds: int = Field(default=3, ge=1, description="repetitions: labels, order, new weights; at least 3 for intervals")
-    seed: int = 0
+    seed: int = Field(default=0, ge=0)
     updates: int = Field(default=300, ge=1, description="budget of every cell of the grid")
     batch_clips: int = Field(default=4, ge=1)
     dev_every: int = Field(default=60, ge=1, description="updates between checks on dev speakers; the best is kept")

@@ -15,7 +15,7 @@ class SampleParams(Params):
 
     speakers: int = Field(default=66, ge=12, le=400)
     minutes: float = Field(default=45.0, ge=2.0, le=600.0)
-    seed: int = 0
+    seed: int = Field(default=0, ge=0)
 
 
 class SplitParams(Params):

@@ -39,6 +39,15 @@ class MaskedUnitsConfig(Params):
         default=(), description="blocks (from 1) that must predict too, each with its own head (ILS, arXiv 2112.08778)"
     )
 
+    def check_blocks(self, blocks: int) -> None:
+        """Raises ValueError when `intermediate_blocks` names a block that an encoder of `blocks` blocks lacks."""
+        if wrong := [block for block in self.intermediate_blocks if not 1 <= block < blocks]:
+            allowed = f"use numbers from 1 to {blocks - 1}" if blocks > 1 else "leave it empty"
+            raise ValueError(
+                f"pretrain.objectives.masked_units.intermediate_blocks names {wrong}; the encoder has {blocks} blocks "
+                f"(pretrain.model.conformer.blocks) and the last one predicts anyway, so {allowed}"
+            )
+
 
 class BestRQConfig(Params):
     """Predict codes of a frozen random quantizer at hidden frames (BEST-RQ, arXiv 2202.01855)."""

@@ -60,7 +60,7 @@ class UnitParams(Params):
     fit_frames: int = Field(
         default=200_000, ge=1000, description="frames that k-means sees, of as many clips as needed"
     )
-    seed: int = 0
+    seed: int = Field(default=0, ge=0)
 
 
 class GuardParams(Params):
@@ -82,7 +82,7 @@ class PretrainParams(Params):
     batch: BatchParams = BatchParams()
     optimiser: OptimiserParams = OptimiserParams()
     units: UnitParams = UnitParams()
-    seed: int = 0
+    seed: int = Field(default=0, ge=0)
     extend: str | None = Field(default=None, description="a finished run of this corpus, by the start of its name")
     accelerator: Literal["auto", "cpu", "gpu"] = "auto"
     precision: Literal["auto", "32", "bf16-mixed"] = Field(
@@ -95,6 +95,12 @@ class PretrainParams(Params):
     validate_batches: int = Field(default=20, ge=0, description="micro-batches of that; 0: never")
     guards: GuardParams = GuardParams()
     probe: ProbeParams = ProbeParams()
+
+    @model_validator(mode="after")
+    def _blocks_exist(self) -> Self:
+        if self.objective == "masked_units":
+            self.objectives.masked_units.check_blocks(self.model.conformer.blocks)
+        return self
 
     @property
     def chosen(self) -> MaskedUnitsConfig | BestRQConfig:

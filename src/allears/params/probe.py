@@ -16,7 +16,7 @@ class ProbeParams(Params):
     label: str = Field(default="label", description="column, or key of `attributes`, of the linear probe")
     shares: tuple[Share, ...] = Field(default=(0.1, 1.0), min_length=1, description="shares of the labels")
     draws: int = Field(default=3, ge=3, description="random initialisations, and as many draws of labels and heads")
-    seed: int = 0
+    seed: int = Field(default=0, ge=0)
     workers: int | None = Field(
         default=None, ge=1, description="arms and draws side by side; null: one a core, at most 8"
     )

@@ -10,6 +10,7 @@ import pandas as pd
 from allears.params.audit import AuditParams
 from allears.reporting import audit_sections as sections
 from allears.reporting.html import page, written
+from allears.reporting.truth import truth_table
 
 MIN_TRAIN_HOURS = 1.0  # below, the answer says that it is little; recipes that learn anything heard hours
 
@@ -56,7 +57,7 @@ def render(data: AuditData, params: AuditParams) -> str:
         licences=sections.licences(summary),
         flagged=sections.flagged(table),
         flagged_line=_flagged_line(summary, sections.MAX_ROWS),
-        truth=sections.truth(data.truth_scores),
+        truth=truth_table(data.truth_scores),
         methods=sections.methods(params),
     )
 

@@ -209,29 +209,6 @@ def flagged(clips: pd.DataFrame) -> Markup | None:
     return Markup("<details><summary>{} clips as a table</summary>{}</details>").format(len(rows), listed)
 
 
-def truth(scores: pd.DataFrame) -> Markup | None:
-    """Planted defects: found, precision, recall; what no measure looks for says so."""
-    if scores.empty:
-        return None
-    unseen = ~scores["looked_for"]
-    rows = scores.assign(
-        missed=scores["missed"].mask(unseen, "not looked for"),
-        _class=np.where(unseen, "faint", ""),
-        found=scores["found"].astype("Int64").mask(unseen),
-        flagged=scores["flagged"].astype("Int64").mask(unseen),
-    )
-    return table(
-        rows,
-        (
-            Column(key="defect", title="defect", kind="code"), Column(key="planted", title="planted", kind="count"),
-            Column(key="found", title="found", kind="count"), Column(key="recall", title="recall", kind="percent"),
-            Column(key="flagged", title="flagged", kind="count"),
-            Column(key="precision", title="precision", kind="percent"),
-            Column(key="missed", title="missed"),
-        ),
-    )  # fmt: skip
-
-
 def methods(params: AuditParams) -> Markup:
     """Each measure's definition with its cut-off."""
     q, m, d = params.quality, params.measures, params.duplicates

@@ -13,14 +13,13 @@ from allears.reporting.markdown import percent, render_markdown, signed_percent
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ModelFacts:
-    """What the head of a card says. `facts`: (name, value) pairs; `origin`: the public encoder continued, if any."""
+    """What the head of a card says. `facts`: (name, value) pairs."""
 
     title: str
     corpus: str
     version: str
     facts: Sequence[tuple[str, str]]
     licences: Sequence[dict[str, Any]]
-    origin: str | None = None
 
 
 def model_card(facts: ModelFacts, probe: pd.DataFrame, evaluation: pd.DataFrame) -> str:
@@ -41,7 +40,6 @@ def model_card(facts: ModelFacts, probe: pd.DataFrame, evaluation: pd.DataFrame)
         "version": facts.version,
         "facts": list(facts.facts),
         "licences": list(facts.licences),
-        "origin": facts.origin,
         "probe": readable(probe[probe["chosen"]] if len(probe) else probe),
         "comparison": readable(overall),
         "groups": [

@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from typing import Any
 
 import pandas as pd
-from markupsafe import Markup
 
 from allears.reporting import report_sections as sections
 from allears.reporting.html import page, written
+from allears.reporting.truth import truth_table
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +54,7 @@ def render(data: ReportData) -> str:
         probe_plots=sections.probe_plots(data.probe),
         training=sections.training(data.pretrained),
         training_plots=sections.training_plots(data.events),
-        truth=sections.truth(data.truth_scores) if len(data.truth_scores) else Markup(),
+        truth=truth_table(data.truth_scores),
     )
 
 

@@ -189,20 +189,6 @@ def training_plots(events: Sequence[dict[str, Any]]) -> list[Markup]:
     return plots
 
 
-def truth(scores: pd.DataFrame) -> Markup:
-    """Precision and recall of the audit for each planted defect."""
-    rows = scores.assign(note=["" if looked else "not looked for" for looked in scores["looked_for"]])
-    columns = [
-        Column(key="defect", title="defect"),
-        Column(key="planted", title="planted", kind="count"),
-        Column(key="found", title="found", kind="count"),
-        Column(key="precision", title="precision", kind="percent"),
-        Column(key="recall", title="recall", kind="percent"),
-        Column(key="note", title="", kind="flag"),
-    ]
-    return table(rows, columns)
-
-
 def _shown(rows: pd.DataFrame) -> list[dict[str, Any]]:
     """Rows with rates as text, gains in points and the interval in one cell."""
     shown = []

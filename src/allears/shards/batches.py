@@ -59,11 +59,6 @@ class Totals:
     samples: int
     padded: int
 
-    @property
-    def padding_share(self) -> float:
-        """Padding of all that goes through the encoder."""
-        return 1 - self.samples / self.padded if self.padded else 0.0
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class HostBatch:

@@ -61,12 +61,6 @@ class EpochPlan:
         return len(self.bounds_M) - 1
 
     @property
-    def padding_share(self) -> float:
-        """Padded samples over all samples of the batches."""
-        padded = self.padded_samples
-        return 1 - int(self.samples_P.sum()) / padded if padded else 0.0
-
-    @property
     def padded_samples(self) -> int:
         """Samples of all batches, padding included."""
         bounds_M = np.unique(self.bounds_M)  # without the empty ones

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
@@ -22,10 +21,9 @@ class CharacterTokenizer:
             raise ValueError(f"an alphabet is single characters, each once; found {self.alphabet}")
 
     @classmethod
-    def fit(cls, texts: Iterable[str], *, min_count: int = 1) -> CharacterTokenizer:
-        """The characters that `texts` hold at least `min_count` times, sorted by code point."""
-        counts = Counter(char for text in texts for char in text)
-        return cls(tuple(sorted(char for char, count in counts.items() if count >= min_count)))
+    def fit(cls, texts: Iterable[str]) -> CharacterTokenizer:
+        """The characters of `texts`, sorted by code point."""
+        return cls(tuple(sorted({char for text in texts for char in text})))
 
     @property
     def size(self) -> int:

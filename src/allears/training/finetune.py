@@ -66,13 +66,18 @@ def run(spec: FinetuneSpec) -> None:
 
 
 def trimmed(encoder: AudioEncoder, params: FinetuneParams) -> AudioEncoder:
-    """The lowest `keep_blocks` blocks of an encoder. ConfigError when it has fewer than are asked for."""
+    """The lowest `keep_blocks` blocks of an encoder. ConfigError when more are to be kept or frozen than there are."""
     blocks = encoder.config.conformer.blocks
-    for name, asked in (("keep_blocks", params.keep_blocks or 1), ("frozen_blocks", params.frozen_blocks)):
-        if asked > blocks:
-            raise ConfigError(
-                f"finetune.{name} is {asked}, but the encoder has {blocks} blocks; ask for at most {blocks}"
-            )
+    kept = params.keep_blocks or blocks
+    if kept > blocks:
+        raise ConfigError(
+            f"finetune.keep_blocks is {kept}, but the encoder has {blocks} blocks; ask for at most {blocks}"
+        )
+    if params.frozen_blocks > kept:
+        raise ConfigError(
+            f"finetune.frozen_blocks is {params.frozen_blocks}, but {kept} of the encoder's {blocks} blocks are kept; "
+            f"ask for at most {kept}"
+        )
     if params.keep_blocks in (None, blocks):
         return encoder
     conformer = encoder.config.conformer.model_copy(update={"blocks": params.keep_blocks})

@@ -16,7 +16,7 @@ from allears.audio.frames import encoder_frames
 from allears.shards.index import Index
 from allears.shards.sidecar import Sidecar
 
-NONE = -1  # no label: padding, and the frame that a crop's edge cuts
+NONE = -1  # no label: beyond the clip's end
 
 
 class FrameLabels:

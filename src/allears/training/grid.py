@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,8 +28,8 @@ class Cell:
 
     @property
     def name(self) -> str:
-        """The stem of its files."""
-        fold = f"-without-{self.fold}" if self.fold else ""
+        """The stem of its files. A fold's is a readable part and a digest: groups may be long or differ in `/` only."""
+        fold = f"-without-{_readable(self.fold)}" if self.fold else ""
         return f"{self.plan}{fold}-{self.arm}-share{self.share:g}-seed{self.seed}-lr{self.learning_rate:g}".replace(
             "/", "_"
         )
@@ -70,6 +72,11 @@ def cells(plan: TaskPlan, fold: str, arm: Arm, params: FinetuneParams) -> list[C
         for share in plan.shares
         for rate in params.learning_rates
     ]
+
+
+def _readable(group: str) -> str:
+    digest = hashlib.sha256(group.encode(errors="surrogateescape")).hexdigest()[:10]
+    return f"{re.sub(r'[^A-Za-z0-9_-]+', '_', group)[:40]}-{digest}"
 
 
 def _folds(labelled: Labelled, params: FinetuneParams, rate_hz: int) -> Iterator[tuple[str, Labelled]]:

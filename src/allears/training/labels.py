@@ -18,7 +18,7 @@ from allears.errors import ConfigError, nearest
 from allears.params.labelled import ClipLimits
 from allears.shards.clips import read_clips
 from allears.text.normalise import normalise
-from allears.training.subsets import draw_share
+from allears.training.subsets import draw_at_most
 from allears.types import Split
 
 TEXT = "text"
@@ -107,7 +107,7 @@ def limited(labelled: Labelled, limits: ClipLimits, rate_hz: int, seed: int) -> 
             members = [i for i in members if labelled.samples[i] <= limits.seconds * rate_hz]
         if len(members) > cap:
             classes = [TEXT if labelled.target == TEXT else labelled.references[i] for i in members]
-            drawn = draw_share(classes, [labelled.groups[i] for i in members], cap / len(members), seed)
+            drawn = draw_at_most(classes, [labelled.groups[i] for i in members], cap, seed)
             members = [members[int(i)] for i in drawn]
         taken += members
     return labelled.take(sorted(taken))

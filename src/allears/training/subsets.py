@@ -5,7 +5,8 @@ Legend: `N` clips. Free of torch: the plan of a pipeline asks the same functions
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -28,14 +29,16 @@ def draw_share(classes_N: Sequence[str], groups_N: Sequence[str], share: float, 
     """
     if not 0 < share <= 1:
         raise ValueError(f"a share of the labels is above 0 and at most 1; found {share}")
-    classes, groups = np.asarray(classes_N, dtype=object), np.asarray(groups_N, dtype=object)
-    taken = []
-    for number, name in enumerate(sorted(set(classes_N))):
-        (members,) = np.nonzero(classes == name)
-        generator = np.random.Generator(np.random.Philox(np.random.SeedSequence([seed, number])))
-        order = _spread(members, groups[members], generator)
-        taken.append(order[: share_of(len(members), share)])
-    return np.sort(np.concatenate(taken)) if taken else np.zeros(0, dtype=np.int64)
+    counts = {name: share_of(clips, share) for name, clips in Counter(classes_N).items()}
+    return _draw(classes_N, groups_N, counts, seed)
+
+
+def draw_at_most(classes_N: Sequence[str], groups_N: Sequence[str], most: int, seed: int) -> NDArray[np.int64]:
+    """Ascending positions of exactly `most` clips (all, when there are no more), classes in proportion.
+
+    Places are shared out by largest remainder, ties by name. Clips are drawn in the order of `draw_share`.
+    """
+    return _draw(classes_N, groups_N, _places(Counter(classes_N), most), seed)
 
 
 def share_of(clips: int, share: float) -> int:
@@ -50,6 +53,29 @@ def shortage(counts: dict[str, int], share: float, least: int) -> Shortage | Non
     name = min(counts, key=lambda one: (counts[one], one))
     left = share_of(counts[name], share)
     return Shortage(name=name, clips=left, of=counts[name]) if left < least else None
+
+
+def _places(counts: Mapping[str, int], most: int) -> dict[str, int]:
+    """How many of `most` clips each class gets, in proportion to its count."""
+    whole = sum(counts.values())
+    if whole <= most:
+        return dict(counts)
+    places = {name: most * clips // whole for name, clips in counts.items()}
+    by_remainder = sorted(counts, key=lambda name: (-(most * counts[name] % whole), name))
+    for name in by_remainder[: most - sum(places.values())]:
+        places[name] += 1
+    return places
+
+
+def _draw(classes_N: Sequence[str], groups_N: Sequence[str], counts: Mapping[str, int], seed: int) -> NDArray[np.int64]:
+    """Ascending positions of `counts` clips of each class."""
+    classes, groups = np.asarray(classes_N, dtype=object), np.asarray(groups_N, dtype=object)
+    taken = []
+    for number, name in enumerate(sorted(set(classes_N))):
+        (members,) = np.nonzero(classes == name)
+        generator = np.random.Generator(np.random.Philox(np.random.SeedSequence([seed, number])))
+        taken.append(_spread(members, groups[members], generator)[: counts[name]])
+    return np.sort(np.concatenate(taken)) if taken else np.zeros(0, dtype=np.int64)
 
 
 def _spread(

@@ -50,6 +50,9 @@ def test_a_truncated_weight_file_is_named(tmp_path):
     [
         ({"model_type": "hubert"}, "model_type='hubert'"),
         ({"add_adapter": True}, "add_adapter=True"),
+        ({"use_intermediate_ffn_before_adapter": True}, "use_intermediate_ffn_before_adapter=True"),
+        ({"conv_depthwise_kernel_size": 4}, r"config\.json describes .*kernel_frames must be odd, found 4"),
+        ({"hidden_size": 32}, r"model\.safetensors does not belong to .*\[16.*makes it \[32"),
         ({"position_embeddings_type": "relative"}, "position_embeddings_type='relative'"),
     ],
 )
@@ -59,6 +62,15 @@ def test_a_checkpoint_that_ours_cannot_compute_is_refused(tmp_path, change, word
     del config["allears"]
     (folder / "config.json").write_text(json.dumps(config))
     with pytest.raises(ConfigError, match=words):
+        load_export(folder)
+
+
+def test_a_configuration_of_another_version_is_named(tmp_path):
+    folder = save_export(tmp_path / "encoder", AudioEncoder(CONFIG), {}, "")
+    config = json.loads((folder / "config.json").read_text())
+    config["allears"]["conformer"]["gates"] = 2
+    (folder / "config.json").write_text(json.dumps(config))
+    with pytest.raises(ConfigError, match=r"config\.json describes .*conformer\.gates: Extra inputs .*the version"):
         load_export(folder)
 
 

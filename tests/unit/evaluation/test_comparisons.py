@@ -2,7 +2,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from allears.evaluation.comparisons import gain, rate_by_group
+from allears.evaluation.comparisons import gain
 
 
 def _scores(error_by_arm: dict[str, float], speakers: int = 12, clips: int = 10) -> pd.DataFrame:
@@ -45,13 +45,3 @@ def test_only_shared_clips_and_repetitions_are_compared():
 
 def test_no_shared_clip_is_no_comparison():
     assert gain(_scores({"pretrained": 0.2}), "scratch") is None
-
-
-def test_unknown_is_a_group_of_its_own_and_small_cells_are_not_assessable():
-    scores = _scores({"pretrained": 0.3})
-    table = rate_by_group(scores, {clip: "f" for clip in scores["clip"] if clip.startswith(("c1-", "c2-"))})
-    assert sorted(table["cell"]) == ["f", "unknown"]
-    cells = table.set_index("cell")
-    assert not cells.loc["f", "assessable"]
-    assert cells.loc["unknown", "assessable"]
-    assert cells["clips"].sum() == 120

@@ -39,7 +39,6 @@ def test_hidden_frames_are_hidden_and_others_hear_the_mask():
     audio, samples = noise(16000)
     mask = torch.zeros(1, 25, dtype=torch.bool)
     mask[0, 5:9] = True
-    changed = audio.clone()
     features, frames = encoder.features(audio, samples)
     other = features.clone()
     other[0, 5:9] = 7.0
@@ -47,7 +46,8 @@ def test_hidden_frames_are_hidden_and_others_hear_the_mask():
         assert torch.equal(
             encoder.encode(features, frames, mask).last_BFD, encoder.encode(other, frames, mask).last_BFD
         )
-        assert not torch.allclose(encoder(changed, samples).last_BFD, encoder(changed, samples, mask).last_BFD)
+        heard, masked = encoder(audio, samples).last_BFD, encoder(audio, samples, mask).last_BFD
+        assert not torch.allclose(heard[~mask], masked[~mask])
 
 
 def test_rows_that_only_fill_a_batch_are_finite_and_change_nothing():

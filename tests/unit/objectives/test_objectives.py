@@ -152,33 +152,48 @@ def test_frames_without_a_unit_have_no_loss():
 def test_what_is_wrong_is_said():
     with pytest.raises(TrainingError, match="run the labelling step"):
         objective(UNITS)(dataclasses.replace(batch(), units_BU=None))
-    with pytest.raises(TrainingError, match=r"unit 6, objective\.units is 5"):
+    with pytest.raises(TrainingError, match=r"unit 6, but pretrain\.objectives\.masked_units\.units is 5"):
         objective(MaskedUnitsConfig(units=5, final_width=8))(batch())
-    with pytest.raises(ConfigError, match="use numbers from 1 to 1"):
+    with pytest.raises(ConfigError, match=r"masked_units\.intermediate_blocks names \[2\].*use numbers from 1 to 1"):
         objective(MaskedUnitsConfig(units=7, intermediate_blocks=(2,)))
 
 
-def hidden_states(model, some):
-    """What the encoder gives at the frames that the objective hides, and where these are."""
+def heard(model, some):
+    """Layers and features of a batch, and which frames are hidden and which visible, padding left out."""
     features, frames = model.encoder.features(some.audio_BT, some.samples_B)
     mask = batch_masks(some, frames, features.shape[1], model.config.mask, model.seed)
-    return model.encoder.encode(features, frames, mask).last_BFD[mask], features[mask], mask
+    visible = torch.zeros_like(mask)
+    for row, count in enumerate(frames.tolist()):
+        visible[row, :count] = ~mask[row, :count]
+    return model.encoder.encode(features, frames, mask).layers, features, mask, visible
 
 
-def test_masked_units_equals_the_slow_oracle():
-    model, some = objective(UNITS), batch()
+@pytest.mark.parametrize("weight", [0.0, 0.5, 1.0])
+@pytest.mark.parametrize(("config", "blocks"), [(UNITS, (2,)), (ILS, (1, 2))], ids=["last", "ils"])
+def test_masked_units_equals_the_slow_oracle(config, blocks, weight):
+    model, some = objective(config.model_copy(update={"visible_weight": weight})), batch()
+    some.units_BU[0, 5:9] = -1
     with torch.no_grad():
-        states, _, mask = hidden_states(model, some)
-        projected = model.heads[0].projection(states).double()
-        units = model.heads[0].units_VD.double()
-        expected = cosine_cross_entropy(projected.tolist(), units.tolist(), some.units_BU[mask].tolist(), 0.1)
+        layers, _, hidden, visible = heard(model, some)
+        expected = 0.0
+        for head, block in zip(model.heads, blocks, strict=True):
+            for frames_BF, share in ((hidden, 1.0), (visible, weight)):
+                known = frames_BF & (some.units_BU >= 0)
+                projected = head.projection(layers[block][known]).double().tolist()
+                units = head.units_VD.double().tolist()
+                loss = cosine_cross_entropy(projected, units, some.units_BU[known].tolist(), 0.1)
+                expected += share * loss / len(blocks)
         assert float(model(some).loss_sum) == pytest.approx(expected, rel=1e-5)
 
 
-def test_best_rq_equals_the_slow_oracle():
-    model, some = objective(CODES), batch()
+@pytest.mark.parametrize("weight", [0.0, 0.5, 1.0])
+def test_best_rq_equals_the_slow_oracle(weight):
+    model, some = objective(CODES.model_copy(update={"visible_weight": weight})), batch()
     with torch.no_grad():
-        states, features, _ = hidden_states(model, some)
-        logits = model.head(states).double().tolist()
-        expected = codebook_cross_entropy(logits, model.quantizer(features).tolist(), CODES.codes)
+        layers, features, hidden, visible = heard(model, some)
+        expected = 0.0
+        for frames_BF, share in ((hidden, 1.0), (visible, weight)):
+            logits = model.head(layers[-1][frames_BF]).double().tolist()
+            codes = model.quantizer(features[frames_BF]).tolist()
+            expected += share * codebook_cross_entropy(logits, codes, CODES.codes)
         assert float(model(some).loss_sum) == pytest.approx(expected, rel=1e-5)

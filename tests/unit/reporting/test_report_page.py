@@ -1,11 +1,13 @@
 import re
 
+import numpy as np
 import pandas as pd
 import pytest
 
 from allears.evaluation.breakdown import CURVE_COLUMNS, STEPS_COLUMNS
 from allears.reporting.model_card import ModelFacts, model_card
 from allears.reporting.report_page import ReportData, answer, render
+from allears.reporting.truth import truth_table
 
 BASE = {"task": "classify", "target": "digit", "clips": 300, "speakers": 20, "repetitions": 3, "assessable": True}
 
@@ -68,6 +70,20 @@ def test_the_page_says_what_is_not_assessable_and_fetches_nothing():
     assert "that of corpus <b>other</b>, run <code>abc</code>" in body
     assert "&lt;b&gt;f" in body
     assert not re.search(r"""(src|href)=["']?https?:""", body)
+
+
+def test_defects_that_no_measure_looks_for_show_no_score():
+    row = {"planted": 4, "found": 3, "flagged": 6, "precision": 0.5, "recall": 0.75, "missed": "a.wav"}
+    unseen = {"planted": 2, "found": 0, "flagged": 0, "precision": np.nan, "recall": np.nan, "missed": ""}
+    scores = pd.DataFrame(
+        [{"defect": "clipped", "looked_for": True} | row, {"defect": "odd", "looked_for": False} | unseen]
+    )
+    (_, seen, faint) = [re.findall(r"<t[dh][^>]*>(.*?)</t[dh]>", line) for line in truth_table(scores).split("<tr")[1:]]
+    assert seen == ["<code>clipped</code>", "4", "3", "75 %", "6", "50 %", "a.wav"]
+    assert faint[1] == "2"
+    assert faint[-1] == "not looked for"
+    assert len(set(faint[2:6])) == 1
+    assert truth_table(pd.DataFrame()) == ""
 
 
 def test_the_card_shows_the_layer_that_dev_chose_only():

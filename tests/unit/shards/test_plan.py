@@ -29,16 +29,19 @@ def test_at_weight_one_every_clip_is_planned_exactly_once(samples, spec, epoch):
 @given(lengths, specs)
 def test_batches_keep_to_the_capacity_and_crops_to_their_clips(samples, spec):
     plan = plan_epoch(samples, np.ones(len(samples)), spec, 0)
+    padded = 0
     for first, last in zip(plan.bounds_M[:-1], plan.bounds_M[1:], strict=True):
         if last > first:
-            assert (last - first) * plan.samples_P[first:last].max() <= spec.capacity_samples
+            batch = (last - first) * plan.samples_P[first:last].max()
+            assert batch <= spec.capacity_samples
+            padded += batch
+    assert plan.padded_samples == padded
     np.testing.assert_array_equal(plan.samples_P, np.minimum(samples[plan.clip_P], spec.crop_samples))
     assert (plan.start_P >= 0).all()
     assert (plan.start_P + plan.samples_P <= samples[plan.clip_P]).all()
     assert (plan.start_P % spec.start_multiple == 0).all()
     assert plan.micro_batches % spec.group == 0
     assert np.diff(plan.bounds_M)[: plan.micro_batches - spec.group + 1].all()  # only the last step is padded
-    assert 0 <= plan.padding_share < 1
 
 
 @given(lengths, st.integers(0, 99), st.data())

@@ -20,10 +20,6 @@ def test_ids_are_one_a_character_and_never_the_blank():
     assert tokenizer.decode([2, BLANK, UNKNOWN, 3]) == "a\ufffdb"
 
 
-def test_rare_characters_are_unknown():
-    assert CharacterTokenizer.fit(["aab", "a"], min_count=2).alphabet == ("a",)
-
-
 @pytest.mark.parametrize("alphabet", [("a", "a"), ("ab",)])
 def test_an_alphabet_is_single_distinct_characters(alphabet: tuple[str, ...]):
     with pytest.raises(ValueError, match="each once"):

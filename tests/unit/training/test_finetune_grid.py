@@ -1,13 +1,18 @@
 from pathlib import Path
 
 import pytest
+import torch
 
 from allears.errors import ConfigError
+from allears.models.audio_encoder import AudioEncoder
 from allears.params.finetune import FinetuneParams
 from allears.params.labelled import ClipLimits
+from allears.params.model import AudioEncoderConfig, ConformerConfig
+from allears.training.finetune import trimmed
 from allears.training.grid import cells, plan_tasks
 from tests.support import make_shards
 
+ENCODER = AudioEncoderConfig(conformer=ConformerConfig(width=16, blocks=2, heads=2, ffn_width=16, kernel_frames=3))
 PARAMS = FinetuneParams(
     min_class_clips=4, min_text_clips=10, shares=(0.01, 0.5, 1.0), limits=ClipLimits(train=60, dev=20, test=20)
 )
@@ -53,6 +58,41 @@ def test_cells_are_all_combinations_with_names_of_their_own(clips):
     (plan,) = _plan(clips)
     found = cells(plan, "", "scratch", PARAMS)
     assert len({cell.name for cell in found}) == len(found) == 2 * 2 * 3
+
+
+def test_cells_of_a_corpus_with_splits_keep_their_names(clips):
+    (plan,) = _plan(clips, learning_rates=(1e-3,), seeds=1, shares=(0.5,))
+    (cell,) = cells(plan, "", "scratch", PARAMS.model_copy(update={"learning_rates": (1e-3,), "seeds": 1}))
+    assert cell.name == "classify-label-scratch-share0.5-seed0-lr0.001"
+
+
+def test_folds_have_files_of_their_own_whatever_their_names(clips):
+    (plan,) = _plan(clips)
+    names = [cells(plan, group, "scratch", PARAMS)[0].name for group in ("a/b", "a_b", "é" * 300, "é" * 301)]
+    assert len(set(names)) == 4
+    assert all(len(name.encode()) < 200 and "/" not in name for name in names)
+    assert names[0].startswith("classify-label-without-a_b-")
+
+
+@pytest.mark.parametrize(
+    ("keep", "frozen", "said"),
+    [
+        (3, 0, r"finetune\.keep_blocks is 3, but the encoder has 2 blocks"),
+        (None, 3, r"finetune\.frozen_blocks is 3, but 2 of the encoder's 2 blocks are kept"),
+        (1, 2, r"finetune\.frozen_blocks is 2, but 1 of the encoder's 2 blocks are kept; ask for at most 1"),
+    ],
+)
+def test_no_more_blocks_than_there_are_can_be_kept_or_frozen(keep, frozen, said):
+    with pytest.raises(ConfigError, match=said):
+        trimmed(AudioEncoder(ENCODER), FinetuneParams(keep_blocks=keep, frozen_blocks=frozen))
+
+
+def test_the_lowest_blocks_are_kept():
+    encoder = AudioEncoder(ENCODER)
+    shorter = trimmed(encoder, FinetuneParams(keep_blocks=1, frozen_blocks=1))
+    assert shorter.config.conformer.blocks == 1
+    whole = encoder.state_dict()
+    assert all(torch.equal(value, whole[name]) for name, value in shorter.state_dict().items())
 
 
 def test_a_percentage_is_not_a_share():

@@ -63,6 +63,18 @@ def test_limits_keep_classes_in_proportion_and_speakers_many(tmp_path):
     assert found.counts("test") == {"a": 3}
 
 
+@pytest.mark.parametrize("classes", [120, 250])
+def test_a_cap_holds_with_many_small_classes(tmp_path, classes):
+    rows = [{"label": f"class-{i:03d}", "split": "dev", "group": f"s{i}"} for i in range(classes)]
+    found = limited(read_labelled(_table(tmp_path, rows), "label"), ClipLimits(dev=100), 16000, 0)
+    assert len(found.of("dev")) == 100
+
+
+def test_a_split_under_its_cap_is_left_alone(tmp_path):
+    whole = read_labelled(_table(tmp_path, [{"label": "ab"[i % 2]} for i in range(10)]), "label")
+    assert limited(whole, ClipLimits(train=10), 16000, 0) == whole
+
+
 def test_long_clips_are_left_out_for_text_only(tmp_path):
     rows = [{"text": "a", "label": "a", "samples": 16000 * s} for s in (2, 20)]
     path = _table(tmp_path, rows)

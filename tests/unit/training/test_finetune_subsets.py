@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from allears.training.subsets import draw_share, share_of, shortage
+from allears.training.subsets import draw_at_most, draw_share, share_of, shortage
 
 rows = st.lists(st.tuples(st.sampled_from("abc"), st.sampled_from("uvwxyz")), min_size=1, max_size=80)
 
@@ -21,6 +21,30 @@ def test_each_class_gives_its_share_and_small_shares_are_part_of_large_ones(rows
         {name: n for name, count in counts.items() if (n := share_of(count, min(one, other)))}
     )
     assert np.array_equal(large, draw_share(classes, groups, max(one, other), seed))
+
+
+@given(rows, st.integers(1, 100), st.integers(0, 5))
+def test_a_cap_is_met_exactly_and_in_proportion(rows, most, seed):
+    classes, groups = [row[0] for row in rows], [row[1] for row in rows]
+    picked = draw_at_most(classes, groups, most, seed)
+    assert len(set(picked)) == len(picked) == min(most, len(rows))
+    got = Counter(classes[i] for i in picked)
+    for name, count in Counter(classes).items():
+        exact = count * min(1, most / len(rows))
+        assert abs(got[name] - exact) < 1
+
+
+def test_places_go_to_the_largest_remainders_and_ties_to_the_first_name():
+    classes = ["c"] * 2 + ["b"] * 2 + ["a"] * 6
+    picked = draw_at_most(classes, ["s"] * 10, 4, seed=0)  # 2.4, 0.8, 0.8
+    assert Counter(classes[i] for i in picked) == {"a": 2, "b": 1, "c": 1}
+    assert draw_at_most(["c", "b", "a"], ["s"] * 3, 2, seed=0).tolist() == [1, 2]
+
+
+def test_a_share_is_pinned():
+    """Encoders are compared on the same clips, whatever version drew them."""
+    picked = draw_share([*"ab"] * 20, [f"s{i // 3}" for i in range(40)], 0.2, seed=1)
+    assert picked.tolist() == [1, 2, 16, 20, 23, 25, 32, 39]
 
 
 def test_clips_come_from_as_many_speakers_as_possible():

@@ -104,10 +104,10 @@ def test_a_loss_that_is_no_number_stops_with_a_sentence_and_keeps_the_last_check
 
 
 def test_collapsed_predictions_stop(tmp_path: Path) -> None:
-    guards = {"collapse_perplexity": 30.0, "patience_updates": 6}  # everything is a collapse
+    guards = {"collapse_perplexity": 30.0, "patience_updates": 6}  # the targets use about 80 codes, predictions fewer
     params = tiny(updates=40, guards=guards, objectives={"best_rq": {"codebooks": 1, "codes": 512}})
     spec = make_spec(make_shards(tmp_path / "shards", clips=30), tmp_path / "run", params)
-    with pytest.raises(TrainingError, match="collapsed"):
+    with pytest.raises(TrainingError, match=r"the predictions collapsed.* while the targets have \d"):
         pretrain.run(spec)
     assert any("collapse" in str(e["values"]) for e in read_events(spec.folder) if e["kind"] == "note")
 
