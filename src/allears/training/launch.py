@@ -51,6 +51,16 @@ def launch(spec: PretrainSpec | ProbeSpec | FinetuneSpec, folder: Path) -> None:
         raise TrainingError(_why(spec.task, folder, status))
 
 
+def threads() -> dict[str, str]:
+    """Environment variables that a training's threads go by.
+
+    A thread that waits spins for some 50 us, then sleeps (libgomp's count; by itself it spins for milliseconds). On 2
+    cores, times real time: 153 when they are free and 58 when two other processes keep them busy; sleeping at once 101
+    and 63, spinning on 109 and 8.
+    """
+    return {"OMP_NUM_THREADS": str(cores()), "GOMP_SPINCOUNT": "10000"}
+
+
 def _environment() -> dict[str, str]:
     quiet = {
         "MLFLOW_DISABLE_TELEMETRY": "true",
@@ -58,11 +68,7 @@ def _environment() -> dict[str, str]:
         "HF_HUB_OFFLINE": "1",
         "PYTHONUNBUFFERED": "1",
     }
-    # A thread that waits spins for some 50 us, then sleeps (libgomp's count; it spins for milliseconds by itself). On 2
-    # cores, times real time: 153 when they are free and 58 when two other processes keep them busy; sleeping at once
-    # 101 and 63, spinning on 109 and 8.
-    threads = {"OMP_NUM_THREADS": str(cores()), "GOMP_SPINCOUNT": "10000"}
-    return threads | os.environ | quiet | {PARENT: str(os.getpid())}
+    return threads() | os.environ | quiet | {PARENT: str(os.getpid())}
 
 
 def _stop(child: subprocess.Popen[bytes]) -> None:
