@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from pydantic import TypeAdapter
+from pydantic import TypeAdapter, ValidationError
 
 from allears.checkpoints.export import load_export, load_head, save_export, save_head
 from allears.checkpoints.heard import Heard
@@ -37,14 +37,20 @@ def load_task_model(folder: Path) -> TaskModel:
     """The task model of a folder, in evaluation mode.
 
     `model.predict(*model.encoder.features(audio_BT, samples_B))` gives one class or text a clip. Raises StorageError
-    when the folder holds an encoder without a head.
+    when the folder holds an encoder without a head, or a head that is damaged or of another encoder.
     """
     if not (folder / HEAD).exists():
         raise StorageError(f"{folder} has no {HEAD}: it is an encoder, not a task model; run the finetune pipeline")
     weights, facts = load_head(folder / HEAD)
     encoder = load_export(folder)
-    model = build_task(_CONFIG.validate_json(facts["config"]), encoder.config.conformer.width, encoder)
-    model.head.load_state_dict(weights)
+    try:
+        model = build_task(_CONFIG.validate_json(facts["config"]), encoder.config.conformer.width, encoder)
+        model.head.load_state_dict(weights)
+    except (KeyError, ValidationError, RuntimeError) as error:
+        raise StorageError(
+            f"{folder / HEAD} is not the head of this encoder ({' '.join(str(error).split())[:160]}): it is damaged or "
+            "was copied from elsewhere; run the finetune pipeline again"
+        ) from error
     return model.eval()
 
 

@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from allears.checkpoints.export import save_export
+from allears.checkpoints.export import save_export, save_head
 from allears.downstream.build import build_task
 from allears.downstream.export import load_task_model, save_task_model
 from allears.errors import StorageError
@@ -30,3 +30,12 @@ def test_an_encoder_is_not_a_task_model(encoder, tmp_path):
 def test_a_head_alone_is_not_exported(tmp_path):
     with pytest.raises(ValueError, match="no encoder"):
         save_task_model(tmp_path, build_task(CLASSIFY, 16), CLASSIFY, {})
+
+
+def test_a_head_of_another_model_is_refused_in_a_sentence(encoder, tmp_path):
+    folder = save_task_model(tmp_path / "model", build_task(CLASSIFY, 16, encoder), CLASSIFY, {})
+    three = ClassifyConfig(target="label", classes=("a", "b", "c"))
+    for facts in ({"config": three.model_dump_json()}, {"config": "{}"}, {"by": "somebody else"}):
+        save_head(folder / "head.safetensors", build_task(CLASSIFY, 16, encoder).head, facts)
+        with pytest.raises(StorageError, match=r"head\.safetensors is not the head of this encoder"):
+            load_task_model(folder)
