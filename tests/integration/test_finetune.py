@@ -77,16 +77,15 @@ def test_every_arm_share_and_seed_is_scored_once_on_the_same_test_clips(tuned):
     assert set(scores["group"]) == {"speaker-8", "speaker-9"}
 
 
-def test_the_learning_rate_is_the_best_on_dev_speakers_summed_over_seeds(tuned):
+def test_learning_rate_and_head_are_the_best_on_dev_speakers_summed_over_seeds(tuned):
     scores = pd.read_parquet(tuned.folder / "finetune_scores.parquet")
     curves = pd.read_parquet(tuned.folder / "finetune_curves.parquet")
     place = ["task", "arm", "share"]
-    best = (
-        curves.groupby([*place, "learning_rate", "seed"])["dev_errors"].min().groupby([*place, "learning_rate"]).sum()
-    )
-    chosen = scores.groupby(place)["learning_rate"].first()
-    for where, rate in chosen.items():
-        assert best[(*where, rate)] == best[where].min()
+    choice = [*place, "learning_rate", "head"]
+    best = curves.groupby([*choice, "seed"])["dev_errors"].min().groupby(choice).sum()
+    assert scores.groupby([*place, "seed"])[["learning_rate", "head"]].nunique().eq(1).all(axis=None)
+    for where, rate, head in scores.groupby(place)[["learning_rate", "head"]].first().itertuples():
+        assert best[(*where, rate, head)] == best[where].min()
 
 
 def test_the_task_model_predicts_what_its_cell_scored(home, tuned):
@@ -123,13 +122,13 @@ def test_a_killed_grid_goes_on_and_ends_like_one_that_was_not(home, tuned, monke
         finetune.run(spec)
     monkeypatch.setattr(arm, "fit", lambda *arguments: (done.append(1), real(*arguments))[1])
     finetune.run(spec)
-    assert len(done) == 2 * 3 * 2 * 2 * 2
+    assert len(done) == 3 * 2 * 2 * 2 * (1 + 2)  # arms, shares, seeds, rates; heads of labels and of text
     pd.testing.assert_frame_equal(
         pd.read_parquet(spec.folder / "finetune_scores.parquet"),
         pd.read_parquet(tuned.folder / "finetune_scores.parquet"),
     )
     finetune.run(spec)
-    assert len(done) == 2 * 3 * 2 * 2 * 2
+    assert len(done) == 3 * 2 * 2 * 2 * (1 + 2)  # arms, shares, seeds, rates; heads of labels and of text
 
 
 def test_two_processes_find_what_one_does(home, tuned):

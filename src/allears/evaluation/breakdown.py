@@ -1,8 +1,8 @@
 """Break fine-tuning scores down: overall, by group, and how soon each arm reaches what scratch reaches at best.
 
-`scores` has one row a test clip: `task, target, arm, share, seed, fold, learning_rate, clip, group, reference,
+`scores` has one row a test clip: `task, target, arm, share, seed, fold, learning_rate, head, clip, group, reference,
 prediction, errors, total`; `curves` one a check on dev speakers: `task, target, arm, share, seed, fold, learning_rate,
-step, seconds, dev_errors, dev_total`.
+head, step, seconds, dev_errors, dev_total`.
 """
 
 from __future__ import annotations
@@ -45,13 +45,13 @@ def compare(scores: pd.DataFrame, axes: Mapping[str, Mapping[str, str]]) -> pd.D
 
 
 def mean_curves(scores: pd.DataFrame, curves: pd.DataFrame) -> pd.DataFrame:
-    """Dev error at each check, over seeds (and folds), of each arm at the learning rate that `scores` has for it.
+    """Dev error at each check, over seeds (and folds), of each arm with the learning rate and head that `scores` has.
 
     Columns: CURVE_COLUMNS.
     """
-    chosen = scores[[*CELL, "fold", "arm", "learning_rate"]].drop_duplicates()
+    chosen = scores[[*CELL, "fold", "arm", "learning_rate", "head"]].drop_duplicates()
     means = (
-        curves.merge(chosen, on=[*CELL, "fold", "arm", "learning_rate"])
+        curves.merge(chosen, on=list(chosen.columns))
         .groupby([*CELL, "arm", "step"], as_index=False)
         .agg(dev_errors=("dev_errors", "sum"), dev_total=("dev_total", "sum"), seconds=("seconds", "mean"))
     )

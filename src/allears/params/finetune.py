@@ -8,6 +8,7 @@ from pydantic import Field
 
 from allears.params.base import Params
 from allears.params.labelled import ClipLimits, Share
+from allears.params.task import CTCHeadKind
 
 Arm = Literal["pretrained", "scratch", "random_frozen"]
 ARMS: tuple[Arm, ...] = ("pretrained", "scratch", "random_frozen")
@@ -40,7 +41,11 @@ class FinetuneParams(Params):
     frozen_blocks: int = Field(default=0, ge=0, description="lowest blocks that stay as pretrained (pretrained arm)")
     frozen_updates: int = Field(default=100, ge=0, description="first updates of the head only (pretrained arm)")
     encoder_lr_factor: float = Field(default=0.33, gt=0, le=1, description="of the learning rate, for the encoder")
-    ctc_head: Literal["linear", "conv", "bilstm"] = Field(default="conv", description="head for characters")
+    ctc_heads: tuple[CTCHeadKind, ...] = Field(
+        default=("linear", "conv"),
+        min_length=1,
+        description="heads for characters; dev speakers choose one for each arm and share, with the learning rate",
+    )
     limits: ClipLimits = ClipLimits(dev=100, test=400)
     min_class_clips: int = Field(default=10, ge=2, description="training clips below which a class is left out")
     min_clips_per_class: int = Field(default=2, ge=1, description="a share that leaves a class fewer is skipped")

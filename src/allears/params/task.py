@@ -8,6 +8,8 @@ from pydantic import Field
 
 from allears.params.base import Params
 
+CTCHeadKind = Literal["linear", "conv", "bilstm"]
+
 
 class ClassifyConfig(Params):
     """One of `classes` for each clip."""
@@ -23,7 +25,7 @@ class CTCConfig(Params):
     task: Literal["ctc"] = "ctc"
     target: Literal["text"] = "text"
     alphabet: tuple[str, ...] = Field(min_length=1)
-    head: Literal["linear", "conv", "bilstm"] = "linear"
+    head: CTCHeadKind = "linear"
     hidden: int = Field(default=128, ge=2, description="width of the head's convolution or LSTM")
 
 

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import copy
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import torch
 
@@ -16,13 +17,13 @@ from allears.downstream.task import TaskModel
 from allears.models.audio_encoder import AudioEncoder
 from allears.params.finetune import Arm, FinetuneParams
 from allears.params.spec_finetune import TaskPlan
-from allears.params.task import ClassifyConfig, CTCConfig
+from allears.params.task import ClassifyConfig, CTCConfig, CTCHeadKind
 from allears.storage.files import atomic_path, read_json, write_json
 from allears.text.characters import CharacterTokenizer
 from allears.training.examples import Examples
 from allears.training.extract import FeatureStore, hidden_states
 from allears.training.fit import FitSettings, fit, predictions
-from allears.training.grid import Cell, cells
+from allears.training.grid import Cell, cells, choices
 from allears.training.labels import TEXT, Labelled
 from allears.training.score_table import CURVES, SCORES, columns, write_table
 from allears.training.subsets import draw_share
@@ -101,16 +102,15 @@ class ArmRun:
                 self._weights(cell).unlink(missing_ok=True)
 
     def chosen(self) -> list[Cell]:
-        """The cells whose learning rate has the fewest dev errors of its share, summed over seeds."""
-        errors: dict[tuple[float, float], int] = {}
+        """The cells whose learning rate and head have the fewest dev errors of their share, summed over seeds."""
+        errors: Counter[tuple[float, float, str]] = Counter()
         for cell in self.cells:
-            place = cell.share, cell.learning_rate
-            errors[place] = errors.get(place, 0) + self._dev_errors(cell)
-        rates = {
-            share: min(self.bench.params.learning_rates, key=lambda rate: errors[share, rate])
-            for share in self.plan.shares
+            errors[cell.share, cell.learning_rate, cell.head] += self._dev_errors(cell)
+        options = choices(self.plan, self.bench.params)
+        best = {
+            share: min(options, key=lambda option: errors[share, option[0], option[1]]) for share in self.plan.shares
         }
-        return [cell for cell in self.cells if cell.learning_rate == rates[cell.share]]
+        return [cell for cell in self.cells if (cell.learning_rate, cell.head) == best[cell.share]]
 
     def best(self) -> Cell:
         """The chosen cell at the largest share with the fewest dev errors."""
@@ -136,16 +136,16 @@ class ArmRun:
 
     def model(self, cell: Cell) -> TaskModel:
         """A trained cell's model."""
-        model = self._new(cell.seed)
+        model = self._new(cell)
         model.load_state_dict(read_weights(self._weights(cell)))
         return model
 
-    def config(self) -> ClassifyConfig | CTCConfig:
-        """Classes from the plan; characters from the training texts."""
+    def config(self, cell: Cell) -> ClassifyConfig | CTCConfig:
+        """Classes from the plan; characters from the training texts, and the cell's head."""
         if self.plan.task == "classify":
             return ClassifyConfig(target=self.plan.target, classes=self.plan.classes)
         texts = (self.labelled.references[i] for i in self.labelled.of("train"))
-        return CTCConfig(alphabet=CharacterTokenizer.fit(texts).alphabet, head=self.bench.params.ctc_head)
+        return CTCConfig(alphabet=CharacterTokenizer.fit(texts).alphabet, head=cast("CTCHeadKind", cell.head))
 
     def scores(self, cell: Cell) -> Path:
         """Where a cell's test scores are."""
@@ -173,7 +173,7 @@ class ArmRun:
 
     def _fixed(self, cell: Cell) -> dict[str, object]:
         place = {"task": self.plan.task, "target": self.plan.target, "arm": cell.arm, "share": cell.share}
-        return place | {"seed": cell.seed, "fold": self.fold, "learning_rate": cell.learning_rate}
+        return place | {"seed": cell.seed, "fold": self.fold, "learning_rate": cell.learning_rate, "head": cell.head}
 
     def _examples(self, seed: int, split: Split) -> Examples:
         """Features of a split, or for the frozen arm what the seed's new encoder makes of them."""
@@ -192,15 +192,15 @@ class ArmRun:
             return copy.deepcopy(self.bench.pretrained)
         return AudioEncoder(self.bench.pretrained.config, seed=1_000_003 * (self.bench.params.seed + 1) + seed)
 
-    def _new(self, seed: int) -> TaskModel:
-        encoder = None if self.arm == "random_frozen" else self._encoder(seed)
+    def _new(self, cell: Cell) -> TaskModel:
+        encoder = None if self.arm == "random_frozen" else self._encoder(cell.seed)
         width = self.bench.pretrained.config.conformer.width
-        return build_task(self.config(), width, encoder, seed=self.bench.params.seed + seed)
+        return build_task(self.config(cell), width, encoder, seed=self.bench.params.seed + cell.seed)
 
     def _train_cell(self, cell: Cell, train: Examples, dev: Examples) -> None:
         params = self.bench.params
         picked = draw_share(self._classes(train.references), train.groups, cell.share, params.seed + cell.seed)
-        found = fit(self._new(cell.seed), train.take(picked), dev, self._settings(cell), self.bench.device)
+        found = fit(self._new(cell), train.take(picked), dev, self._settings(cell), self.bench.device)
         with atomic_path(self._weights(cell)) as temporary:
             write_weights(temporary, found.state, {"format": "pt"})
         best = {"step": found.best.step, "errors": found.best.errors, "total": found.best.total}

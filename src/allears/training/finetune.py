@@ -1,8 +1,8 @@
 """One process that runs a whole grid of fine-tunings, cell by cell; a killed one goes on with the first missing cell.
 
-For each task, arm and share, the learning rate is chosen on dev speakers (fewest errors, summed over the seeds); test
-speakers are read once, by the chosen cells only. Seed `s` has the same labelled clips, order and new head in all arms;
-`scratch` and `random_frozen` have the same new encoder. Every cell keeps its best check on dev speakers.
+For each task, arm and share, learning rate and head are chosen on dev speakers (fewest errors, summed over the seeds);
+test speakers are read once, by the chosen cells only. Seed `s` has the same labelled clips, order and new heads in all
+arms; `scratch` and `random_frozen` have the same new encoder. Every cell keeps its best check on dev speakers.
 """
 
 from __future__ import annotations
@@ -135,12 +135,13 @@ def _export(spec: FinetuneSpec, plan: TaskPlan, arms: list[ArmRun]) -> dict[str,
         "finetune": spec.identity,
         "task": plan.model_dump(mode="json"),
         "learning_rate": cell.learning_rate,
+        "head": cell.head,
         "seed": cell.seed,
         "share": cell.share,
         "shards": spec.shard_set.get("digest"),
         "encoder": read_json(source) if source.exists() else spec.encoder.name,
     }
-    save_task_model(folder, best.model(cell), best.config(), provenance, _heard(spec, best))
+    save_task_model(folder, best.model(cell), best.config(cell), provenance, _heard(spec, best))
     return {"folder": str(folder), "dev_error": best.dev_rate(cell), "share": cell.share, "seed": cell.seed}
 
 

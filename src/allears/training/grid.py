@@ -14,6 +14,8 @@ from allears.params.spec_finetune import TaskPlan
 from allears.training.labels import TEXT, Labelled, leave_out, limited, read_labelled, why_not, with_classes
 from allears.training.subsets import shortage
 
+MEAN = "mean"  # the head of a classification: the mean over frames, and a linear layer
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Cell:
@@ -25,14 +27,14 @@ class Cell:
     share: float
     seed: int
     learning_rate: float
+    head: str
 
     @property
     def name(self) -> str:
         """The stem of its files. A fold's is a readable part and a digest: groups may be long or differ in `/` only."""
         fold = f"-without-{_readable(self.fold)}" if self.fold else ""
-        return f"{self.plan}{fold}-{self.arm}-share{self.share:g}-seed{self.seed}-lr{self.learning_rate:g}".replace(
-            "/", "_"
-        )
+        choice = f"lr{self.learning_rate:g}-{self.head}"
+        return f"{self.plan}{fold}-{self.arm}-share{self.share:g}-seed{self.seed}-{choice}".replace("/", "_")
 
 
 def plan_tasks(clips: Path, params: FinetuneParams, rate_hz: int) -> tuple[TaskPlan, ...]:
@@ -67,11 +69,17 @@ def task_clips(clips: Path, plan: TaskPlan, params: FinetuneParams, rate_hz: int
 def cells(plan: TaskPlan, fold: str, arm: Arm, params: FinetuneParams) -> list[Cell]:
     """The trainings of an arm, seed by seed."""
     return [
-        Cell(plan=plan.name, fold=fold, arm=arm, share=share, seed=seed, learning_rate=rate)
+        Cell(plan=plan.name, fold=fold, arm=arm, share=share, seed=seed, learning_rate=rate, head=head)
         for seed in range(params.seeds)
         for share in plan.shares
-        for rate in params.learning_rates
+        for rate, head in choices(plan, params)
     ]
+
+
+def choices(plan: TaskPlan, params: FinetuneParams) -> list[tuple[float, str]]:
+    """What dev speakers choose from, the same for every arm: (learning rate, head)."""
+    heads = params.ctc_heads if plan.task == "ctc" else (MEAN,)
+    return [(rate, head) for rate in params.learning_rates for head in heads]
 
 
 def _readable(group: str) -> str:

@@ -39,12 +39,13 @@ SCORES = pa.schema(
         "seed": pa.int64(),
         "fold": pa.string(),  # the group that was left out; '' when the corpus's own splits are used
         "learning_rate": pa.float64(),
+        "head": pa.string(),
         **_COMMON,
     }
 )
 CURVES = pa.schema(
     {
-        **{name: SCORES.field(name).type for name in SCORES.names[:7]},
+        **{name: SCORES.field(name).type for name in SCORES.names[:8]},
         "step": pa.int64(),
         "seconds": pa.float64(),
         "dev_errors": pa.int64(),

@@ -4,7 +4,7 @@ import pytest
 
 from allears.evaluation.breakdown import axis_cells, compare, mean_curves, steps_to_quality
 
-PLACE = {"task": "classify", "target": "digit", "share": 0.1, "fold": "", "learning_rate": 1e-3}
+PLACE = {"task": "classify", "target": "digit", "share": 0.1, "fold": "", "learning_rate": 1e-3, "head": "mean"}
 
 
 def _scores() -> pd.DataFrame:

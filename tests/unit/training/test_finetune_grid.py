@@ -63,7 +63,7 @@ def test_cells_are_all_combinations_with_names_of_their_own(clips):
 def test_cells_of_a_corpus_with_splits_keep_their_names(clips):
     (plan,) = _plan(clips, learning_rates=(1e-3,), seeds=1, shares=(0.5,))
     (cell,) = cells(plan, "", "scratch", PARAMS.model_copy(update={"learning_rates": (1e-3,), "seeds": 1}))
-    assert cell.name == "classify-label-scratch-share0.5-seed0-lr0.001"
+    assert cell.name == "classify-label-scratch-share0.5-seed0-lr0.001-mean"
 
 
 def test_folds_have_files_of_their_own_whatever_their_names(clips):
