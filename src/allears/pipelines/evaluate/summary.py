@@ -8,16 +8,16 @@ import pandas as pd
 from rich.console import Console
 from rich.table import Table
 
-NAMES = {"scratch": "from scratch", "random_frozen": "random, frozen", "majority": "most frequent class"}
+NAMES = {"scratch": "scratch", "random_frozen": "random frozen", "majority": "most frequent"}
 
 
 def show(evaluation: pd.DataFrame) -> None:
     """Print the comparisons over all clips."""
     table = Table(
-        title="Fine-tuning, test speakers: errors of the pretrained model against baselines at equal labels",
+        title="Fine-tuning: errors on test speakers, pretrained against baselines",
         title_justify="left", box=None, pad_edge=False,
     )  # fmt: skip
-    for name in ("target", "labels", "baseline", "its error", "pretrained", "gain [95 %]"):
+    for name in ("target", "labels", "baseline", "error", "pretrained", "gain [95 %]"):
         left = name in ("target", "baseline")
         table.add_column(name, no_wrap=True, justify="left" if left else "right")
     table.add_column("", overflow="fold")
@@ -27,12 +27,12 @@ def show(evaluation: pd.DataFrame) -> None:
 
 
 def verdict(row: dict[Any, Any]) -> str:
-    """What a row allows to say, and no more."""
+    """What a row allows to say of the pretrained model, and no more."""
     if not row["assessable"]:
         return f"not assessable: {row['clips']} clips of {row['speakers']} speakers"
     if row["low"] > 0:
-        return "pretrained is better"
-    return "pretrained is worse" if row["high"] < 0 else "no difference shown"
+        return "better"
+    return "worse" if row["high"] < 0 else "unclear"
 
 
 def _cells(row: dict[Any, Any]) -> tuple[str, ...]:
