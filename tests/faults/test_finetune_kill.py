@@ -7,7 +7,6 @@ import signal
 from pathlib import Path
 
 import pandas as pd
-import pytest
 
 from allears.checkpoints.export import save_export
 from allears.models.audio_encoder import AudioEncoder
@@ -21,19 +20,17 @@ from tests.support import make_shards
 
 PARAMS = FinetuneParams(
     task="classify", shares=(0.5, 1.0), learning_rates=(1e-3, 1e-2), seeds=2, updates=20, dev_every=10,
-    limits=ClipLimits(train=40, dev=10, test=20, seconds=2.0), min_class_clips=4,
+    limits=ClipLimits(train=40, dev=10, test=20, seconds=2.0), min_class_clips=4, workers=2,
 )  # fmt: skip
 
 
-@pytest.mark.parametrize("workers", [1, 2])
-def test_a_killed_grid_ends_like_one_that_was_not(tmp_path: Path, workers: int) -> None:
+def test_a_killed_grid_ends_like_one_that_was_not(tmp_path: Path) -> None:
     shard_set, clips = make_shards(tmp_path / "shards", clips=60, seconds=0.5)
     config = AudioEncoderConfig(conformer=ConformerConfig(width=16, blocks=2, heads=2, ffn_width=32))
     save_export(tmp_path / "encoder", AudioEncoder(config, seed=9), {"run": "test"}, "# test")
-    params = PARAMS.model_copy(update={"workers": workers})
     whole = FinetuneSpec(
         folder=tmp_path / "whole", identity="whole", corpus="tiny", shard_set=shard_set.to_json(), clips=clips,
-        encoder=tmp_path / "encoder", plans=plan_tasks(clips, params, shard_set.sample_rate_hz), finetune=params,
+        encoder=tmp_path / "encoder", plans=plan_tasks(clips, PARAMS, shard_set.sample_rate_hz), finetune=PARAMS,
     )  # fmt: skip
     assert start(whole).wait(LIMIT_S) == 0
 

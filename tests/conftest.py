@@ -1,0 +1,7 @@
+"""For all tests."""
+
+import signal
+
+# Whoever starts the tests in the background makes them, and all that they start, deaf to Ctrl-C. A handler is not
+# passed on to a new program, so those that the tests start hear it.
+signal.signal(signal.SIGINT, signal.default_int_handler)
