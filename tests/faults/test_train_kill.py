@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -62,9 +63,16 @@ def test_the_training_dies_with_the_command(tmp_path: Path, number: signal.Signa
     shards = make_shards(tmp_path / "shards", clips=20)
     spec = make_spec(shards, tmp_path / "run", tiny(updates=100_000, checkpoint_every=10))
     command = start(spec)
-    wait_for("a checkpoint", lambda: steps(spec.folder / "checkpoints"))
-    (child,) = children(command.pid)
-    os.kill(command.pid, number)
-    command.wait(LIMIT_S)
-    wait_for("the child's end", lambda: not alive(child))
+    pids = [command.pid]
+    try:
+        wait_for("a checkpoint", lambda: steps(spec.folder / "checkpoints"))
+        (child,) = children(command.pid)
+        pids.append(child)
+        os.kill(command.pid, number)
+        command.wait(LIMIT_S)
+        wait_for("the child's end", lambda: not alive(child))
+    finally:  # what did not die would train on for hours
+        for pid in pids:
+            with suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
     assert not (spec.folder / "receipt.json").exists()
