@@ -26,7 +26,7 @@ sys.path.insert(0, str(ROOT))
 
 from allears.training.launch import threads
 
-os.environ.update(threads())  # before torch starts its own
+os.environ.update(threads() | os.environ)  # before torch starts its own; what is set already counts
 
 import torch
 

@@ -18,7 +18,6 @@ from allears.params.pretrain import PretrainParams
 from allears.params.probe import ProbeParams
 from allears.pipelines.pretrain import create_pipeline
 from allears.pipelines.pretrain.probe_nodes import probe_encoder
-from allears.pipelines.pretrain.summary import verdict
 from allears.storage.files import read_json
 from tests.pretraining import tiny
 from tests.support import make_shards
@@ -137,11 +136,3 @@ def test_a_corpus_without_enough_to_hear_ends_before_anything_is_trained(paths: 
     with pytest.raises(TrainingError, match=r"no clip to train on: .* 14 of train speakers; the audit keeps none"):
         run(bare, tiny(), until="pretrained")
     assert not bare.models.exists()
-
-
-def test_the_verdict_claims_no_more_than_the_interval() -> None:
-    row = {"assessable": True, "low": 0.01, "high": 0.2, "clips": 200, "speakers": 20}
-    assert verdict(row) == "better than random"
-    assert verdict(row | {"low": -0.01}) == "no difference shown"
-    assert verdict(row | {"low": -0.2, "high": -0.01}) == "worse than random"
-    assert "not assessable" in verdict(row | {"assessable": False})

@@ -47,6 +47,7 @@ def test_one_command_does_it_all(project: Path, first_run: subprocess.CompletedP
     reports = project / "data" / "08_reporting" / "sample"
     for name in ("audit.html", "report.html", "model_card.md", "datasheet.md"):
         assert (reports / name).stat().st_size > 1000, name
+    assert "Fine-tuning: errors on test speakers" in first_run.stdout
     page = (reports / "report.html").read_text()
     for words in ("norm of the gradient", "× real time", "that of corpus <b>sample</b>"):
         assert words in page

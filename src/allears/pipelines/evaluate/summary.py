@@ -8,6 +8,8 @@ import pandas as pd
 from rich.console import Console
 from rich.table import Table
 
+from allears.evaluation.wording import gain_text, verdict
+
 NAMES = {"scratch": "scratch", "random_frozen": "random frozen", "majority": "most frequent"}
 
 
@@ -26,15 +28,6 @@ def show(evaluation: pd.DataFrame) -> None:
     Console(highlight=False).print(table)
 
 
-def verdict(row: dict[Any, Any]) -> str:
-    """What a row allows to say of the pretrained model, and no more."""
-    if not row["assessable"]:
-        return f"not assessable: {row['clips']} clips of {row['speakers']} speakers"
-    if row["low"] > 0:
-        return "better"
-    return "worse" if row["high"] < 0 else "unclear"
-
-
 def _cells(row: dict[Any, Any]) -> tuple[str, ...]:
     return (
         str(row["target"]),
@@ -42,6 +35,6 @@ def _cells(row: dict[Any, Any]) -> tuple[str, ...]:
         NAMES[row["baseline"]],
         f"{100 * row['baseline_error']:.1f} %",
         f"{100 * row['pretrained_error']:.1f} %",
-        f"{100 * row['gain']:+.1f} [{100 * row['low']:+.1f}, {100 * row['high']:+.1f}]",
+        gain_text(row),
         verdict(row),
     )

@@ -8,6 +8,7 @@ import pandas as pd
 from rich.console import Console
 from rich.table import Table
 
+from allears.evaluation.wording import gain_text, verdict
 from allears.params.base import Paths
 from allears.tracking import current
 
@@ -111,19 +112,10 @@ def probe_table(probe: list[dict[str, Any]]) -> Table:
             f"{100 * row['share']:.3g} %",
             f"{100 * row['baseline_error']:.1f} %, L{row['baseline_layer']}",
             f"{100 * row['pretrained_error']:.1f} %, L{row['layer']}",
-            f"{100 * row['gain']:+.1f} [{100 * row['low']:+.1f}, {100 * row['high']:+.1f}]",
+            gain_text(row),
             verdict(row),
         )
     return table
-
-
-def verdict(row: dict[str, Any]) -> str:
-    """What a row allows to say, and no more."""
-    if not row["assessable"]:
-        return f"not assessable: {row['clips']} clips of {row['speakers']} speakers"
-    if row["low"] > 0:
-        return "better than random"
-    return "worse than random" if row["high"] < 0 else "no difference shown"
 
 
 def card(provenance: dict[str, Any]) -> str:
