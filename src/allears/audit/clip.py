@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -13,7 +14,7 @@ from allears.audio.decode import DECODERS, decode
 from allears.audio.measures import MeasureSpec, measure, spectrum_blocks
 from allears.storage.digest import value_digest
 
-VERSION = 1
+VERSION = 2
 
 
 class ClipRef(NamedTuple):
@@ -30,7 +31,7 @@ class ClipRef(NamedTuple):
 def work_key(ref: ClipRef, spec: MeasureSpec) -> str:
     """What a clip's measures depend on: its audio, the spec, the code's VERSION and the decoders."""
     audio = [ref.file_sha256, ref.channel, ref.start_s, ref.end_s]
-    how = [VERSION, fp.VERSION, DECODERS, spec.clip_level, spec.silence_dbfs, spec.bandwidth_drop_db]
+    how = [VERSION, fp.VERSION, DECODERS, asdict(spec)]
     return value_digest([audio, how])[:32]
 
 

@@ -19,7 +19,7 @@ from allears.errors import AudioError
 from tests.reference import measures as oracle
 from tests.reference.wada import wada_statistic
 
-SPEC = MeasureSpec(clip_level=0.99, silence_dbfs=-50.0, bandwidth_drop_db=50.0)
+SPEC = MeasureSpec(clip_level=0.99, silence_dbfs=-50.0, silence_below_loudest_db=40.0, bandwidth_drop_db=50.0)
 
 
 def measured(audio: np.ndarray, rate_hz: int = 16_000) -> Measures:
@@ -77,8 +77,8 @@ def test_measures_agree_with_loops_over_samples() -> None:
     assert values.dc_offset == pytest.approx(oracle.dc_offset(samples), abs=1e-6)
     assert values.rms_dbfs == pytest.approx(oracle.rms_dbfs(samples), abs=1e-4)
     assert values.decoded_duration_s == pytest.approx(1_700 / 8_000)
-    for silence in (-50.0, -30.0, -5.0):
-        assert silence_share(audio, 8_000, silence) == pytest.approx(oracle.silence_share(samples, 8_000, silence))
+    for cuts in ((-50.0, 40.0), (-30.0, 40.0), (-30.0, 10.0), (-5.0, 1.0)):
+        assert silence_share(audio, 8_000, *cuts) == pytest.approx(oracle.silence_share(samples, 8_000, *cuts))
 
 
 def test_spectrum_and_bandwidth_agree_with_the_definition_of_the_dft() -> None:
@@ -110,6 +110,14 @@ def test_upsampled_audio_has_the_bandwidth_of_its_source() -> None:
     bandwidth = measured(soxr.resample(narrow, 8_000, 48_000), 48_000).bandwidth_hz
     assert bandwidth is not None
     assert 3_600 < bandwidth < 4_400
+
+
+def test_a_quiet_voice_is_no_silence_but_a_quiet_room_is() -> None:
+    voice = np.repeat(np.random.default_rng(0).normal(0, [[0.01], [0.001]], (2, 16_000)), 2, axis=0).ravel()
+    for level in (1.0, 0.5):  # -40 and -60 dBFS: half of it is under -50; then -46 and -66
+        assert measured(level * voice).silence_share == 0
+    assert measured(np.concatenate((voice, np.zeros(64_000)))).silence_share == pytest.approx(0.5, abs=0.01)
+    assert measured(0.1 * voice).silence_share == 1  # nothing above -50 dBFS
 
 
 def test_silence_has_no_ratio_and_no_bandwidth() -> None:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +13,7 @@ from allears.audit.measuring import clip_refs, measure_all
 from allears.errors import AudioError
 from tests.audit_tables import manifest
 
-SPEC = MeasureSpec(clip_level=0.99, silence_dbfs=-50.0, bandwidth_drop_db=50.0)
+SPEC = MeasureSpec(clip_level=0.99, silence_dbfs=-50.0, silence_below_loudest_db=40.0, bandwidth_drop_db=50.0)
 
 
 def write(path: Path, seconds: float = 1.0, seed: int = 0, channels: int = 1) -> Path:
@@ -54,9 +55,9 @@ def test_the_key_names_all_that_the_measures_depend_on(tmp_path: Path) -> None:
     keys = {
         work_key(one, SPEC), work_key(one._replace(start_s=0.5), SPEC), work_key(one._replace(channel=0), SPEC),
         work_key(one._replace(file_sha256="1" * 64), SPEC),
-        work_key(one, MeasureSpec(clip_level=0.98, silence_dbfs=-50.0, bandwidth_drop_db=50.0)),
+        work_key(one, replace(SPEC, clip_level=0.98)), work_key(one, replace(SPEC, silence_below_loudest_db=30.0)),
     }  # fmt: skip
-    assert len(keys) == 5
+    assert len(keys) == 6
     assert work_key(one._replace(clip="b", file="elsewhere/a.wav"), SPEC) in keys  # where it lies does not matter
 
 
