@@ -29,18 +29,20 @@ def test_a_killed_grid_ends_like_one_that_was_not(tmp_path: Path) -> None:
     config = AudioEncoderConfig(conformer=ConformerConfig(width=16, blocks=2, heads=2, ffn_width=32))
     save_export(tmp_path / "encoder", AudioEncoder(config, seed=9), {"run": "test"}, "# test")
     whole = FinetuneSpec(
-        folder=tmp_path / "whole", identity="whole", corpus="tiny", shard_set=shard_set.to_json(), clips=clips,
+        folder=tmp_path / "whole", baselines=tmp_path / "whole" / "baselines", identity="whole", corpus="tiny",
+        shard_set=shard_set.to_json(), clips=clips,
         encoder=tmp_path / "encoder", plans=plan_tasks(clips, PARAMS, shard_set.sample_rate_hz), finetune=PARAMS,
     )  # fmt: skip
     assert start(whole).wait(LIMIT_S) == 0
 
-    killed = whole.model_copy(update={"folder": tmp_path / "killed", "identity": "killed"})
+    folder = tmp_path / "killed"
+    killed = whole.model_copy(update={"folder": folder, "baselines": folder / "baselines", "identity": "killed"})
     command = start(killed)
-    wait_for("three cells", lambda: len(list(killed.folder.glob("cells/*.json"))) >= 3)
+    wait_for("three cells", lambda: len(list(killed.folder.rglob("cells/*.json"))) >= 3)
     (child,) = children(command.pid)
     os.kill(child, signal.SIGKILL)
     assert command.wait(LIMIT_S) != 0
-    kept = {path: path.stat().st_mtime_ns for path in killed.folder.glob("cells/*.json")}
+    kept = {path: path.stat().st_mtime_ns for path in killed.folder.rglob("cells/*.json")}
     assert not (killed.folder / "receipt.json").exists()
     assert start(killed).wait(LIMIT_S) == 0
     assert {path: path.stat().st_mtime_ns for path in kept} == kept

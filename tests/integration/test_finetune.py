@@ -50,7 +50,8 @@ def _spec(home, name: str, params: FinetuneParams = PARAMS) -> FinetuneSpec:
     return FinetuneSpec(
         corpus="tiny",
         folder=folder / name, identity=name, shard_set=shard_set.to_json(), clips=clips, encoder=folder / "encoder",
-        plans=plan_tasks(clips, params, shard_set.sample_rate_hz), finetune=params,
+        baselines=folder / f"{name}-baselines", finetune=params,
+        plans=plan_tasks(clips, params, shard_set.sample_rate_hz),
     )  # fmt: skip
 
 

@@ -12,13 +12,16 @@ from allears.checkpoints.heard import Heard
 from allears.downstream.export import load_task_model
 from allears.errors import ConfigError, StaleError
 from allears.models.audio_encoder import AudioEncoder
+from allears.params.audit import AuditParams
 from allears.params.base import Paths
+from allears.params.evaluate import EvaluateParams
 from allears.params.finetune import FinetuneParams
 from allears.params.labelled import ClipLimits
 from allears.params.model import AudioEncoderConfig, ConformerConfig
 from allears.params.probe import ProbeParams
+from allears.pipelines.evaluate.pipeline import create_pipeline as evaluate
 from allears.pipelines.finetune.nodes import find_encoder
-from allears.pipelines.finetune.pipeline import create_pipeline
+from allears.pipelines.finetune.pipeline import create_pipeline as finetune
 from allears.pipelines.pretrain.probe_nodes import probe_encoder, summarise_probe
 from allears.storage.files import write_json
 from tests.support import make_shards
@@ -46,10 +49,14 @@ def _run(paths: Paths, params: FinetuneParams = PARAMS) -> dict[str, object]:
         "shard_set": _json(paths.shards / "shards.json"),
         "encoder": _json(paths.models / "encoder.json"),
         "params:finetune": params,
+        "params:evaluate": EvaluateParams(),
+        "params:audit": AuditParams(),
         "params:paths": paths,
     }
     catalog = DataCatalog({name: MemoryDataset(value) for name, value in values.items()})
-    return {name: data.load() for name, data in SequentialRunner().run(create_pipeline(), catalog).items()}
+    found = {name: data.load() for name, data in SequentialRunner().run(finetune() + evaluate(), catalog).items()}
+    folder = paths.models / "finetune" / found["task_model"]["run"]
+    return found | {"scores": pd.read_parquet(folder / "finetune_scores.parquet")}
 
 
 def _json(path: Path) -> dict[str, object]:
@@ -60,7 +67,7 @@ def _json(path: Path) -> dict[str, object]:
 
 def test_the_pipeline_trains_once_and_exports_a_model_that_predicts(paths):
     found = _run(paths)
-    scores = found["finetune_scores"]
+    scores = found["scores"]
     assert set(scores["arm"]) == {"pretrained", "scratch", "random_frozen"}
     assert set(scores["share"]) == {1.0}
     model = load_task_model(Path(found["task_model"]["folder"]))
@@ -71,7 +78,31 @@ def test_the_pipeline_trains_once_and_exports_a_model_that_predicts(paths):
     before = receipt.stat().st_mtime_ns
     again = _run(paths)
     assert receipt.stat().st_mtime_ns == before
-    pd.testing.assert_frame_equal(again["finetune_scores"], scores)
+    pd.testing.assert_frame_equal(again["scores"], scores)
+
+
+def test_a_second_encoder_meets_the_same_baselines_and_is_compared_with_the_first(paths, tmp_path):
+    first = _run(paths)
+    (baselines,) = (paths.models / "baselines").iterdir()
+    before = {path: path.stat().st_mtime_ns for path in baselines.rglob("*.json")}
+    config = AudioEncoderConfig(conformer=ConformerConfig(width=16, blocks=2, heads=2, ffn_width=32))
+    facts = {"objective": "best_rq", "corpus": "tiny", "updates": 1200, "settings": {"seed": 1}, "run": "abcdef0123"}
+    save_export(tmp_path / "second", AudioEncoder(config, seed=4), facts, "# test")
+    second = _run(paths, PARAMS.model_copy(update={"encoder": str(tmp_path / "second")}))
+    assert {path: path.stat().st_mtime_ns for path in baselines.rglob("*.json")} == before
+    one, other = (found["scores"].query("arm != 'pretrained'") for found in (first, second))
+    pd.testing.assert_frame_equal(one, other)
+    against = second["encoder_comparison"]
+    assert against["baseline"].tolist() == ["run"]  # an export that says little of itself is called after its folder
+    assert (
+        against["baseline_error"].tolist()
+        == first["evaluation"].query("axis == 'all'")["pretrained_error"][:1].tolist()
+    )
+    (other,) = _run(paths)["encoder_comparison"]["baseline"]
+    assert other == "best_rq of tiny, 1,200 updates, seed 1, run abcdef01"
+    frozen = _run(paths, PARAMS.model_copy(update={"frozen_updates": 2}))
+    assert frozen["encoder_comparison"].empty  # the pretrained arm had other settings
+    assert {path: path.stat().st_mtime_ns for path in baselines.rglob("*.json")} == before
 
 
 def test_the_probe_runs_once_and_is_summarised(paths):
@@ -88,7 +119,7 @@ def test_the_probe_runs_once_and_is_summarised(paths):
     before = receipt.stat().st_mtime_ns
     pd.testing.assert_frame_equal(probe_encoder(*inputs), scores)
     assert receipt.stat().st_mtime_ns == before
-    table = summarise_probe(scores)
+    table = summarise_probe(scores, AuditParams())
     assert table.groupby(["target", "share"])["chosen"].sum().to_dict() == {("label", 1.0): 1, ("text", 1.0): 1}
     assert set(table["repetitions"]) == {3}
 

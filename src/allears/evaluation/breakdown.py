@@ -7,12 +7,12 @@ head, step, seconds, dev_errors, dev_total`.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 import pandas as pd
 
 from allears.corpus.ages import age_band
-from allears.evaluation.comparisons import gain, gain_row
+from allears.evaluation.comparisons import LEAST, Least, gain, gain_row
 
 CELL = ["task", "target", "share"]
 MAJORITY = "majority"  # always the most frequent class of the test clips: what knowing nothing of a clip gives
@@ -21,11 +21,12 @@ COMPARISON_COLUMNS = [
     *CELL, "axis", "cell", "baseline", "baseline_error", "pretrained_error", "gain", "low", "high",
     "clips", "speakers", "repetitions", "assessable",
 ]  # fmt: skip
+ENCODER_COLUMNS = [*CELL, *COMPARISON_COLUMNS[COMPARISON_COLUMNS.index("baseline") :]]
 CURVE_COLUMNS = [*CELL, "arm", "step", "error", "seconds"]
 STEPS_COLUMNS = [*CELL, "arm", "best_scratch_error", "best_error", "steps", "seconds"]
 
 
-def compare(scores: pd.DataFrame, axes: Mapping[str, Mapping[str, str]]) -> pd.DataFrame:
+def compare(scores: pd.DataFrame, axes: Mapping[str, Mapping[str, str]], least: Least = LEAST) -> pd.DataFrame:
     """Gains over each baseline for every task, target and share: over all clips (axis 'all') and by cell of `axes`.
 
     `axes` maps an axis to clip → cell; clips that it does not name are 'unknown'. An axis where all is unknown gives
@@ -40,8 +41,26 @@ def compare(scores: pd.DataFrame, axes: Mapping[str, Mapping[str, str]]) -> pd.D
             if set(labelled) == {"unknown"}:
                 continue
             for cell, members in part.groupby(labelled.to_numpy(), sort=True):
-                rows += _rows(members, place | {"axis": axis, "cell": cell})
+                rows += _rows(members, place | {"axis": axis, "cell": cell}, least)
     return pd.DataFrame(rows, columns=COMPARISON_COLUMNS)
+
+
+def compare_encoders(
+    scores: pd.DataFrame, others: Iterable[tuple[str, pd.DataFrame]], least: Least = LEAST
+) -> pd.DataFrame:
+    """Gains of this pretrained encoder over others: (name, scores of the same clips, labels, seeds and settings).
+
+    `baseline` is the other's name and `baseline_error` its error. Columns: ENCODER_COLUMNS.
+    """
+    rows = []
+    mine = scores[scores["arm"] == "pretrained"]
+    for name, other in others:
+        theirs = other[other["arm"] == "pretrained"].assign(arm=name)
+        both = pd.concat([mine, theirs]).rename(columns={"seed": "repetition"})
+        for key, part in both.groupby(CELL, sort=True):
+            if (found := gain(part, name, least=least)) is not None:
+                rows.append(dict(zip(CELL, key, strict=True)) | gain_row(found))
+    return pd.DataFrame(rows, columns=ENCODER_COLUMNS)
 
 
 def mean_curves(scores: pd.DataFrame, curves: pd.DataFrame) -> pd.DataFrame:
@@ -92,8 +111,8 @@ def axis_cells(clips: pd.DataFrame, axes: Sequence[str]) -> dict[str, dict[str, 
     return found
 
 
-def _rows(members: pd.DataFrame, place: dict[str, object]) -> list[dict[str, object]]:
-    found = (gain(members, baseline) for baseline in BASELINES)
+def _rows(members: pd.DataFrame, place: dict[str, object], least: Least) -> list[dict[str, object]]:
+    found = (gain(members, baseline, least=least) for baseline in BASELINES)
     return [place | gain_row(one) for one in found if one is not None]
 
 

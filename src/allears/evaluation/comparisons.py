@@ -8,6 +8,7 @@ error of the pretrained model, so a positive gain means that pretraining helped.
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass
+from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -15,8 +16,15 @@ from numpy.typing import NDArray
 
 from allears.evaluation.intervals import paired_interval
 
-ASSESSABLE_GROUPS = 10
-ASSESSABLE_CLIPS = 100
+
+class Least(NamedTuple):
+    """From how many speakers and clips on a gap may be read off; fewer is a finding in itself."""
+
+    speakers: int = 10
+    clips: int = 100
+
+
+LEAST = Least()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -35,15 +43,18 @@ class Gain:
     assessable: bool
 
 
-def gain(scores: pd.DataFrame, baseline: str, *, pretrained: str = "pretrained") -> Gain | None:
-    """The gain of `pretrained` over `baseline`, or None where the two share no clip and repetition."""
+def gain(scores: pd.DataFrame, baseline: str, *, pretrained: str = "pretrained", least: Least = LEAST) -> Gain | None:
+    """The gain of `pretrained` over `baseline`, or None where the two share no clip and repetition.
+
+    Under `least` it is not assessable, and says so.
+    """
     found = _matrices(scores, (baseline, pretrained))
     if found is None:
         return None
     errors, totals, clips = found
     groups = _groups(scores, clips)
     difference = paired_interval(errors[baseline], errors[pretrained], totals, groups)
-    weight = totals.sum()
+    weight, speakers = totals.sum(), len(set(groups))
     return Gain(
         baseline=baseline,
         baseline_error=float(errors[baseline].sum() / weight),
@@ -52,15 +63,10 @@ def gain(scores: pd.DataFrame, baseline: str, *, pretrained: str = "pretrained")
         low=difference.low,
         high=difference.high,
         clips=len(clips),
-        speakers=len(set(groups)),
+        speakers=speakers,
         repetitions=totals.shape[0],
-        assessable=is_assessable(len(clips), len(set(groups))),
+        assessable=len(clips) >= least.clips and speakers >= least.speakers,
     )
-
-
-def is_assessable(clips: int, speakers: int) -> bool:
-    """Whether a gap may be read off this many clips and speakers (10 and 100); fewer is a finding in itself."""
-    return clips >= ASSESSABLE_CLIPS and speakers >= ASSESSABLE_GROUPS
 
 
 def gain_row(found: Gain) -> dict[str, object]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import pandas as pd
 
-from allears.evaluation.comparisons import gain, gain_row
+from allears.evaluation.comparisons import LEAST, Least, gain, gain_row
 
 PLACE = ["target", "share"]
 COLUMNS = [
@@ -17,7 +17,7 @@ COLUMNS = [
 ]  # fmt: skip
 
 
-def summarise(scores: pd.DataFrame) -> pd.DataFrame:
+def summarise(scores: pd.DataFrame, least: Least = LEAST) -> pd.DataFrame:
     """For every target and share one row that is `chosen`: each arm at its layer with the fewest errors on dev
     speakers, summed over the draws (test speakers have no say in it); then one a layer, both arms at that layer.
 
@@ -33,9 +33,10 @@ def summarise(scores: pd.DataFrame) -> pd.DataFrame:
         if set(best) != {"pretrained", "random"}:
             continue
         chosen = part[part["layer"] == part["arm"].map(best)]
-        rows += _row(chosen, place | {"chosen": True, "layer": best["pretrained"], "baseline_layer": best["random"]})
+        layers = {"layer": best["pretrained"], "baseline_layer": best["random"]}
+        rows += _row(chosen, place | {"chosen": True} | layers, least)
         for layer, both in part.groupby("layer", sort=True):
-            rows += _row(both, place | {"chosen": False, "layer": layer, "baseline_layer": layer})
+            rows += _row(both, place | {"chosen": False, "layer": layer, "baseline_layer": layer}, least)
     return pd.DataFrame(rows, columns=COLUMNS)
 
 
@@ -47,6 +48,6 @@ def _best_layers(part: pd.DataFrame) -> dict[str, int]:
     return {str(arm): int(layer) for arm, layer in zip(best["arm"], best["layer"], strict=True)}
 
 
-def _row(part: pd.DataFrame, place: dict[str, object]) -> list[dict[str, object]]:
-    found = gain(part, "random")
+def _row(part: pd.DataFrame, place: dict[str, object], least: Least) -> list[dict[str, object]]:
+    found = gain(part, "random", least=least)
     return [] if found is None else [place | gain_row(found)]

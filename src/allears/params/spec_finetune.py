@@ -31,10 +31,15 @@ class TaskPlan(Params):
 
 
 class FinetuneSpec(Params):
-    """`shard_set` is the handle's JSON, `clips` the table of labels of `corpus`, `encoder` an export folder."""
+    """`shard_set` is the handle's JSON, `clips` the table of labels of `corpus`, `encoder` an export folder.
+
+    `baselines`: where the arms that do not depend on the pretrained weights lie. Every encoder that is fine-tuned with
+    the same labels, settings and architecture is compared with the same ones, trained once.
+    """
 
     task: Literal["finetune"] = "finetune"
     folder: Path
+    baselines: Path
     identity: str
     corpus: str
     shard_set: dict[str, Any]

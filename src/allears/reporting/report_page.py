@@ -28,6 +28,7 @@ class ReportData:
     events: Sequence[dict[str, Any]]
     probe: pd.DataFrame
     evaluation: pd.DataFrame
+    encoders: pd.DataFrame
     curves: pd.DataFrame
     steps: pd.DataFrame
     truth_scores: pd.DataFrame
@@ -46,6 +47,7 @@ def render(data: ReportData) -> str:
         tuned=data.tuned,
         comparison=sections.comparison(data.evaluation),
         share_plots=sections.share_plots(data.evaluation),
+        encoders=sections.encoders(data.encoders),
         skipped=list(data.skipped),
         groups=sections.groups(data.evaluation),
         steps=sections.steps(data.steps),

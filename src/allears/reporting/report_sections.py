@@ -46,6 +46,23 @@ def comparison(evaluation: pd.DataFrame) -> Markup:
     return table(_shown(rows), columns)
 
 
+def encoders(comparison: pd.DataFrame) -> Markup:
+    """Gains over other encoders that were fine-tuned alike."""
+    if comparison.empty:
+        return Markup()
+    columns = [
+        Column(key="baseline", title="other encoder"),
+        Column(key="target", title="target"),
+        Column(key="share_text", title="labels"),
+        Column(key="baseline_error", title="its error", kind="number"),
+        Column(key="pretrained_error", title="this one", kind="number"),
+        *_WORKED_OUT[2:],
+        *_COUNTS,
+        Column(key="note", title="", kind="flag"),
+    ]
+    return table(_shown(comparison.sort_values(["baseline", "target", "share"])), columns)
+
+
 def groups(evaluation: pd.DataFrame) -> Markup:
     """Gains over scratch by group, at the largest share of the labels."""
     rows = evaluation[(evaluation["axis"] != "all") & (evaluation["baseline"] == "scratch")]

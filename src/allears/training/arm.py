@@ -32,9 +32,13 @@ from allears.types import Split
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Bench:
-    """What all arms share: parameters, where results go, the pretrained encoder, features, the device."""
+    """What all arms share: parameters, where results go, the pretrained encoder, features, the device.
+
+    `folder` has the results of the pretrained arm, `baselines` those of the others.
+    """
 
     folder: Path
+    baselines: Path
     params: FinetuneParams
     pretrained: AudioEncoder
     store: FeatureStore
@@ -60,6 +64,11 @@ class ArmRun:
     def cells(self) -> list[Cell]:
         """All trainings."""
         return cells(self.plan, self.fold, self.arm, self.bench.params)
+
+    @property
+    def folder(self) -> Path:
+        """Where this arm's cells and scores are."""
+        return self.bench.folder if self.arm == "pretrained" else self.bench.baselines
 
     def prepare(self) -> None:
         """Have the features of all clips in memory, before processes share it."""
@@ -149,7 +158,7 @@ class ArmRun:
 
     def scores(self, cell: Cell) -> Path:
         """Where a cell's test scores are."""
-        return self.bench.folder / "scores" / f"{cell.name}.parquet"
+        return self.folder / "scores" / f"{cell.name}.parquet"
 
     def curve(self, cell: Cell) -> Any:
         """All dev checks of a cell as a table."""
@@ -163,10 +172,10 @@ class ArmRun:
         return columns(self._fixed(cell), varying, CURVES)
 
     def _result(self, cell: Cell) -> Path:
-        return self.bench.folder / "cells" / f"{cell.name}.json"
+        return self.folder / "cells" / f"{cell.name}.json"
 
     def _weights(self, cell: Cell) -> Path:
-        return self.bench.folder / "cells" / f"{cell.name}.safetensors"
+        return self.folder / "cells" / f"{cell.name}.safetensors"
 
     def _dev_errors(self, cell: Cell) -> int:
         return int(read_json(self._result(cell))["best"]["errors"])

@@ -47,7 +47,10 @@ def run(spec: FinetuneSpec) -> None:
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     pretrained = trimmed(load_export(spec.encoder), spec.finetune)
     store = FeatureStore(shard_set, pretrained, spec.finetune.limits.seconds, device)
-    bench = Bench(folder=spec.folder, params=spec.finetune, pretrained=pretrained, store=store, device=device)
+    bench = Bench(
+        folder=spec.folder, baselines=spec.baselines, params=spec.finetune, pretrained=pretrained, store=store,
+        device=device,
+    )  # fmt: skip
     arms = [
         ArmRun(bench=bench, plan=plan, fold=fold, labelled=labelled, arm=arm)
         for plan in spec.plans

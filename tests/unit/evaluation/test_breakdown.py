@@ -2,7 +2,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from allears.evaluation.breakdown import axis_cells, compare, mean_curves, steps_to_quality
+from allears.evaluation.breakdown import axis_cells, compare, compare_encoders, mean_curves, steps_to_quality
+from allears.evaluation.comparisons import Least
 
 PLACE = {"task": "classify", "target": "digit", "share": 0.1, "fold": "", "learning_rate": 1e-3, "head": "mean"}
 
@@ -35,6 +36,17 @@ def test_every_group_adds_up_to_all():
     overall = table[(table["axis"] == "all") & (table["baseline"] == "scratch")].iloc[0]
     means = scores.groupby("arm")["errors"].mean()
     assert overall["gain"] == pytest.approx(means["scratch"] - means["pretrained"])
+
+
+def test_an_encoder_is_compared_with_another_on_the_same_clips_and_seeds():
+    scores = _scores()
+    worse = scores[scores["arm"] != "scratch"].assign(errors=1)
+    (row,) = compare_encoders(scores, [("best_rq", worse)], Least(speakers=21)).to_dict("records")
+    mine = scores[scores["arm"] == "pretrained"]["errors"].mean()
+    assert (row["baseline"], row["baseline_error"], row["pretrained_error"]) == ("best_rq", 1, pytest.approx(mine))
+    assert row["gain"] == pytest.approx(1 - mine)
+    assert (row["clips"], row["speakers"], row["repetitions"], row["assessable"]) == (200, 20, 3, False)
+    assert compare_encoders(scores, []).empty
 
 
 def test_steps_are_those_of_the_first_check_that_is_as_good_as_scratch_at_its_best():

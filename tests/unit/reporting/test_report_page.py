@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from allears.evaluation.breakdown import CURVE_COLUMNS, STEPS_COLUMNS
+from allears.evaluation.breakdown import CURVE_COLUMNS, ENCODER_COLUMNS, STEPS_COLUMNS
 from allears.reporting.model_card import ModelFacts, model_card
 from allears.reporting.report_page import ReportData, answer, render
 from allears.reporting.truth import truth_table
@@ -59,6 +59,7 @@ def test_the_page_says_what_is_not_assessable_and_fetches_nothing():
         events=[{"kind": "metrics", "step": 1, "hours_heard": 0.1, "values": {"loss": 3.0}}],
         probe=probe,
         evaluation=evaluation,
+        encoders=pd.DataFrame([_row(1.0, 0.02, 0.04, baseline="<i>best_rq")], columns=ENCODER_COLUMNS),
         steps=pd.DataFrame(columns=STEPS_COLUMNS),
         curves=pd.DataFrame(columns=CURVE_COLUMNS),
         truth_scores=pd.DataFrame(),
@@ -69,6 +70,8 @@ def test_the_page_says_what_is_not_assessable_and_fetches_nothing():
     assert "+30.0" not in body
     assert "that of corpus <b>other</b>, run <code>abc</code>" in body
     assert "&lt;b&gt;f" in body
+    assert "Against other encoders" in body
+    assert "&lt;i&gt;best_rq" in body
     assert not re.search(r"""(src|href)=["']?https?:""", body)
 
 

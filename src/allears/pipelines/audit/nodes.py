@@ -17,8 +17,10 @@ def measure_clips(manifest: Manifest, params: AuditParams, paths: Paths) -> pd.D
     """One row of measures a clip; what was measured before is read from the journal and not decoded again."""
     cuts = params.measures
     spec = MeasureSpec(
-        clip_level=cuts.clip_level, silence_dbfs=cuts.silence_dbfs,
-        silence_below_loudest_db=cuts.silence_below_loudest_db, bandwidth_drop_db=cuts.bandwidth_drop_db,
+        clip_level=cuts.clip_level,
+        silence_dbfs=cuts.silence_dbfs,
+        silence_below_loudest_db=cuts.silence_below_loudest_db,
+        bandwidth_drop_db=cuts.bandwidth_drop_db,
     )
     refs = measuring.clip_refs(manifest.frame())
     journal = paths.primary / "measures.jsonl"

@@ -2,21 +2,40 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+from typing import Any
+
 import pandas as pd
 
-from allears.evaluation.breakdown import axis_cells, compare, mean_curves, steps_to_quality
+from allears.evaluation import breakdown
+from allears.evaluation.comparisons import Least
+from allears.params.audit import AuditParams
 from allears.params.evaluate import EvaluateParams
 from allears.pipelines.evaluate import summary
 
+SCORES = "finetune_scores.parquet"
 
-def compare_arms(scores: pd.DataFrame, clips: pd.DataFrame, params: EvaluateParams) -> pd.DataFrame:
+
+def compare_arms(scores: pd.DataFrame, clips: pd.DataFrame, params: EvaluateParams, audit: AuditParams) -> pd.DataFrame:
     """Gains of the pretrained model over each baseline at equal labels, overall and by group; printed as a table."""
-    found = compare(scores, axis_cells(clips, params.axes))
+    found = breakdown.compare(scores, breakdown.axis_cells(clips, params.axes), _least(audit))
     summary.show(found)
+    return found
+
+
+def compare_encoders(scores: pd.DataFrame, run: dict[str, Any], audit: AuditParams) -> pd.DataFrame:
+    """Gains of this encoder over every other one that was fine-tuned alike (another objective, seed or budget)."""
+    others = ((one["encoder"], pd.read_parquet(Path(one["folder"]) / SCORES)) for one in run["alike"])
+    found = breakdown.compare_encoders(scores, others, _least(audit))
+    summary.show_encoders(found)
     return found
 
 
 def measure_steps(scores: pd.DataFrame, curves: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Each arm's mean curve, and the updates and seconds that it needs to be as good as from scratch ever gets."""
-    means = mean_curves(scores, curves)
-    return means, steps_to_quality(means)
+    means = breakdown.mean_curves(scores, curves)
+    return means, breakdown.steps_to_quality(means)
+
+
+def _least(audit: AuditParams) -> Least:
+    return Least(speakers=audit.assessable.speakers, clips=audit.assessable.clips)

@@ -15,12 +15,15 @@ from allears.params.spec_finetune import VERSION, FinetuneSpec
 from allears.shards.handle import ShardSet
 from allears.storage.digest import file_digest, identity
 from allears.storage.files import read_json
+from allears.storage.receipt import NAME as RECEIPT
 from allears.storage.receipt import read_receipt
 from allears.storage.tables import table_digest
 from allears.types import SPLITS, Split
 
 logger = logging.getLogger(__name__)
-WEIGHTS = "model.safetensors"
+WEIGHTS, CONFIG = "model.safetensors", "config.json"
+BESIDE_A_CELL = {"encoder", "arms", "workers"}  # no cell's result depends on these
+OF_THE_PRETRAINED = {"frozen_blocks", "frozen_updates"}  # nor the baselines' on these
 
 
 def plan_finetuning(
@@ -56,8 +59,17 @@ def plan_finetuning(
         "clips": table_digest(clips),
     }
     name = identity("finetune", VERSION, inputs, params.model_dump(mode="json", exclude={"encoder", "workers"}))
-    shown = [plan.model_dump(mode="json") for plan in plans]
-    return {"plans": shown, "encoder": str(export), "encoder_corpus": origin, "inputs": inputs, "identity": name}
+    alike = inputs | {"encoder": file_digest(export / CONFIG)}
+    beside = BESIDE_A_CELL | OF_THE_PRETRAINED
+    baselines = identity("baselines", VERSION, alike, params.model_dump(mode="json", exclude=beside))
+    return {
+        "plans": [plan.model_dump(mode="json") for plan in plans],
+        "encoder": str(export),
+        "encoder_corpus": origin,
+        "inputs": inputs,
+        "identity": name,
+        "baselines": baselines,
+    }
 
 
 def run_finetuning(
@@ -68,6 +80,7 @@ def run_finetuning(
     spec = FinetuneSpec.model_validate(
         {
             "folder": folder,
+            "baselines": (paths.models / "baselines" / plan["baselines"][:16]).absolute(),
             "identity": plan["identity"],
             "corpus": paths.corpus,
             "shard_set": shard_set,
@@ -88,9 +101,49 @@ def run_finetuning(
     scores = pd.read_parquet(folder / "finetune_scores.parquet")
     curves = pd.read_parquet(folder / "finetune_curves.parquet")
     skipped = [f"{one.name}: {reason}" for one in spec.plans for reason in one.skipped]
-    run = {"run": folder.name, "folder": str(folder), "skipped": skipped, "models": notes.get("models", {})}
-    encoder = {"folder": plan["encoder"], "corpus": plan["encoder_corpus"], "digest": plan["inputs"]["encoder"]}
-    return scores, curves, run | {"encoder": encoder}
+    return (
+        scores,
+        curves,
+        {
+            "run": folder.name,
+            "folder": str(folder),
+            "skipped": skipped,
+            "models": notes.get("models", {}),
+            "encoder": {
+                "folder": plan["encoder"],
+                "corpus": plan["encoder_corpus"],
+                "digest": plan["inputs"]["encoder"],
+            },
+            "alike": finished_alike(spec),
+        },
+    )
+
+
+def finished_alike(spec: FinetuneSpec) -> list[dict[str, str]]:
+    """Other encoders that were fine-tuned with the same labels, settings and architecture: name, folder of scores."""
+    from allears.training.launch import SPEC_FILE
+
+    mine = spec.model_dump(mode="json")
+    found = []
+    for receipt in sorted(spec.folder.parent.glob(f"*/{RECEIPT}")):
+        if receipt.parent == spec.folder:
+            continue
+        other = read_json(receipt.parent / SPEC_FILE)
+        same = all(other["finetune"].get(name) == mine["finetune"][name] for name in OF_THE_PRETRAINED)
+        if same and other.get("baselines") == mine["baselines"] and "pretrained" in other["finetune"]["arms"]:
+            found.append({"encoder": encoder_name(Path(other["encoder"])), "folder": str(receipt.parent)})
+    return found
+
+
+def encoder_name(export: Path) -> str:
+    """`best_rq of so762, 4,000 updates, seed 0, run 875e99e3`, from what an export says of itself; else its folder."""
+    file = export / "provenance.json"
+    facts = read_json(file) if file.exists() else {}
+    try:
+        said = f"{facts['objective']} of {facts['corpus']}, {facts['updates']:,} updates"
+        return f"{said}, seed {facts['settings']['seed']}, run {facts['run'][:8]}"
+    except (KeyError, TypeError, ValueError):
+        return export.name
 
 
 def export_task_model(run: dict[str, Any]) -> dict[str, Any]:

@@ -32,7 +32,9 @@ def create_pipeline() -> Pipeline:
                 nodes.probe_encoder, ["encoder", "shard_set", "clips", pretrain, paths], "probe_scores",
                 name="probe_encoder",
             ),
-            node(probe_nodes.summarise_probe, "probe_scores", "probe", name="summarise_probe"),
+            node(
+                probe_nodes.summarise_probe, ["probe_scores", "params:audit"], "probe", name="summarise_probe",
+            ),
             node(
                 nodes.summarise_pretraining,
                 ["audit_summary", "pretrain_plan", "pretrained", "encoder", "probe", paths],

@@ -7,6 +7,7 @@ from typing import Any
 
 import pandas as pd
 
+from allears.params.audit import AuditParams
 from allears.params.base import Paths
 from allears.params.probe import ProbeParams
 from allears.params.spec_probe import VERSION, ProbeSpec
@@ -35,11 +36,12 @@ def probe_encoder(
     return pd.read_parquet(spec.folder / "probe_scores.parquet")
 
 
-def summarise_probe(scores: pd.DataFrame) -> pd.DataFrame:
+def summarise_probe(scores: pd.DataFrame, audit: AuditParams) -> pd.DataFrame:
     """Every layer, and each arm's best layer on dev speakers, with paired intervals over speakers and draws."""
+    from allears.evaluation.comparisons import Least
     from allears.evaluation.probing import summarise
 
-    return summarise(scores)
+    return summarise(scores, Least(speakers=audit.assessable.speakers, clips=audit.assessable.clips))
 
 
 def probe_spec(
