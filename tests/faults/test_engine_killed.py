@@ -61,3 +61,16 @@ def test_ctrl_c_ends_at_once(tmp_path: Path) -> None:
     _, alive = psutil.wait_procs(family, timeout=15)
     assert not alive
     assert len(journal.read_bytes().splitlines()) < len(ITEMS)
+
+
+def test_workers_that_cannot_start_are_a_sentence_and_no_wait(tmp_path: Path) -> None:
+    script = tmp_path / "unguarded.py"  # each worker imports it, and would map in its turn
+    script.write_text(
+        f"import sys; sys.path.insert(0, {str(Path.cwd())!r})\n"
+        "from pathlib import Path; from tests.faults.test_engine_killed import *\n"
+        "items = [item + 20_000 * 'x' for item in ITEMS]\n"  # more than a pipe holds
+        f"list(map_items(slow, items, key=str, journal=Path({str(tmp_path / 'j')!r}), title='slow', workers=2))\n"
+    )
+    done = subprocess.run([sys.executable, str(script)], capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode != 0
+    assert "AllearsError: the worker processes ended before they took up any work" in done.stderr

@@ -12,6 +12,7 @@ import multiprocessing
 import os
 from collections.abc import Callable, Container, Iterable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, wait
+from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Generic, TypeVar
@@ -24,6 +25,7 @@ from allears.errors import AllearsError, AudioError
 from allears.storage.files import storage_error, write_text
 
 Item = TypeVar("Item")
+LOOK_S = 2.0  # between looks whether the workers are still there
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,16 +124,28 @@ def _schedule(
         for name, item in work:
             pending[pool.schedule(function, args=(item,), timeout=timeout_s)] = name
             if len(pending) >= ahead:
-                finished, _ = wait(pending, return_when=FIRST_COMPLETED)
-                for future in finished:
+                for future in _finished(pool, pending):
                     yield _entry(future, pending.pop(future), timeout_s)
         while pending:
-            finished, _ = wait(pending, return_when=FIRST_COMPLETED)
-            for future in finished:
+            for future in _finished(pool, pending):
                 yield _entry(future, pending.pop(future), timeout_s)
     except BaseException:
         pool.stop()
         raise
+
+
+def _finished(pool: ProcessPool, pending: Iterable[Future[Any]]) -> set[Future[Any]]:
+    """Those that are done, as soon as there is one. AllearsError when no worker is left to do them."""
+    while True:
+        finished, _ = wait(pending, timeout=LOOK_S, return_when=FIRST_COMPLETED)
+        if any(isinstance(future.exception(), BrokenProcessPool) for future in finished) or not pool.active:
+            raise AllearsError(
+                "the worker processes ended before they took up any work. A script that calls allears needs "
+                "`if __name__ == '__main__':` around what it does, as each worker imports it; else memory may have run "
+                "out: give the step fewer workers. Run the same command again: what was done is kept"
+            )
+        if finished:
+            return finished
 
 
 def _entry(future: Future[Any], name: str, timeout_s: float) -> tuple[str, dict[str, Any], bool]:
