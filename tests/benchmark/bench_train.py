@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import os
 import statistics
+import subprocess
 import sys
 import tempfile
 import time
@@ -24,10 +25,6 @@ import yaml
 ROOT = Path(__file__).parents[2]
 sys.path.insert(0, str(ROOT))
 
-from allears.training.launch import threads
-
-os.environ.update(threads() | os.environ)  # before torch starts its own; what is set already counts
-
 import torch
 
 from allears.params.pretrain import PretrainParams
@@ -40,6 +37,7 @@ from allears.training.datamodule import Updates
 from allears.training.events import EventLog
 from allears.training.frame_labels import FrameLabels
 from allears.training.label import prepare_units
+from allears.training.launch import tuning
 from allears.training.module import build_optimiser, divide_and_clip
 from allears.training.plan import TrainingData, training_data
 from allears.training.pretrain import new_objective
@@ -161,4 +159,7 @@ def cost(updates: list[list[AudioBatch]], data: TrainingData, wall: float, cpu: 
 
 
 if __name__ == "__main__":
+    if wanting := tuning().keys() - os.environ.keys():  # libraries read them when they load
+        around = os.environ | {name: tuning()[name] for name in wanting}
+        sys.exit(subprocess.run([sys.executable, *sys.argv], env=around, check=False).returncode)
     main()
