@@ -13,6 +13,7 @@ from transformers import AutoModel
 
 from allears.checkpoints.export import load_export
 from allears.errors import ConfigError, StaleError, TrainingError
+from allears.params.audit import AuditParams
 from allears.params.base import Paths
 from allears.params.pretrain import PretrainParams
 from allears.params.probe import ProbeParams
@@ -43,12 +44,20 @@ def paths(tmp_path_factory: pytest.TempPathFactory) -> Paths:
 def run(paths: Paths, params: PretrainParams, *, until: str | None = None) -> dict[str, Any]:
     """Run the nodes, or those that `until` needs, and pass the results on as the catalog does: through JSON."""
     pipeline = create_pipeline()
-    assert pipeline.inputs() == {"shard_set", "clips", "audit_summary", "params:pretrain", "params:paths"}
+    assert pipeline.inputs() == {
+        "shard_set",
+        "clips",
+        "audit_summary",
+        "params:pretrain",
+        "params:audit",
+        "params:paths",
+    }
     data: dict[str, Any] = {
         "shard_set": read_json(paths.shards / "shards.json"),
         "clips": pd.read_parquet(paths.shards / "clips.parquet"),
         "audit_summary": AUDIT,
         "params:pretrain": params,
+        "params:audit": AuditParams(),
         "params:paths": paths,
     }
     for node in (pipeline.to_outputs(until) if until else pipeline).nodes:

@@ -19,13 +19,14 @@ def rms_dbfs(audio: Sequence[float]) -> float:
     return 10 * math.log10(math.fsum(x * x for x in audio) / len(audio))
 
 
-def silence_share(audio: Sequence[float], rate_hz: int, silence_dbfs: float, below_loudest_db: float) -> float:
+def silence_share(audio: Sequence[float], rate_hz: int, silence_dbfs: float, below_loud_db: float) -> float:
     size = round(0.032 * rate_hz)
     frames = [audio[first : first + size] for first in range(0, len(audio), size)]
     levels = [10 * math.log10(math.fsum(x * x for x in frame) / len(frame) + 1e-30) for frame in frames]
     cut = silence_dbfs
-    if max(levels) >= silence_dbfs:
-        cut = min(cut, max(levels) - below_loudest_db)
+    loud = sorted(levels)[int(0.9 * (len(levels) - 1))]
+    if loud >= silence_dbfs:
+        cut = min(cut, loud - below_loud_db)
     return sum(level < cut for level in levels) / len(levels)
 
 

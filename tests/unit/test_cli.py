@@ -67,7 +67,7 @@ def project(tmp_path, monkeypatch):
 
 def test_add_remembers_and_says_what_to_type_next(project):
     make_recordings(project / "rec")
-    done = CliRunner().invoke(app, ["add", "mine", "rec", "--licence", "CC0-1.0", "--label", "word"])
+    done = CliRunner().invoke(app, ["add", "mine", "rec", "--licence", "CC0-1.0", "--label", "label"])
     assert done.exit_code == 0, done.output
     assert "kedro run --pipeline pretrain --params corpus=mine" in done.output
     remembered = json.loads((project / "data/01_raw/mine/corpus.json").read_text())

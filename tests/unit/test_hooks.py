@@ -1,6 +1,7 @@
 import importlib
 from pathlib import Path
 
+import pandas as pd
 import pytest
 from kedro.framework.startup import bootstrap_project
 from kedro.validation import TypeExtractor
@@ -10,7 +11,7 @@ from allears.corpus.settings import remember
 from allears.errors import ConfigError
 from allears.hooks import CorpusHook, parameters
 from allears.hooks.corpus import describe
-from allears.hooks.logged import numbers
+from allears.hooks.logged import gains, numbers
 from allears.hooks.mlflow import rank, tracking_uri
 from allears.params.base import Paths
 from allears.pipeline_registry import register_pipelines
@@ -105,6 +106,19 @@ def test_only_the_first_rank_tracks(monkeypatch):
 def test_the_numbers_of_a_summary_become_metrics():
     summary = {"clips": 3, "kept": {"hours": 0.5, "why": "x", "all": True}, "list": [1, 2], "none": None}
     assert numbers(summary, "audit") == {"audit.clips": 3.0, "audit.kept.hours": 0.5}
+
+
+def test_what_a_comparison_found_becomes_metrics():
+    numbers_of = {"baseline_error": 0.5, "pretrained_error": 0.3, "gain": 0.2, "low": 0.1, "high": 0.3}
+    row = {"target": "text", "share": 0.1, "baseline": "random"} | numbers_of
+    probe = pd.DataFrame([row | {"chosen": True}, row | {"chosen": False, "gain": 9.0}])
+    assert gains(probe, "probe") == {f"probe.text.share-0.1.random.{key}": value for key, value in numbers_of.items()}
+    by_group = pd.DataFrame([row | {"axis": "all"}, row | {"axis": "gender", "gain": 9.0}])
+    assert gains(by_group, "evaluation")["evaluation.text.share-0.1.random.gain"] == 0.2
+    assert next(iter(gains(pd.DataFrame([row | {"baseline": "best_rq of a, seed 1"}]), "e"))) == (
+        "e.text.share-0.1.best_rq of a- seed 1.baseline_error"
+    )
+    assert gains(by_group.iloc[:0], "evaluation") == {}
 
 
 def test_an_unused_corpus_hook_holds_nothing():

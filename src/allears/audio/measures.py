@@ -48,7 +48,7 @@ class MeasureSpec:
 
     clip_level: float
     silence_dbfs: float
-    silence_below_loudest_db: float
+    silence_below_loud_db: float
     bandwidth_drop_db: float
 
 
@@ -120,26 +120,26 @@ def measure(audio_T: Floats, rate_hz: int, spec: MeasureSpec, mean_power_K: NDAr
         rms_dbfs=20 * float(np.log10(rms)) if rms > 0 else None,
         clipped_share=float(np.count_nonzero(magnitude_T >= spec.clip_level)) / len(audio_T),
         dc_offset=dc_offset,
-        silence_share=silence_share(audio_T, rate_hz, spec.silence_dbfs, spec.silence_below_loudest_db),
+        silence_share=silence_share(audio_T, rate_hz, spec.silence_dbfs, spec.silence_below_loud_db),
         zero_share=1 - heard_share,
         snr_db=wada_snr_db(audio_T[heard] - np.float32(dc_offset)),
         bandwidth_hz=bandwidth_hz(mean_power_K, rate_hz / frame_samples(rate_hz), spec.bandwidth_drop_db),
     )
 
 
-def silence_share(audio_T: Floats, rate_hz: int, silence_dbfs: float, below_loudest_db: float) -> float:
+def silence_share(audio_T: Floats, rate_hz: int, silence_dbfs: float, below_loud_db: float) -> float:
     """Share of frames (32 ms, no overlap; the rest at the end counts as one) whose level is under `silence_dbfs`.
 
-    Where some frame is above it, those must also be `below_loudest_db` under the loudest one: a quiet voice, recorded
-    far from the microphone, is not silence. A clip that is under `silence_dbfs` throughout is.
+    Where a tenth of the frames are above it, those must also be `below_loud_db` under that tenth: a quiet voice,
+    recorded far from the microphone, is not silence. A room with a click in it is.
     """
     size = frame_samples(rate_hz)
     starts = np.arange(0, len(audio_T), size)
     lengths = np.minimum(size, len(audio_T) - starts)
     power = np.add.reduceat(np.square(audio_T), starts) / lengths
     cut = 10 ** (silence_dbfs / 10)
-    if (loudest := float(power.max())) >= cut:
-        cut = min(cut, loudest * 10 ** (-below_loudest_db / 10))
+    if (loud := float(np.quantile(power, 0.9, method="lower"))) >= cut:
+        cut = min(cut, loud * 10 ** (-below_loud_db / 10))
     return float(np.mean(power < cut))
 
 

@@ -5,27 +5,17 @@ from __future__ import annotations
 import hashlib
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
 from allears.audio import fingerprint as fp
 from allears.audio.decode import DECODERS, decode
 from allears.audio.measures import MeasureSpec, measure, spectrum_blocks
+from allears.corpus.clips import ClipRef
 from allears.storage.digest import value_digest
 
 VERSION = 2
-
-
-class ClipRef(NamedTuple):
-    """Where a clip's audio is. `end_s` None: to the end of the file, so that a wrong header is noticed."""
-
-    clip: str
-    file: str
-    file_sha256: str
-    channel: int | None
-    start_s: float
-    end_s: float | None
 
 
 def work_key(ref: ClipRef, spec: MeasureSpec) -> str:

@@ -9,7 +9,8 @@ from pathlib import Path
 import pandas as pd
 
 from allears.audio.measures import MeasureSpec
-from allears.audit.clip import ClipRef, measure_clip, work_key
+from allears.audit.clip import measure_clip, work_key
+from allears.corpus.clips import ClipRef
 from allears.engine.mapping import Outcome, map_items
 
 NUMBERS = (
@@ -18,17 +19,6 @@ NUMBERS = (
 )  # fmt: skip
 TEXTS = ("pcm_sha256", "fingerprint", "failed_reason", "failed_message")
 COLUMNS = ("clip", *NUMBERS, *TEXTS)
-
-
-def clip_refs(manifest: pd.DataFrame) -> list[ClipRef]:
-    """The clips of a manifest as work for `measure_all`."""
-    columns = ["clip", "root", "path", "file_sha256", "channel", "start_s", "end_s", "file_duration_s"]
-    refs = []
-    for clip, root, path, sha, channel, start, end, duration in manifest[columns].itertuples(index=False, name=None):
-        one = None if pd.isna(channel) else int(channel)
-        to_the_end = end >= duration - 1e-6
-        refs.append(ClipRef(clip, f"{root}/{path}", sha, one, float(start), None if to_the_end else float(end)))
-    return refs
 
 
 def measure_all(

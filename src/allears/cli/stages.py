@@ -60,7 +60,7 @@ def look(data: Path, corpus: str) -> CorpusState:
 def _holds(check: Callable[[], bool]) -> bool:
     try:
         return check()
-    except (OSError, KeyError):
+    except (OSError, KeyError, ValueError):  # gone, of an older allears, or cut by a kill (pyarrow's are ValueErrors)
         return False
 
 

@@ -1,13 +1,25 @@
-"""Names of clips: the same for the same piece of the same file, whatever else the corpus holds."""
+"""Names of clips, the same for the same piece of the same file whatever else the corpus holds, and where they lie."""
 
 from __future__ import annotations
 
 import hashlib
 import re
 from pathlib import PurePosixPath
+from typing import NamedTuple
 
 _STEM = 40
 _HASH = 10
+
+
+class ClipRef(NamedTuple):
+    """Where a clip's audio is. `end_s` None: to the end of the file, so that a wrong header is noticed."""
+
+    clip: str
+    file: str
+    file_sha256: str
+    channel: int | None
+    start_s: float
+    end_s: float | None
 
 
 def clip_id(source: str, name: str, path: str, channel: int | None, start_s: float | None, end_s: float | None) -> str:

@@ -9,6 +9,7 @@ from typing import Any
 
 import pandas as pd
 
+from allears.corpus.clips import ClipRef
 from allears.storage.digest import value_digest
 
 COLUMNS: tuple[str, ...] = (  # the schema, `schema.py`, says what each must hold
@@ -16,6 +17,7 @@ COLUMNS: tuple[str, ...] = (  # the schema, `schema.py`, says what each must hol
     "sample_rate_hz", "channels", "file_duration_s", "text", "label", "language", "accent", "gender", "age",
     "speaker", "session", "attributes", "licence", "split", "split_origin", "group",
 )  # fmt: skip
+REF_COLUMNS = ("clip", "root", "path", "file_sha256", "channel", "start_s", "end_s", "file_duration_s")
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +47,17 @@ class Manifest:
     def from_json(cls, value: dict[str, Any]) -> Manifest:
         """The handle again."""
         return cls(Path(value["folder"]), tuple(value["parts"]), int(value["rows"]), str(value["digest"]))
+
+
+def clip_refs(manifest: pd.DataFrame) -> list[ClipRef]:
+    """Where the audio of each row is, in order."""
+    refs = []
+    rows = manifest[list(REF_COLUMNS)].itertuples(index=False, name=None)
+    for clip, root, path, sha, channel, start, end, duration in rows:
+        one = None if pd.isna(channel) else int(channel)
+        to_the_end = end >= duration - 1e-6
+        refs.append(ClipRef(clip, str(Path(root) / path), sha, one, float(start), None if to_the_end else float(end)))
+    return refs
 
 
 class ManifestValidator:

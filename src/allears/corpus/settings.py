@@ -10,6 +10,7 @@ from pathlib import Path
 from pydantic import ValidationError
 
 from allears.corpus.layouts.detect import check_present, detect
+from allears.corpus.layouts.read import explain_label
 from allears.corpus.licences import checked
 from allears.errors import ConfigError, CorpusError, StorageError, nearest
 from allears.params.base import Paths
@@ -53,6 +54,8 @@ def remember(
         if known is None and path is None:
             raise CorpusError(_unknown(paths, corpus))
         settings = _joined(corpus, known, given)
+        if given != Given():
+            _check_label(settings)
     if not (paths.raw / NAME).exists() or _read(paths) != settings:
         write_json(paths.raw / NAME, settings.model_dump(mode="json"))
     return settings
@@ -129,7 +132,8 @@ def _new_source(corpus: str, folder: Path, given: Given, sources: list[SourceSet
         raise ConfigError(
             f"{folder} has no licence: who may train on it must be known first. Type\n"
             f"  --params corpus={corpus},ingest.path={given.path},ingest.licence=LICENCE\n"
-            "with an SPDX name (CC-BY-4.0, CC0-1.0 …) or LicenseRef-NAME for terms of its own"
+            f"after `kedro run --pipeline pretrain`, or `allears add {corpus} {given.path} --licence LICENCE`, with an "
+            "SPDX name (CC-BY-4.0, CC0-1.0 …) or LicenseRef-NAME for terms of its own"
         )
     if given.layout is None:
         detect(folder)  # a folder without recordings, or an ambiguous one, must not be remembered
@@ -140,6 +144,14 @@ def _new_source(corpus: str, folder: Path, given: Given, sources: list[SourceSet
     name = next(n for n in (stem, *(f"{stem}-{i}" for i in range(2, 10_000))) if n not in taken)
     licence = checked(given.licence, "ingest.licence")
     return SourceSettings(name=name, path=str(folder), layout=given.layout, licence=licence)
+
+
+def _check_label(settings: CorpusSettings) -> None:
+    """CorpusError when the label is no column of a source: what cannot be must not be remembered."""
+    for source in settings.sources:
+        folder = Path(source.path)
+        if folder.is_dir():
+            explain_label(folder, source.layout or detect(folder).layout, settings.label)
 
 
 def _updated(source: SourceSettings, given: Given) -> SourceSettings:

@@ -26,6 +26,11 @@ from allears.storage.files import storage_error, write_text
 
 Item = TypeVar("Item")
 LOOK_S = 2.0  # between looks whether the workers are still there
+NOBODY = (
+    "the worker processes ended before they took up any work. A script that calls allears needs "
+    "`if __name__ == '__main__':` around what it does, as each worker imports it; else memory may have run out: give "
+    "the step fewer workers. Run the same command again: what was done is kept"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,7 +127,10 @@ def _schedule(
     pending: dict[Future[Any], str] = {}
     try:
         for name, item in work:
-            pending[pool.schedule(function, args=(item,), timeout=timeout_s)] = name
+            try:
+                pending[pool.schedule(function, args=(item,), timeout=timeout_s)] = name
+            except RuntimeError as error:  # pebble's, once all workers are gone
+                raise AllearsError(NOBODY) from error
             if len(pending) >= ahead:
                 for future in _finished(pool, pending):
                     yield _entry(future, pending.pop(future), timeout_s)
@@ -138,14 +146,11 @@ def _finished(pool: ProcessPool, pending: Iterable[Future[Any]]) -> set[Future[A
     """Those that are done, as soon as there is one. AllearsError when no worker is left to do them."""
     while True:
         finished, _ = wait(pending, timeout=LOOK_S, return_when=FIRST_COMPLETED)
-        if any(isinstance(future.exception(), BrokenProcessPool) for future in finished) or not pool.active:
-            raise AllearsError(
-                "the worker processes ended before they took up any work. A script that calls allears needs "
-                "`if __name__ == '__main__':` around what it does, as each worker imports it; else memory may have run "
-                "out: give the step fewer workers. Run the same command again: what was done is kept"
-            )
-        if finished:
-            return finished
+        done = {future for future in finished if not isinstance(future.exception(), BrokenProcessPool)}
+        if done:
+            return done
+        if finished or not pool.active:
+            raise AllearsError(NOBODY)
 
 
 def _entry(future: Future[Any], name: str, timeout_s: float) -> tuple[str, dict[str, Any], bool]:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from kedro.io import CatalogProtocol
 from kedro.pipeline import Pipeline
@@ -14,8 +15,12 @@ from allears.params.base import Paths
 from allears.storage.digest import file_digest
 from allears.tracking import TrackedRun
 
+if TYPE_CHECKING:
+    import pandas as pd
+
 PAGES = ("audit_page", "report_page", "model_card", "datasheet")  # logged as they are saved
 HANDLES = {"encoder": "allears-encoder"}  # exports that are registered, and the first part of their name
+TABLES = ("probe", "evaluation", "encoder_comparison")  # what a run proved
 SUMMARIES = ("audit_summary", "pretrain_summary")  # their numbers become metrics of the run
 
 
@@ -51,19 +56,37 @@ def note_input(run: TrackedRun, name: str, data: Any) -> None:
 
 
 def note_output(run: TrackedRun, name: str, data: Any, catalog: CatalogProtocol) -> Path | None:
-    """Pages and cards as artifacts, summaries as metrics, the export as a registered model. Returns a page's file."""
+    """Pages and cards as artifacts, comparisons as tables and metrics, summaries as metrics, the export as a registered
+    model. Returns a page's file.
+    """
     if name in PAGES:
         page = Path(catalog[name]._filepath)  # noqa: SLF001 - Kedro has no public name for it
         run.artifact(page, "pages")
         return page
     if name in SUMMARIES:
         run.metrics(numbers(data, name.removesuffix("_summary")))
+    if name in TABLES:
+        run.table(name, data)
+        run.metrics(gains(data, name))
     if name in HANDLES:
         paths: Paths | Mapping[str, Any] = catalog.load("params:paths")
         corpus = paths.corpus if isinstance(paths, Paths) else paths["corpus"]
         folder = Path(data["folder"])
         run.model(f"{HANDLES[name]}-{corpus}", folder, file_digest(folder / "model.safetensors"))
     return None
+
+
+def gains(table: pd.DataFrame, name: str) -> dict[str, float]:
+    """Errors and gain with its interval of the rows over all clips: `probe.text.share-1.random.gain`."""
+    rows = table[table["chosen"].astype(bool)] if "chosen" in table else table
+    rows = rows[rows["axis"] == "all"] if "axis" in rows else rows
+    return {
+        re.sub(r"[^\w./ -]+", "-", f"{name}.{row['target']}.share-{row['share']:g}.{row['baseline']}.{key}"): float(
+            row[key]
+        )
+        for row in rows.to_dict("records")
+        for key in ("baseline_error", "pretrained_error", "gain", "low", "high")
+    }
 
 
 def manifest_extent(manifest: Manifest) -> tuple[float, int]:

@@ -21,9 +21,9 @@ class MeasureParams(Params):
     """Amplitude from which a sample counts as clipped."""
     silence_dbfs: float = Field(default=-50.0, lt=0)
     """Level under which a frame of 32 ms counts as silent …"""
-    silence_below_loudest_db: float = Field(default=40.0, gt=0)
-    """… if it is also so far under the loudest frame of a clip that has one above that level: a quiet voice is no
-    silence. At 40 dB, speech's range, it takes nothing more from quiet speakers than from loud ones in fsdd."""
+    silence_below_loud_db: float = Field(default=40.0, gt=0)
+    """… if it is also so far under the loudest tenth of a clip's frames, where that is above the level: a quiet voice
+    is no silence. 40 dB is about the range of speech."""
     bandwidth_drop_db: float = Field(default=60.0, gt=0)
     """The bandwidth ends where the mean spectrum has fallen this far under its peak. At 50 dB a second of clean speech
     without an s counts as narrow; resampling from 8 kHz leaves 90 dB."""

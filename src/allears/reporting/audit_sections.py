@@ -215,7 +215,7 @@ def methods(params: AuditParams) -> Markup:
     noisy = f"WADA-SNR under {q.min_snr_db:g} dB, of clips of {q.snr_needs_s:g} s and more"
     noisy += {"speech": " with a text, language or speaker", "all": "", "none": " (switched off)"}[q.snr_of]
     silent = f"over {q.max_silence_share:.0%} of the 32 ms frames under {m.silence_dbfs:g} dBFS"
-    silent += f" and {m.silence_below_loudest_db:g} dB under the loudest"
+    silent += f" and {m.silence_below_loud_db:g} dB under the loudest tenth, where that is above"
     silent += f" ({q.max_silence_share_of_sounds:.0%} for sounds without text, language and speaker)"
     reference = f"of half the sample rate, at most of {q.bandwidth_reference_hz / 2:g} Hz"
     alike = f"fingerprints differ in at most {d.max_bit_error:.0%} of their bits"

@@ -6,9 +6,11 @@ from collections.abc import Sequence
 from typing import Any
 
 import pandas as pd
+import plotly.graph_objects as go
 from markupsafe import Markup
 
 from allears.reporting.figures import curves as line_chart
+from allears.reporting.figures import horizontal_bars
 from allears.reporting.html import Column, figure, table, written
 
 ARM_NAMES = {
@@ -96,6 +98,20 @@ def share_plots(evaluation: pd.DataFrame) -> list[Markup]:
         )
         plots.append(figure(chart, f"{target}: error on held-out speakers by share of the labels; lower is better"))
     return plots
+
+
+def gain_chart(rows: pd.DataFrame) -> go.Figure:
+    """All gains of a comparison with their intervals, in points; right of zero pretraining helped."""
+    return horizontal_bars(
+        [
+            f"{row['target']}, {written(row['share'], 'percent')}, {ARM_NAMES.get(row['baseline'], row['baseline'])}"
+            for row in rows.to_dict("records")
+        ],
+        _percents(rows["gain"]),
+        low=_percents(rows["low"]),
+        high=_percents(rows["high"]),
+        title="gain over the baseline, points (95 %)",
+    )
 
 
 def steps(found: pd.DataFrame) -> Markup:

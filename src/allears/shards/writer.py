@@ -11,13 +11,14 @@ import json
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
 from allears.audio.decode import DECODERS, decode, resample
+from allears.corpus.clips import ClipRef
+from allears.corpus.manifest import REF_COLUMNS, clip_refs
 from allears.engine.mapping import map_items
 from allears.errors import AudioError, CorpusError, StorageError
 from allears.shards.handle import INDEX, ShardSet
@@ -32,31 +33,17 @@ VERSION = 1
 FLAC_SHARE = 0.55  # of the 16-bit bytes, roughly: plans the size of a tar before anything is decoded
 PARTS = "parts"
 SNAPSHOT = ("text", "label", "language", "accent", "gender", "age", "speaker", "session", "licence", "split")
-COLUMNS = (
-    "clip", "root", "path", "channel", "start_s", "end_s", "file_sha256", "file_duration_s",
-    "text", "label", "language", "accent", "gender", "age", "speaker", "session", "licence", "split",
-)  # fmt: skip
-
-
-class ClipSource(NamedTuple):
-    """Where a clip's audio is (`end_s` None: to the end of the file), and its snapshot for other readers, as JSON."""
-
-    clip: str
-    file: str
-    file_sha256: str
-    channel: int | None
-    start_s: float
-    end_s: float | None
-    snapshot: str
+COLUMNS = (*REF_COLUMNS, *SNAPSHOT)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TarJob:
-    """One tar to write."""
+    """One tar to write. `snapshots`: what other readers are told of each clip, as JSON."""
 
     path: Path
     sample_rate_hz: int
-    clips: tuple[ClipSource, ...]
+    clips: tuple[ClipRef, ...]
+    snapshots: tuple[str, ...]
 
     @property
     def part(self) -> Path:
@@ -129,7 +116,7 @@ def write_job(job: TarJob) -> int:
 
 
 def _sounds(job: TarJob) -> Iterator[Sound]:
-    for clip in job.clips:
+    for clip, snapshot in zip(job.clips, job.snapshots, strict=True):
         try:
             audio_T, rate_hz = decode(Path(clip.file), clip.start_s, clip.end_s, clip.channel)
         except (AudioError, OSError) as error:
@@ -143,35 +130,30 @@ def _sounds(job: TarJob) -> Iterator[Sound]:
                 f"clip {clip.clip} of {clip.file} holds no samples from {clip.start_s:g} s on: the file is shorter "
                 "than when it was ingested; run `ingest` and `audit` again"
             )
-        yield Sound(clip.clip, audio_T, json.loads(clip.snapshot))
+        yield Sound(clip.clip, audio_T, json.loads(snapshot))
 
 
 def _jobs(
     manifest: pd.DataFrame, hard: set[str], number_N: NDArray[np.int64], folder: Path, corpus: str, rate_hz: int
 ) -> list[TarJob]:
-    clips: dict[int, list[ClipSource]] = {}
-    rows = manifest[list(COLUMNS)].itertuples(index=False, name=None)
-    for number, row in zip(number_N.tolist(), rows, strict=True):
-        if row[0] not in hard:
-            clips.setdefault(number, []).append(_source(dict(zip(COLUMNS, row, strict=True))))
-    return [
-        TarJob(path=folder / f"{corpus}-{number:06d}.tar", sample_rate_hz=rate_hz, clips=tuple(chosen))
-        for number, chosen in sorted(clips.items())
+    chosen: dict[int, list[int]] = {}
+    refs = clip_refs(manifest)
+    for place, (number, ref) in enumerate(zip(number_N.tolist(), refs, strict=True)):
+        if ref.clip not in hard:
+            chosen.setdefault(number, []).append(place)
+    snapshots = [
+        json.dumps({name: None if pd.isna(value) else str(value) for name, value in zip(SNAPSHOT, row, strict=True)})
+        for row in manifest[list(SNAPSHOT)].itertuples(index=False, name=None)
     ]
-
-
-def _source(row: dict[str, Any]) -> ClipSource:
-    known = {name: None if pd.isna(row[name]) else str(row[name]) for name in SNAPSHOT}
-    to_the_end = row["end_s"] >= row["file_duration_s"] - 1e-6
-    return ClipSource(
-        clip=row["clip"],
-        file=f"{row['root']}/{row['path']}",
-        file_sha256=row["file_sha256"],
-        channel=None if pd.isna(row["channel"]) else int(row["channel"]),
-        start_s=float(row["start_s"]),
-        end_s=None if to_the_end else float(row["end_s"]),
-        snapshot=json.dumps(known),
-    )
+    return [
+        TarJob(
+            path=folder / f"{corpus}-{number:06d}.tar",
+            sample_rate_hz=rate_hz,
+            clips=tuple(refs[place] for place in places),
+            snapshots=tuple(snapshots[place] for place in places),
+        )
+        for number, places in sorted(chosen.items())
+    ]
 
 
 def _is_written(job: TarJob) -> bool:

@@ -2,7 +2,7 @@
 an outage or a kill left unsent by the next command. mlflow is imported here and in `hooks` only, when it is needed.
 """
 
-from allears.tracking.current import child_run, current, log_artifact, log_dataset, log_metrics, log_table
+from allears.tracking.current import child_run, current
 from allears.tracking.outbox import Outbox, RunInfo, recent_runs, recover
 from allears.tracking.pump import Pump
 from allears.tracking.run import TrackedRun
@@ -14,10 +14,6 @@ __all__ = [
     "TrackedRun",
     "child_run",
     "current",
-    "log_artifact",
-    "log_dataset",
-    "log_metrics",
-    "log_table",
     "recent_runs",
     "recover",
 ]

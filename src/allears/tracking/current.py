@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from allears.tracking.run import TrackedRun
-
-if TYPE_CHECKING:
-    import pandas as pd
 
 EVENTS = "events.jsonl"
 _stack: list[TrackedRun] = []  # the command's run, then nested ones; one per process, as Kedro runs one session
@@ -51,27 +47,3 @@ def child_run(name: str, folder: Path) -> Iterator[TrackedRun | None]:
         raise
     run.unfollow(folder / EVENTS)
     run.end("FINISHED")
-
-
-def log_dataset(name: str, digest: str, rows: int, hours: float, size_bytes: int) -> None:
-    """Note a dataset that the current run uses; `digest` (sha256) is its version."""
-    if run := current():
-        run.dataset(name, digest, rows=rows, hours=hours, size_bytes=size_bytes)
-
-
-def log_metrics(values: Mapping[str, float], step: int = 0) -> None:
-    """Log numbers of the current run."""
-    if run := current():
-        run.metrics(values, step)
-
-
-def log_artifact(path: Path, folder: str = "") -> None:
-    """Log a file with the current run."""
-    if run := current():
-        run.artifact(path, folder)
-
-
-def log_table(name: str, frame: pd.DataFrame) -> None:
-    """Log a table with the current run."""
-    if run := current():
-        run.table(name, frame)

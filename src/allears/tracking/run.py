@@ -26,6 +26,7 @@ class TrackedRun:
         self.box = box
         self.uid = uid
         self._inputs: set[tuple[str, str]] = set()
+        self._tables: list[str] = []
         box.append("start", uid, name=name, tags=dict(tags), parent=parent.uid if parent else None)
 
     def child(self, name: str) -> TrackedRun:
@@ -63,8 +64,9 @@ class TrackedRun:
         target.parent.mkdir(parents=True, exist_ok=True)
         target.write_text(frame.to_json(orient="split", index=False))
         self.box.append("artifact", self.uid, path=str(target.relative_to(self.box.folder)), folder="tables")
-        shown = json.dumps([{"path": f"tables/{name}.json", "type": "table"}])
-        self.tags({"mlflow.loggedArtifacts": shown})
+        self._tables.append(f"tables/{name}.json")
+        shown = [{"path": path, "type": "table"} for path in dict.fromkeys(self._tables)]
+        self.tags({"mlflow.loggedArtifacts": json.dumps(shown)})
 
     def model(self, name: str, folder: Path, digest: str) -> None:
         """An export folder, to be registered as `name`; the same digest is registered once."""

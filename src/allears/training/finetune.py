@@ -48,9 +48,13 @@ def run(spec: FinetuneSpec) -> None:
     pretrained = trimmed(load_export(spec.encoder), spec.finetune)
     store = FeatureStore(shard_set, pretrained, spec.finetune.limits.seconds, device)
     bench = Bench(
-        folder=spec.folder, baselines=spec.baselines, params=spec.finetune, pretrained=pretrained, store=store,
+        folder=spec.folder,
+        baselines=spec.baselines / device.type,
+        params=spec.finetune,
+        pretrained=pretrained,
+        store=store,
         device=device,
-    )  # fmt: skip
+    )
     arms = [
         ArmRun(bench=bench, plan=plan, fold=fold, labelled=labelled, arm=arm)
         for plan in spec.plans

@@ -19,7 +19,7 @@ from allears.errors import AudioError
 from tests.reference import measures as oracle
 from tests.reference.wada import wada_statistic
 
-SPEC = MeasureSpec(clip_level=0.99, silence_dbfs=-50.0, silence_below_loudest_db=40.0, bandwidth_drop_db=50.0)
+SPEC = MeasureSpec(clip_level=0.99, silence_dbfs=-50.0, silence_below_loud_db=40.0, bandwidth_drop_db=50.0)
 
 
 def measured(audio: np.ndarray, rate_hz: int = 16_000) -> Measures:
@@ -118,6 +118,9 @@ def test_a_quiet_voice_is_no_silence_but_a_quiet_room_is() -> None:
         assert measured(level * voice).silence_share == 0
     assert measured(np.concatenate((voice, np.zeros(64_000)))).silence_share == pytest.approx(0.5, abs=0.01)
     assert measured(0.1 * voice).silence_share == 1  # nothing above -50 dBFS
+    click = 0.03 * voice
+    click[8_000:8_500] = 0.03
+    assert measured(click).silence_share > 0.95
 
 
 def test_silence_has_no_ratio_and_no_bandwidth() -> None:

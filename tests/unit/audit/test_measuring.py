@@ -8,12 +8,14 @@ import pytest
 import soundfile
 
 from allears.audio.measures import MeasureSpec
-from allears.audit.clip import ClipRef, measure_clip, work_key
-from allears.audit.measuring import clip_refs, measure_all
+from allears.audit.clip import measure_clip, work_key
+from allears.audit.measuring import measure_all
+from allears.corpus.clips import ClipRef
+from allears.corpus.manifest import clip_refs
 from allears.errors import AudioError
 from tests.audit_tables import manifest
 
-SPEC = MeasureSpec(clip_level=0.99, silence_dbfs=-50.0, silence_below_loudest_db=40.0, bandwidth_drop_db=50.0)
+SPEC = MeasureSpec(clip_level=0.99, silence_dbfs=-50.0, silence_below_loud_db=40.0, bandwidth_drop_db=50.0)
 
 
 def write(path: Path, seconds: float = 1.0, seed: int = 0, channels: int = 1) -> Path:
@@ -27,11 +29,12 @@ def ref(path: Path, start_s: float = 0.0, end_s: float | None = None, channel: i
 
 
 def test_whole_files_are_decoded_to_their_end_pieces_to_theirs() -> None:
-    table = manifest([{}, {"end_s": 1.0}, {"start_s": 1.0}, {"channel": 1}])
-    whole, first, last, channel = clip_refs(table)
+    table = manifest([{}, {"end_s": 1.0}, {"start_s": 1.0}, {"channel": 1}, {"path": "/elsewhere/4.wav"}])
+    whole, first, last, channel, absolute = clip_refs(table)
     assert (whole.end_s, first.end_s, last.end_s) == (None, 1.0, None)
     assert (whole.channel, channel.channel) == (None, 1)
     assert whole.file == "/r/0.wav"
+    assert absolute.file == "/elsewhere/4.wav"  # as a wav.scp may have it
 
 
 def test_the_same_samples_in_another_format_have_the_same_digest(tmp_path: Path) -> None:
@@ -55,7 +58,7 @@ def test_the_key_names_all_that_the_measures_depend_on(tmp_path: Path) -> None:
     keys = {
         work_key(one, SPEC), work_key(one._replace(start_s=0.5), SPEC), work_key(one._replace(channel=0), SPEC),
         work_key(one._replace(file_sha256="1" * 64), SPEC),
-        work_key(one, replace(SPEC, clip_level=0.98)), work_key(one, replace(SPEC, silence_below_loudest_db=30.0)),
+        work_key(one, replace(SPEC, clip_level=0.98)), work_key(one, replace(SPEC, silence_below_loud_db=30.0)),
     }  # fmt: skip
     assert len(keys) == 6
     assert work_key(one._replace(clip="b", file="elsewhere/a.wav"), SPEC) in keys  # where it lies does not matter

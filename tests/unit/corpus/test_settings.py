@@ -17,13 +17,28 @@ def data(tmp_path: Path) -> Path:
 
 def test_what_was_given_once_is_remembered(data: Path, tmp_path: Path) -> None:
     paths = Paths(corpus="mine", data=data)
-    first = remember(paths, "mine", path=str(tmp_path / "mine"), licence="cc-by-4.0", label="mood")
+    folder = str(miniatures.audiofolder(tmp_path / "digits"))
+    first = remember(paths, "mine", path=folder, licence="cc-by-4.0", label="digit")
     assert first.sources[0].licence == "CC-BY-4.0"
     assert remember(paths, "mine") == recall(paths, "mine") == first
     written = (paths.raw / "corpus.json").stat().st_mtime_ns
-    assert remember(paths, "mine", path=str(tmp_path / "mine") + "/", layout="plain").sources[0].layout == "plain"
+    assert remember(paths, "mine", path=folder + "/", layout="audiofolder").sources[0].layout == "audiofolder"
     assert (paths.raw / "corpus.json").stat().st_mtime_ns > written
-    assert recall(paths, "mine").label == "mood"
+    assert recall(paths, "mine").label == "digit"
+
+
+def test_a_label_that_is_no_column_is_not_remembered(data: Path, tmp_path: Path) -> None:
+    paths = Paths(corpus="mine", data=data)
+    folder = str(miniatures.audiofolder(tmp_path / "digits"))
+    with pytest.raises(CorpusError, match=r"'digits'.*did you mean 'digit'"):
+        remember(paths, "mine", path=folder, licence="CC0-1.0", label="digits")
+    assert not paths.raw.exists()
+    known = remember(paths, "mine", path=folder, licence="CC0-1.0", label="digit")
+    with pytest.raises(CorpusError, match="a plain folder has none"):
+        remember(paths, "mine", path=str(tmp_path / "more"), licence="CC0-1.0")
+    with pytest.raises(CorpusError, match="'mood'"):
+        remember(paths, "mine", label="mood")
+    assert recall(paths, "mine") == known
 
 
 def test_a_second_path_is_a_second_source(data: Path, tmp_path: Path) -> None:

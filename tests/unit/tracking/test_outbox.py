@@ -7,7 +7,7 @@ from contextlib import nullcontext
 import pytest
 
 from allears.errors import StorageError
-from allears.tracking import Outbox, TrackedRun, child_run, current, log_metrics, recent_runs, recover
+from allears.tracking import Outbox, TrackedRun, child_run, current, recent_runs, recover
 from allears.tracking.current import entered
 from allears.tracking.flatten import clean, flatten
 from allears.tracking.outbox import OPS, read_ops
@@ -99,7 +99,7 @@ def test_a_nested_run_ends_as_its_body_does(tmp_path, error, status):
     with pytest.raises(error) if error else nullcontext():  # noqa: SIM117
         with entered(main), child_run("encoder", tmp_path) as child:
             assert child is current()
-            log_metrics({"loss": 1.0})
+            child.metrics({"loss": 1.0}, step=0)
             if error:
                 raise error
     written = ops(box.folder)
@@ -110,7 +110,6 @@ def test_a_nested_run_ends_as_its_body_does(tmp_path, error, status):
 
 
 def test_without_a_run_nothing_is_logged(tmp_path):
-    log_metrics({"loss": 1.0})
     with child_run("encoder", tmp_path) as child:
         assert child is None
     assert list(tmp_path.iterdir()) == []

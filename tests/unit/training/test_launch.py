@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
+import tomllib
+from contextlib import suppress
+from importlib import metadata
 from pathlib import Path
 
 import pytest
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
 
 from allears.errors import ConfigError, TrainingError
 from allears.storage.files import read_json
@@ -19,28 +25,52 @@ from tests.pretraining import make_spec, tiny
 from tests.support import make_shards
 
 BARE = """
-import sys
-NAMES = {"kedro", "kedro_mlflow", "kedro_datasets", "mlflow", "pandera", "pandas", "webdataset", "ffmpeg", "plotly"}
+import json, sys
+HIDDEN = set(json.loads(sys.argv.pop()))
 class Without:
     def __init__(self, finder):
         self.finder = finder
     def find_spec(self, name, path=None, target=None):
-        return None if name.split(".")[0] in NAMES else self.finder.find_spec(name, path, target)
+        return None if name.split(".")[0] in HIDDEN else self.finder.find_spec(name, path, target)
 sys.meta_path[:] = [Without(finder) for finder in sys.meta_path]
 from allears.training.run import main
 status = main(sys.argv[1:])
-loaded = NAMES & {name.split(".")[0] for name in sys.modules}
+loaded = HIDDEN & {name.split(".")[0] for name in sys.modules}
 assert not loaded, loaded
 sys.exit(status)
 """
 
 
-def test_it_trains_without_kedro_mlflow_pandera_and_pandas(tmp_path: Path) -> None:
+def packages_of_a_node() -> set[str]:
+    """What the dependency group `train` installs, itself and what that needs: names of distributions."""
+    found: set[str] = set()
+    wanted = [
+        Requirement(one) for one in tomllib.loads(Path("pyproject.toml").read_text())["dependency-groups"]["train"]
+    ]
+    while wanted:
+        requirement = wanted.pop()
+        name = canonicalize_name(requirement.name)
+        if name in found or not (requirement.marker is None or requirement.marker.evaluate({"extra": ""})):
+            continue
+        found.add(name)
+        with suppress(metadata.PackageNotFoundError):
+            wanted += [Requirement(one) for one in metadata.requires(name) or ()]
+    return found
+
+
+def test_it_trains_with_the_packages_of_the_group_train_alone(tmp_path: Path) -> None:
+    there = packages_of_a_node() | {"allears"}
+    hidden = {
+        module
+        for module, of in metadata.packages_distributions().items()
+        if not there & {canonicalize_name(one) for one in of}
+    }
+    assert {"kedro", "mlflow", "pandera", "pandas", "webdataset", "ffmpeg", "plotly"} <= hidden
     shards = make_shards(tmp_path / "shards", clips=20)
     spec = make_spec(shards, tmp_path / "run", tiny(objective="masked_units", updates=2))
     write_spec(spec.folder / "spec.json", spec)
     done = subprocess.run(
-        [sys.executable, "-c", BARE, str(spec.folder / "spec.json")],
+        [sys.executable, "-c", BARE, str(spec.folder / "spec.json"), json.dumps(sorted(hidden))],
         env=os.environ | {"OMP_NUM_THREADS": "1"}, capture_output=True, text=True, timeout=180, check=False,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr[-2000:]

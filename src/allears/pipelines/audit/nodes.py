@@ -8,7 +8,7 @@ import pandas as pd
 
 from allears.audio.measures import MeasureSpec
 from allears.audit import curation, duplicates, measuring, policy, representation, summary, truth
-from allears.corpus.manifest import Manifest
+from allears.corpus.manifest import REF_COLUMNS, Manifest, clip_refs
 from allears.params.audit import AuditParams
 from allears.params.base import Paths
 
@@ -19,10 +19,10 @@ def measure_clips(manifest: Manifest, params: AuditParams, paths: Paths) -> pd.D
     spec = MeasureSpec(
         clip_level=cuts.clip_level,
         silence_dbfs=cuts.silence_dbfs,
-        silence_below_loudest_db=cuts.silence_below_loudest_db,
+        silence_below_loud_db=cuts.silence_below_loud_db,
         bandwidth_drop_db=cuts.bandwidth_drop_db,
     )
-    refs = measuring.clip_refs(manifest.frame())
+    refs = clip_refs(manifest.frame(REF_COLUMNS))
     journal = paths.primary / "measures.jsonl"
     return measuring.measure_all(refs, spec, journal, timeout_s=cuts.timeout_s, workers=cuts.workers)
 

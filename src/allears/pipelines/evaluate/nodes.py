@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 import pandas as pd
@@ -12,8 +11,6 @@ from allears.evaluation.comparisons import Least
 from allears.params.audit import AuditParams
 from allears.params.evaluate import EvaluateParams
 from allears.pipelines.evaluate import summary
-
-SCORES = "finetune_scores.parquet"
 
 
 def compare_arms(scores: pd.DataFrame, clips: pd.DataFrame, params: EvaluateParams, audit: AuditParams) -> pd.DataFrame:
@@ -25,7 +22,7 @@ def compare_arms(scores: pd.DataFrame, clips: pd.DataFrame, params: EvaluatePara
 
 def compare_encoders(scores: pd.DataFrame, run: dict[str, Any], audit: AuditParams) -> pd.DataFrame:
     """Gains of this encoder over every other one that was fine-tuned alike (another objective, seed or budget)."""
-    others = ((one["encoder"], pd.read_parquet(Path(one["folder"]) / SCORES)) for one in run["alike"])
+    others = ((one["encoder"], pd.read_parquet(one["scores"])) for one in run["alike"])
     found = breakdown.compare_encoders(scores, others, _least(audit))
     summary.show_encoders(found)
     return found

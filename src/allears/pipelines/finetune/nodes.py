@@ -22,6 +22,7 @@ from allears.types import SPLITS, Split
 
 logger = logging.getLogger(__name__)
 WEIGHTS, CONFIG = "model.safetensors", "config.json"
+SCORES, CURVES = "finetune_scores.parquet", "finetune_curves.parquet"
 BESIDE_A_CELL = {"encoder", "arms", "workers"}  # no cell's result depends on these
 OF_THE_PRETRAINED = {"frozen_blocks", "frozen_updates"}  # nor the baselines' on these
 
@@ -86,6 +87,8 @@ def run_finetuning(
             "shard_set": shard_set,
             "clips": paths.clips.absolute(),
             "encoder": plan["encoder"],
+            "encoder_name": encoder_name(Path(plan["encoder"])),
+            "encoder_digest": plan["inputs"]["encoder"],
             "plans": plan["plans"],
             "finetune": params,
         }
@@ -98,8 +101,8 @@ def run_finetuning(
         with child_run("finetune", folder):
             launch(spec, folder)
     notes = read_receipt(folder, spec.identity) or {}
-    scores = pd.read_parquet(folder / "finetune_scores.parquet")
-    curves = pd.read_parquet(folder / "finetune_curves.parquet")
+    scores = pd.read_parquet(folder / SCORES)
+    curves = pd.read_parquet(folder / CURVES)
     skipped = [f"{one.name}: {reason}" for one in spec.plans for reason in one.skipped]
     return (
         scores,
@@ -120,19 +123,24 @@ def run_finetuning(
 
 
 def finished_alike(spec: FinetuneSpec) -> list[dict[str, str]]:
-    """Other encoders that were fine-tuned with the same labels, settings and architecture: name, folder of scores."""
+    """Other encoders that were fine-tuned with the same labels, settings and architecture: name, file of scores.
+
+    Runs that somebody has deleted a part of are passed over.
+    """
     from allears.training.launch import SPEC_FILE
 
     mine = spec.model_dump(mode="json")
-    found = []
+    found: dict[str, dict[str, str]] = {}
     for receipt in sorted(spec.folder.parent.glob(f"*/{RECEIPT}")):
-        if receipt.parent == spec.folder:
+        told, scores = receipt.parent / SPEC_FILE, receipt.parent / SCORES
+        if not (told.exists() and scores.exists()):
             continue
-        other = read_json(receipt.parent / SPEC_FILE)
+        other = read_json(told)
         same = all(other["finetune"].get(name) == mine["finetune"][name] for name in OF_THE_PRETRAINED)
         if same and other.get("baselines") == mine["baselines"] and "pretrained" in other["finetune"]["arms"]:
-            found.append({"encoder": encoder_name(Path(other["encoder"])), "folder": str(receipt.parent)})
-    return found
+            found[other["encoder_digest"]] = {"encoder": other["encoder_name"], "scores": str(scores)}
+    found.pop(spec.encoder_digest, None)
+    return list(found.values())
 
 
 def encoder_name(export: Path) -> str:

@@ -17,6 +17,7 @@ def create_pipeline() -> Pipeline:
                 "datasheet",
                 name="write_datasheet",
             ),
+            node(nodes.draw_gains, ["probe", "evaluation"], ["probe_chart", "finetune_chart"], name="draw_gains"),
             node(
                 nodes.write_model_card,
                 ["pretrained", "encoder", "probe", "evaluation", "finetune_run", "params:paths"],
