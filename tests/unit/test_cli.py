@@ -71,7 +71,7 @@ def test_add_remembers_and_says_what_to_type_next(project):
     assert done.exit_code == 0, done.output
     assert "kedro run --pipeline pretrain --params corpus=mine" in done.output
     remembered = json.loads((project / "data/01_raw/mine/corpus.json").read_text())
-    assert (remembered["label"], remembered["sources"][0]["path"]) == ("word", str(project / "rec"))
+    assert (remembered["label"], remembered["sources"][0]["path"]) == ("label", str(project / "rec"))
     make_recordings(project / "more")
     done = CliRunner().invoke(app, ["add", "mine", "more", "--licence", "CC0-1.0"])
     assert "rec" in done.output
