@@ -1,4 +1,4 @@
-"""A disk without space, for real: a tmpfs of 256 KiB."""
+"""A disk without space, for real: a tmpfs of 256 KiB, which grows when somebody makes room."""
 
 import subprocess
 from collections.abc import Iterator
@@ -6,8 +6,16 @@ from pathlib import Path
 
 import pytest
 
-from allears.errors import StorageError
-from allears.storage.files import write_bytes
+from allears.corpus.manifest import Manifest
+from allears.errors import StorageError, TrainingError
+from allears.params.base import Paths
+from allears.params.shard import ShardParams
+from allears.pipelines.shard.nodes import write_shards
+from allears.storage.files import read_json, write_bytes
+from allears.training.launch import launch
+from tests.pretraining import make_spec, tiny
+from tests.support import make_shards
+from tests.unit.shards.recordings import as_handle, make_recordings, verdicts_of
 
 
 @pytest.fixture
@@ -30,3 +38,37 @@ def test_the_old_file_survives_and_the_message_says_what_to_do(small_disk: Path)
         write_bytes(target, b"x" * 1_000_000)
     assert target.read_bytes() == b"old"
     assert [path.name for path in small_disk.iterdir()] == ["index.parquet"]
+
+
+def make_room(disk: Path) -> None:
+    subprocess.run(["mount", "-o", "remount,size=64m", str(disk)], check=True)
+
+
+def shard(manifest: Manifest, data: Path) -> dict[str, object]:
+    verdicts, _ = verdicts_of(manifest.frame(["clip"]))
+    return write_shards(manifest, verdicts, ShardParams(workers=1), Paths(corpus="tiny", data=data))
+
+
+def test_shards_go_on_once_there_is_room(small_disk: Path, tmp_path: Path):
+    manifest = as_handle(make_recordings(tmp_path / "recordings", files=24, seconds=4.0), tmp_path / "manifest")
+    with pytest.raises(StorageError, match=r"\.tar: .*the disk is full; free some space and run the same"):
+        shard(manifest, small_disk)
+    folder = small_disk / "05_model_input" / "tiny" / "shards"
+    assert not (folder / "receipt.json").exists()
+    done = {path: path.stat().st_mtime_ns for path in (folder / "parts").glob("*.parquet")}  # written after its tar
+    assert done
+    make_room(small_disk)
+    found = shard(manifest, small_disk)
+    assert {path: path.stat().st_mtime_ns for path in done} == done
+    assert found["digest"] == shard(manifest, tmp_path / "whole")["digest"]
+
+
+def test_a_training_goes_on_once_there_is_room(small_disk: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")
+    shards = make_shards(tmp_path / "shards", clips=20)
+    spec = make_spec(shards, small_disk / "run", tiny(checkpoint_every=1))
+    with pytest.raises(TrainingError, match=r"step-\d+\.pt.*free some space.*goes on"):
+        launch(spec, spec.folder)
+    make_room(small_disk)
+    launch(spec, spec.folder)
+    assert read_json(spec.folder / "receipt.json")["notes"]["updates"] == spec.last_update

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import sys
 import traceback
+from contextlib import suppress
 from pathlib import Path
 
 from allears.errors import AllearsError, StorageError
@@ -66,11 +67,13 @@ def sentence(error: Exception, folder: Path) -> str:
 
 def _failed(folder: Path, error: Exception) -> int:
     words = sentence(error, folder)
-    try:
-        (folder / TRACE_FILE).write_text("".join(traceback.format_exception(error)))
+    trace = "".join(traceback.format_exception(error))
+    for one in (error, error.__cause__, error.__context__):  # what they hold open keeps its space on a full disk
+        if one is not None:
+            traceback.clear_frames(one.__traceback__)
+    with suppress(OSError, StorageError):  # a folder that is full or read-only: standard error has to do
         write_json(folder / ERROR_FILE, {"error": words, "kind": type(error).__name__})
-    except (OSError, StorageError):
-        pass  # the folder is full or read-only: standard error has to do
+        (folder / TRACE_FILE).write_text(trace)
     sys.stderr.write(f"{words}\n")
     return 1
 
