@@ -28,7 +28,9 @@ class FinetuneParams(Params):
     arms: tuple[Arm, ...] = Field(default=ARMS, min_length=1)
     shares: tuple[Share, ...] = Field(default=(0.01, 0.1, 1.0), min_length=1, description="shares of the labels")
     learning_rates: tuple[float, ...] = Field(
-        default=(1e-3, 3e-3), min_length=1, description="dev speakers choose one for each arm and share"
+        default=(1e-3, 3e-3),
+        min_length=1,
+        description="dev speakers choose one for each arm and share, with the first seed",
     )
     seeds: int = Field(default=3, ge=1, description="repetitions: labels, order, new weights; at least 3 for intervals")
     seed: int = Field(default=0, ge=0)

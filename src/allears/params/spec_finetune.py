@@ -8,7 +8,7 @@ from typing import Any, Literal
 from allears.params.base import Params
 from allears.params.finetune import FinetuneParams, Task
 
-VERSION = 3  # raised when a change of code gives other results for the same spec
+VERSION = 4  # raised when a change of code gives other results for the same spec
 
 
 class TaskPlan(Params):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -23,7 +22,7 @@ from allears.text.characters import CharacterTokenizer
 from allears.training.examples import Examples
 from allears.training.extract import FeatureStore, hidden_states
 from allears.training.fit import FitSettings, fit, predictions
-from allears.training.grid import Cell, cells, choices
+from allears.training.grid import Cell, searched
 from allears.training.labels import TEXT, Labelled
 from allears.training.score_table import CURVES, SCORES, columns, write_table
 from allears.training.subsets import draw_share
@@ -61,9 +60,14 @@ class ArmRun:
         return f"{self.arm}{f' without {self.fold}' if self.fold else ''}"
 
     @property
+    def searched(self) -> list[Cell]:
+        """The trainings that dev speakers choose from: all of the first seed."""
+        return searched(self.plan, self.fold, self.arm, self.bench.params)
+
+    @property
     def cells(self) -> list[Cell]:
-        """All trainings."""
-        return cells(self.plan, self.fold, self.arm, self.bench.params)
+        """All trainings, once those that are searched are done."""
+        return list(dict.fromkeys([*self.searched, *self.chosen()]))
 
     @property
     def folder(self) -> Path:
@@ -72,14 +76,22 @@ class ArmRun:
 
     def prepare(self) -> None:
         """Have the features of all clips in memory, before processes share it."""
-        if not all(self.is_trained(cell) for cell in self.cells) or not all(
-            self.scores(cell).exists() for cell in self.chosen()
-        ):
+        if self.left() or not all(self.scores(cell).exists() for cell in self.chosen()):
             self.bench.store.of(self.labelled.clips)
 
+    def left(self) -> int:
+        """How many trainings have no result yet."""
+        if first := sum(not self.is_trained(cell) for cell in self.searched):
+            return first + len(self.plan.shares) * (self.bench.params.seeds - 1)
+        return sum(not self.is_trained(cell) for cell in self.chosen())
+
     def missing(self) -> list[list[Cell]]:
-        """Tasks of cells that have no result yet: one by one, or all of a seed that listens to one frozen encoder."""
-        cells = [cell for cell in self.cells if not self.is_trained(cell)]
+        """The next tasks, none when all is trained: what is searched, then the other seeds of what was chosen.
+
+        A task is a cell, or all cells of a seed that listen to one frozen encoder.
+        """
+        cells = [cell for cell in self.searched if not self.is_trained(cell)]
+        cells = cells or [cell for cell in self.chosen() if not self.is_trained(cell)]
         if self.arm != "random_frozen":
             return [[cell] for cell in cells]
         return [[cell for cell in cells if cell.seed == seed] for seed in sorted({cell.seed for cell in cells})]
@@ -111,15 +123,12 @@ class ArmRun:
                 self._weights(cell).unlink(missing_ok=True)
 
     def chosen(self) -> list[Cell]:
-        """The cells whose learning rate and head have the fewest dev errors of their share, summed over seeds."""
-        errors: Counter[tuple[float, float, str]] = Counter()
-        for cell in self.cells:
-            errors[cell.share, cell.learning_rate, cell.head] += self._dev_errors(cell)
-        options = choices(self.plan, self.bench.params)
-        best = {
-            share: min(options, key=lambda option: errors[share, option[0], option[1]]) for share in self.plan.shares
-        }
-        return [cell for cell in self.cells if (cell.learning_rate, cell.head) == best[cell.share]]
+        """Every seed of the learning rate and head with the fewest dev errors of their share."""
+        first = [
+            min((cell for cell in self.searched if cell.share == share), key=self._dev_errors)
+            for share in self.plan.shares
+        ]
+        return [replace(cell, seed=seed) for seed in range(self.bench.params.seeds) for cell in first]
 
     def best(self) -> Cell:
         """The chosen cell at the largest share with the fewest dev errors."""

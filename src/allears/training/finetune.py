@@ -1,8 +1,9 @@
 """One process that runs a whole grid of fine-tunings, cell by cell; a killed one goes on with the first missing cell.
 
-For each task, arm and share, learning rate and head are chosen on dev speakers (fewest errors, summed over the seeds);
-test speakers are read once, by the chosen cells only. Seed `s` has the same labelled clips, order and new heads in all
-arms; `scratch` and `random_frozen` have the same new encoder. Every cell keeps its best check on dev speakers.
+For each task, arm and share, dev speakers choose learning rate and head with the first seed (fewest errors); the other
+seeds repeat what was chosen. Test speakers are read once, by the chosen cells only. Seed `s` has the same labelled
+clips, order and new heads in all arms; `scratch` and `random_frozen` have the same new encoder. Every cell keeps its
+best check on dev speakers.
 """
 
 from __future__ import annotations
@@ -96,17 +97,18 @@ def trimmed(encoder: AudioEncoder, params: FinetuneParams) -> AudioEncoder:
 
 def _train(arms: list[ArmRun], events: EventLog, workers: int) -> None:
     """All arms, one after the other; says what it found, how many trainings are left and about how long they take."""
-    left = sum(len(task) for arm in arms for task in arm.missing())
+    left = sum(arm.left() for arm in arms)
     began, said, done = time.monotonic(), time.monotonic(), 0
     for arm in arms:
         arm.prepare()
-        for cells in side_by_side(arm.train, arm.missing(), workers):
-            for cell in cells:
-                done += 1
-                events.metrics(done, 0.0, {f"dev_error/{arm.plan.name}/{cell.arm}": arm.dev_rate(cell)})
-            if time.monotonic() - said > SAY_EVERY_S:
-                said = time.monotonic()
-                say(f"fine-tuning {arm.plan.name}, {arm.title}: {_rest(left - done, (said - began) / done)}")
+        while tasks := arm.missing():
+            for cells in side_by_side(arm.train, tasks, workers):
+                for cell in cells:
+                    done += 1
+                    events.metrics(done, 0.0, {f"dev_error/{arm.plan.name}/{cell.arm}": arm.dev_rate(cell)})
+                if time.monotonic() - said > SAY_EVERY_S:
+                    said = time.monotonic()
+                    say(f"fine-tuning {arm.plan.name}, {arm.title}: {_rest(left - done, (said - began) / done)}")
         list(side_by_side(arm.test, arm.untested(), workers))
         arm.tidy()
         rates = arm.dev_rates()

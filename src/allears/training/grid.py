@@ -66,20 +66,15 @@ def task_clips(clips: Path, plan: TaskPlan, params: FinetuneParams, rate_hz: int
     return list(_folds(labelled, params, rate_hz))
 
 
-def cells(plan: TaskPlan, fold: str, arm: Arm, params: FinetuneParams) -> list[Cell]:
-    """The trainings of an arm, seed by seed."""
-    return [
-        Cell(plan=plan.name, fold=fold, arm=arm, share=share, seed=seed, learning_rate=rate, head=head)
-        for seed in range(params.seeds)
-        for share in plan.shares
-        for rate, head in choices(plan, params)
-    ]
-
-
-def choices(plan: TaskPlan, params: FinetuneParams) -> list[tuple[float, str]]:
-    """What dev speakers choose from, the same for every arm: (learning rate, head)."""
+def searched(plan: TaskPlan, fold: str, arm: Arm, params: FinetuneParams) -> list[Cell]:
+    """What dev speakers choose from, the same for every arm: shares × learning rates × heads, with the first seed."""
     heads = params.ctc_heads if plan.task == "ctc" else (MEAN,)
-    return [(rate, head) for rate in params.learning_rates for head in heads]
+    return [
+        Cell(plan=plan.name, fold=fold, arm=arm, share=share, seed=0, learning_rate=rate, head=head)
+        for share in plan.shares
+        for rate in params.learning_rates
+        for head in heads
+    ]
 
 
 def _readable(group: str) -> str:

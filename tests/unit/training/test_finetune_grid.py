@@ -9,7 +9,7 @@ from allears.params.finetune import FinetuneParams
 from allears.params.labelled import ClipLimits
 from allears.params.model import AudioEncoderConfig, ConformerConfig
 from allears.training.finetune import trimmed
-from allears.training.grid import cells, plan_tasks
+from allears.training.grid import plan_tasks, searched
 from tests.support import make_shards
 
 ENCODER = AudioEncoderConfig(conformer=ConformerConfig(width=16, blocks=2, heads=2, ffn_width=16, kernel_frames=3))
@@ -54,21 +54,21 @@ def test_no_share_that_is_large_enough_is_an_error(clips):
         _plan(clips, task="classify", shares=(0.01,))
 
 
-def test_cells_are_all_combinations_with_names_of_their_own(clips):
+def test_searched_are_all_combinations_with_names_of_their_own(clips):
     (plan,) = _plan(clips)
-    found = cells(plan, "", "scratch", PARAMS)
-    assert len({cell.name for cell in found}) == len(found) == 2 * 2 * 3
+    found = searched(plan, "", "scratch", PARAMS)
+    assert len({cell.name for cell in found}) == len(found) == 2 * 2
 
 
 def test_cells_of_a_corpus_with_splits_keep_their_names(clips):
     (plan,) = _plan(clips, learning_rates=(1e-3,), seeds=1, shares=(0.5,))
-    (cell,) = cells(plan, "", "scratch", PARAMS.model_copy(update={"learning_rates": (1e-3,), "seeds": 1}))
+    (cell,) = searched(plan, "", "scratch", PARAMS.model_copy(update={"learning_rates": (1e-3,), "seeds": 1}))
     assert cell.name == "classify-label-scratch-share0.5-seed0-lr0.001-mean"
 
 
 def test_folds_have_files_of_their_own_whatever_their_names(clips):
     (plan,) = _plan(clips)
-    names = [cells(plan, group, "scratch", PARAMS)[0].name for group in ("a/b", "a_b", "é" * 300, "é" * 301)]
+    names = [searched(plan, group, "scratch", PARAMS)[0].name for group in ("a/b", "a_b", "é" * 300, "é" * 301)]
     assert len(set(names)) == 4
     assert all(len(name.encode()) < 200 and "/" not in name for name in names)
     assert names[0].startswith("classify-label-without-a_b-")
