@@ -22,8 +22,9 @@ from allears.params.probe import ProbeParams
 from allears.pipelines.evaluate.pipeline import create_pipeline as evaluate
 from allears.pipelines.finetune.nodes import find_encoder
 from allears.pipelines.finetune.pipeline import create_pipeline as finetune
-from allears.pipelines.pretrain.probe_nodes import probe_encoder, summarise_probe
+from allears.pipelines.pretrain.probe_nodes import compare_probes, probe_encoder, summarise_probe
 from allears.storage.files import write_json
+from allears.storage.receipt import write_receipt
 from tests.support import make_shards
 
 LIMITS = ClipLimits(train=30, dev=6, test=12, seconds=3.0)
@@ -39,6 +40,7 @@ def paths(tmp_path_factory) -> Paths:
     make_shards(paths.shards, clips=60, seconds=0.5)
     config = AudioEncoderConfig(conformer=ConformerConfig(width=16, blocks=2, heads=2, ffn_width=32))
     save_export(paths.models / "encoder" / "run", AudioEncoder(config, seed=9), {"run": "test"}, "# test")
+    write_receipt(paths.models / "encoder" / "run", "run", {})
     write_json(paths.models / "encoder.json", {"folder": str(paths.models / "encoder" / "run")})
     return paths
 
@@ -81,14 +83,16 @@ def test_the_pipeline_trains_once_and_exports_a_model_that_predicts(paths):
     pd.testing.assert_frame_equal(again["scores"], scores)
 
 
-def test_a_second_encoder_meets_the_same_baselines_and_is_compared_with_the_first(paths, tmp_path):
+def test_a_second_encoder_meets_the_same_baselines_and_is_compared_with_the_first(paths):
     first = _run(paths)
     (baselines,) = (paths.models / "baselines").iterdir()
     before = {path: path.stat().st_mtime_ns for path in baselines.rglob("*.json")}
     config = AudioEncoderConfig(conformer=ConformerConfig(width=16, blocks=2, heads=2, ffn_width=32))
     facts = {"objective": "best_rq", "corpus": "tiny", "updates": 1200, "settings": {"seed": 1}, "run": "abcdef0123"}
-    save_export(tmp_path / "second", AudioEncoder(config, seed=4), facts, "# test")
-    second = _run(paths, PARAMS.model_copy(update={"encoder": str(tmp_path / "second")}))
+    other = paths.data / "06_models" / "other" / "encoder" / "abcdef012345"
+    save_export(other, AudioEncoder(config, seed=4), facts, "# test")
+    write_receipt(other, "other", {})
+    second = _run(paths, PARAMS.model_copy(update={"encoder": str(other)}))
     assert {path: path.stat().st_mtime_ns for path in baselines.rglob("*.json")} == before
     one, other = (found["scores"].query("arm != 'pretrained'") for found in (first, second))
     pd.testing.assert_frame_equal(one, other)
@@ -115,13 +119,27 @@ def test_the_probe_runs_once_and_is_summarised(paths):
         paths,
     )
     scores = probe_encoder(*inputs)
-    receipt = next((paths.outputs / "probe").glob("*/receipt.json"))
+    (receipt,) = (paths.outputs / "probe").glob("*/receipt.json")
     before = receipt.stat().st_mtime_ns
     pd.testing.assert_frame_equal(probe_encoder(*inputs), scores)
     assert receipt.stat().st_mtime_ns == before
     table = summarise_probe(scores, AuditParams())
     assert table.groupby(["target", "share"])["chosen"].sum().to_dict() == {("label", 1.0): 1, ("text", 1.0): 1}
     assert set(table["repetitions"]) == {3}
+
+    config = AudioEncoderConfig(conformer=ConformerConfig(width=16, blocks=2, heads=2, ffn_width=32))
+    other = paths.data / "06_models" / "third" / "encoder" / "third"
+    save_export(other, AudioEncoder(config, seed=5), {}, "# test")
+    write_receipt(other, "third", {})
+    others = ({"folder": str(other)}, *inputs[1:])
+    found = compare_probes(probe_encoder(*others), *others[:-1], AuditParams(), paths)
+    assert set(found["baseline"]) == {"run"}
+    assert set(found["target"]) == {"label", "text"}
+    best = table[table["chosen"]].set_index("target")
+    for row in found.to_dict("records"):  # the other one's error and layer are those of its own summary
+        assert (row["baseline_error"], row["baseline_layer"]) == tuple(
+            best.loc[row["target"], ["pretrained_error", "layer"]]
+        )
 
 
 def test_an_encoder_is_found_by_corpus_or_folder(paths):

@@ -6,6 +6,8 @@ dev_errors, dev_total` (the last two of all dev clips, for the arm, draw and lay
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 import pandas as pd
 
 from allears.evaluation.comparisons import LEAST, Least, gain, gain_row
@@ -15,6 +17,7 @@ COLUMNS = [
     *PLACE, "metric", "chosen", "layer", "baseline_layer", "baseline", "baseline_error", "pretrained_error", "gain",
     "low", "high", "clips", "speakers", "repetitions", "assessable",
 ]  # fmt: skip
+ENCODER_COLUMNS = [name for name in COLUMNS if name not in ("metric", "chosen")]
 
 
 def summarise(scores: pd.DataFrame, least: Least = LEAST) -> pd.DataFrame:
@@ -38,6 +41,26 @@ def summarise(scores: pd.DataFrame, least: Least = LEAST) -> pd.DataFrame:
         for layer, both in part.groupby("layer", sort=True):
             rows += _row(both, place | {"chosen": False, "layer": layer, "baseline_layer": layer}, least)
     return pd.DataFrame(rows, columns=COLUMNS)
+
+
+def compare_encoders(
+    scores: pd.DataFrame, others: Iterable[tuple[str, pd.DataFrame]], least: Least = LEAST
+) -> pd.DataFrame:
+    """Gains of this pretrained encoder over others: (name, probe scores of the same clips, labels and draws).
+
+    Each at the layer that dev speakers chose for it; `baseline` is the other's name. Columns: ENCODER_COLUMNS.
+    """
+    rows: list[dict[str, object]] = []
+    for name, other in others:
+        theirs = other[other["arm"] == "pretrained"].assign(arm=name)
+        both = pd.concat([scores[scores["arm"] == "pretrained"], theirs]).rename(columns={"draw": "repetition"})
+        for key, part in both.groupby(PLACE, sort=True):
+            best = _best_layers(part)
+            found = gain(part[part["layer"] == part["arm"].map(best)], name, least=least)
+            if found is not None:
+                layers = {"layer": best["pretrained"], "baseline_layer": best[name]}
+                rows.append(dict(zip(PLACE, key, strict=True)) | layers | gain_row(found))
+    return pd.DataFrame(rows, columns=ENCODER_COLUMNS)
 
 
 def _best_layers(part: pd.DataFrame) -> dict[str, int]:

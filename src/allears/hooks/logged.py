@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 PAGES = ("audit_page", "report_page", "model_card", "datasheet")  # logged as they are saved
 HANDLES = {"encoder": "allears-encoder"}  # exports that are registered, and the first part of their name
-TABLES = ("probe", "evaluation", "encoder_comparison")  # what a run proved
+TABLES = ("probe", "probe_comparison", "evaluation", "encoder_comparison")  # what a run proved
 SUMMARIES = ("audit_summary", "pretrain_summary")  # their numbers become metrics of the run
 
 

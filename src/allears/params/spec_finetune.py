@@ -31,8 +31,7 @@ class TaskPlan(Params):
 
 
 class FinetuneSpec(Params):
-    """`shard_set` is the handle's JSON, `clips` the table of labels of `corpus`, `encoder` an export folder (and
-    what it was called, and held, then).
+    """`shard_set` is the handle's JSON, `clips` the table of labels of `corpus`, `encoder` an export folder.
 
     `baselines`: where the arms that do not depend on the pretrained weights lie. Every encoder that is fine-tuned with
     the same labels, settings and architecture is compared with the same ones, trained once.
@@ -46,7 +45,5 @@ class FinetuneSpec(Params):
     shard_set: dict[str, Any]
     clips: Path
     encoder: Path
-    encoder_name: str = ""
-    encoder_digest: str = ""
     plans: tuple[TaskPlan, ...]
     finetune: FinetuneParams

@@ -27,6 +27,7 @@ class ReportData:
     tuned: dict[str, Any]
     events: Sequence[dict[str, Any]]
     probe: pd.DataFrame
+    probe_encoders: pd.DataFrame
     evaluation: pd.DataFrame
     encoders: pd.DataFrame
     curves: pd.DataFrame
@@ -53,6 +54,7 @@ def render(data: ReportData) -> str:
         steps=sections.steps(data.steps),
         curve_plots=sections.curve_plots(data.curves),
         probe=sections.probe(data.probe),
+        probe_encoders=sections.encoders(data.probe_encoders),
         probe_plots=sections.probe_plots(data.probe),
         training=sections.training(data.pretrained),
         training_plots=sections.training_plots(data.events),

@@ -58,6 +58,7 @@ def test_the_page_says_what_is_not_assessable_and_fetches_nothing():
         tuned={"corpus": "other", "run": "abc"},
         events=[{"kind": "metrics", "step": 1, "hours_heard": 0.1, "values": {"loss": 3.0}}],
         probe=probe,
+        probe_encoders=pd.DataFrame([_row(1.0, 0.02, 0.04, baseline="another")], columns=ENCODER_COLUMNS),
         evaluation=evaluation,
         encoders=pd.DataFrame([_row(1.0, 0.02, 0.04, baseline="<i>best_rq")], columns=ENCODER_COLUMNS),
         steps=pd.DataFrame(columns=STEPS_COLUMNS),
@@ -70,7 +71,8 @@ def test_the_page_says_what_is_not_assessable_and_fetches_nothing():
     assert "+30.0" not in body
     assert "that of corpus <b>other</b>, run <code>abc</code>" in body
     assert "&lt;b&gt;f" in body
-    assert "Against other encoders" in body
+    assert body.count("Against other encoders") == 2
+    assert "another" in body
     assert "&lt;i&gt;best_rq" in body
     assert not re.search(r"""(src|href)=["']?https?:""", body)
 

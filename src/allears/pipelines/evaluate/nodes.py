@@ -10,13 +10,14 @@ from allears.evaluation import breakdown
 from allears.evaluation.comparisons import Least
 from allears.params.audit import AuditParams
 from allears.params.evaluate import EvaluateParams
-from allears.pipelines.evaluate import summary
+from allears.reporting.terminal import comparison_table, console, show_encoders
 
 
 def compare_arms(scores: pd.DataFrame, clips: pd.DataFrame, params: EvaluateParams, audit: AuditParams) -> pd.DataFrame:
     """Gains of the pretrained model over each baseline at equal labels, overall and by group; printed as a table."""
     found = breakdown.compare(scores, breakdown.axis_cells(clips, params.axes), _least(audit))
-    summary.show(found)
+    rows = found[found["axis"] == "all"].to_dict("records")
+    console().print(comparison_table("Fine-tuning: errors on test speakers, pretrained against baselines", rows))
     return found
 
 
@@ -24,7 +25,7 @@ def compare_encoders(scores: pd.DataFrame, run: dict[str, Any], audit: AuditPara
     """Gains of this encoder over every other one that was fine-tuned alike (another objective, seed or budget)."""
     others = ((one["encoder"], pd.read_parquet(one["scores"])) for one in run["alike"])
     found = breakdown.compare_encoders(scores, others, _least(audit))
-    summary.show_encoders(found)
+    show_encoders("Fine-tuning: this encoder against others that were fine-tuned alike", found)
     return found
 
 
@@ -35,4 +36,4 @@ def measure_steps(scores: pd.DataFrame, curves: pd.DataFrame) -> tuple[pd.DataFr
 
 
 def _least(audit: AuditParams) -> Least:
-    return Least(speakers=audit.assessable.speakers, clips=audit.assessable.clips)
+    return Least(**audit.assessable.model_dump())

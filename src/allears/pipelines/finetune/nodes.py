@@ -15,7 +15,6 @@ from allears.params.spec_finetune import VERSION, FinetuneSpec
 from allears.shards.handle import ShardSet
 from allears.storage.digest import file_digest, identity
 from allears.storage.files import read_json
-from allears.storage.receipt import NAME as RECEIPT
 from allears.storage.receipt import read_receipt
 from allears.storage.tables import table_digest
 from allears.types import SPLITS, Split
@@ -23,8 +22,7 @@ from allears.types import SPLITS, Split
 logger = logging.getLogger(__name__)
 WEIGHTS, CONFIG = "model.safetensors", "config.json"
 SCORES, CURVES = "finetune_scores.parquet", "finetune_curves.parquet"
-BESIDE_A_CELL = {"encoder", "arms", "workers"}  # no cell's result depends on these
-OF_THE_PRETRAINED = {"frozen_blocks", "frozen_updates"}  # nor the baselines' on these
+BESIDE_A_BASELINE = {"encoder", "workers", "arms", "frozen_blocks", "frozen_updates"}  # no baseline depends on these
 
 
 def plan_finetuning(
@@ -59,16 +57,14 @@ def plan_finetuning(
         "shards": str(shard_set["digest"]),
         "clips": table_digest(clips),
     }
-    name = identity("finetune", VERSION, inputs, params.model_dump(mode="json", exclude={"encoder", "workers"}))
     alike = inputs | {"encoder": file_digest(export / CONFIG)}
-    beside = BESIDE_A_CELL | OF_THE_PRETRAINED
-    baselines = identity("baselines", VERSION, alike, params.model_dump(mode="json", exclude=beside))
+    baselines = identity("baselines", VERSION, alike, params.model_dump(mode="json", exclude=BESIDE_A_BASELINE))
     return {
         "plans": [plan.model_dump(mode="json") for plan in plans],
         "encoder": str(export),
         "encoder_corpus": origin,
         "inputs": inputs,
-        "identity": name,
+        "identity": grid_identity(inputs, params),
         "baselines": baselines,
     }
 
@@ -77,7 +73,7 @@ def run_finetuning(
     plan: dict[str, Any], shard_set: dict[str, Any], params: FinetuneParams, paths: Paths
 ) -> tuple[pd.DataFrame, pd.DataFrame, dict[str, Any]]:
     """Scores of test clips, curves on dev clips, and the run's handle; trained once for the same inputs."""
-    folder = (paths.models / "finetune" / plan["identity"][:16]).absolute()
+    folder = grid_folder(paths, plan["identity"])
     spec = FinetuneSpec.model_validate(
         {
             "folder": folder,
@@ -87,8 +83,6 @@ def run_finetuning(
             "shard_set": shard_set,
             "clips": paths.clips.absolute(),
             "encoder": plan["encoder"],
-            "encoder_name": encoder_name(Path(plan["encoder"])),
-            "encoder_digest": plan["inputs"]["encoder"],
             "plans": plan["plans"],
             "finetune": params,
         }
@@ -104,54 +98,32 @@ def run_finetuning(
     scores = pd.read_parquet(folder / SCORES)
     curves = pd.read_parquet(folder / CURVES)
     skipped = [f"{one.name}: {reason}" for one in spec.plans for reason in one.skipped]
-    return (
-        scores,
-        curves,
-        {
-            "run": folder.name,
-            "folder": str(folder),
-            "skipped": skipped,
-            "models": notes.get("models", {}),
-            "encoder": {
-                "folder": plan["encoder"],
-                "corpus": plan["encoder_corpus"],
-                "digest": plan["inputs"]["encoder"],
-            },
-            "alike": finished_alike(spec),
-        },
-    )
+    run = {"run": folder.name, "folder": str(folder), "skipped": skipped, "models": notes.get("models", {})}
+    encoder = {"folder": plan["encoder"], "corpus": plan["encoder_corpus"], "digest": plan["inputs"]["encoder"]}
+    return scores, curves, run | {"encoder": encoder, "alike": finished_alike(plan, params, paths)}
 
 
-def finished_alike(spec: FinetuneSpec) -> list[dict[str, str]]:
-    """Other encoders that were fine-tuned with the same labels, settings and architecture: name, file of scores.
+def finished_alike(plan: dict[str, Any], params: FinetuneParams, paths: Paths) -> list[dict[str, str]]:
+    """Other encoders of this project that were fine-tuned with the same labels and settings: name, file of scores."""
+    from allears.checkpoints.known import encoder_name, exports
 
-    Runs that somebody has deleted a part of are passed over.
-    """
-    from allears.training.launch import SPEC_FILE
-
-    mine = spec.model_dump(mode="json")
-    found: dict[str, dict[str, str]] = {}
-    for receipt in sorted(spec.folder.parent.glob(f"*/{RECEIPT}")):
-        told, scores = receipt.parent / SPEC_FILE, receipt.parent / SCORES
-        if not (told.exists() and scores.exists()):
-            continue
-        other = read_json(told)
-        same = all(other["finetune"].get(name) == mine["finetune"][name] for name in OF_THE_PRETRAINED)
-        if same and other.get("baselines") == mine["baselines"] and "pretrained" in other["finetune"]["arms"]:
-            found[other["encoder_digest"]] = {"encoder": other["encoder_name"], "scores": str(scores)}
-    found.pop(spec.encoder_digest, None)
+    found = {}
+    for export in exports(paths.data):
+        inputs = plan["inputs"] | {"encoder": file_digest(export / WEIGHTS)}
+        name = grid_identity(inputs, params)
+        if name != plan["identity"] and read_receipt(grid_folder(paths, name), name) is not None:
+            found[name] = {"encoder": encoder_name(export), "scores": str(grid_folder(paths, name) / SCORES)}
     return list(found.values())
 
 
-def encoder_name(export: Path) -> str:
-    """`best_rq of so762, 4,000 updates, seed 0, run 875e99e3`, from what an export says of itself; else its folder."""
-    file = export / "provenance.json"
-    facts = read_json(file) if file.exists() else {}
-    try:
-        said = f"{facts['objective']} of {facts['corpus']}, {facts['updates']:,} updates"
-        return f"{said}, seed {facts['settings']['seed']}, run {facts['run'][:8]}"
-    except (KeyError, TypeError, ValueError):
-        return export.name
+def grid_identity(inputs: dict[str, str], params: FinetuneParams) -> str:
+    """The identity of a grid: what is trained, on what."""
+    return identity("finetune", VERSION, inputs, params.model_dump(mode="json", exclude={"encoder", "workers"}))
+
+
+def grid_folder(paths: Paths, name: str) -> Path:
+    """Where the grid of this identity lies."""
+    return (paths.models / "finetune" / name[:16]).absolute()
 
 
 def export_task_model(run: dict[str, Any]) -> dict[str, Any]:

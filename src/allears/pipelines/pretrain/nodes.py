@@ -8,10 +8,12 @@ from typing import Any
 import pandas as pd
 
 from allears.errors import ConfigError
+from allears.params.audit import AuditParams
 from allears.params.base import Paths
 from allears.params.pretrain import PretrainParams
 from allears.params.spec_pretrain import VERSION, ExtendedRun, PretrainSpec
 from allears.pipelines.pretrain import probe_nodes, runs, summary
+from allears.reporting.terminal import show_encoders
 from allears.shards.handle import ShardSet
 from allears.storage.digest import identity
 from allears.storage.receipt import read_receipt, write_receipt
@@ -146,6 +148,21 @@ def probe_encoder(
 ) -> pd.DataFrame:
     """Scores of the probe by layer. (Kedro cannot pass `pretrain` and `pretrain.probe` as models to one pipeline.)"""
     return probe_nodes.probe_encoder(encoder, shard_set, clips, params.probe, paths)
+
+
+def compare_probes(
+    probe_scores: pd.DataFrame,
+    encoder: dict[str, Any],
+    shard_set: dict[str, Any],
+    clips: pd.DataFrame,
+    params: PretrainParams,
+    audit: AuditParams,
+    paths: Paths,
+) -> pd.DataFrame:
+    """Gains over other encoders (another objective, seed or budget) that were probed alike; printed as a table."""
+    found = probe_nodes.compare_probes(probe_scores, encoder, shard_set, clips, params.probe, audit, paths)
+    show_encoders("Probe: this encoder against others that were probed alike (best layer each)", found)
+    return found
 
 
 def _check_probe(params: PretrainParams) -> None:

@@ -41,6 +41,12 @@ def create_pipeline() -> Pipeline:
                 "pretrain_summary",
                 name="summarise_pretraining",
             ),
+            node(
+                nodes.compare_probes,
+                ["probe_scores", "encoder", "shard_set", "clips", pretrain, "params:audit", paths],
+                "probe_comparison",
+                name="compare_probes",
+            ),
         ],
         tags=["pretrain"],
     )  # fmt: skip

@@ -16,6 +16,8 @@ from allears.storage.digest import file_digest, identity
 from allears.storage.receipt import read_receipt
 from allears.storage.tables import table_digest
 
+SCORES = "probe_scores.parquet"
+
 
 def probe_encoder(
     encoder: dict[str, Any], shard_set: dict[str, Any], clips: pd.DataFrame, params: ProbeParams, paths: Paths
@@ -33,7 +35,7 @@ def probe_encoder(
         spec.folder.mkdir(parents=True, exist_ok=True)
         with child_run("probe", spec.folder):
             launch(spec, spec.folder)
-    return pd.read_parquet(spec.folder / "probe_scores.parquet")
+    return pd.read_parquet(spec.folder / SCORES)
 
 
 def summarise_probe(scores: pd.DataFrame, audit: AuditParams) -> pd.DataFrame:
@@ -41,7 +43,30 @@ def summarise_probe(scores: pd.DataFrame, audit: AuditParams) -> pd.DataFrame:
     from allears.evaluation.comparisons import Least
     from allears.evaluation.probing import summarise
 
-    return summarise(scores, Least(speakers=audit.assessable.speakers, clips=audit.assessable.clips))
+    return summarise(scores, Least(**audit.assessable.model_dump()))
+
+
+def compare_probes(
+    scores: pd.DataFrame,
+    encoder: dict[str, Any],
+    shard_set: dict[str, Any],
+    clips: pd.DataFrame,
+    params: ProbeParams,
+    audit: AuditParams,
+    paths: Paths,
+) -> pd.DataFrame:
+    """Gains of this encoder over every other one of this project that was probed with the same clips and settings."""
+    from allears.checkpoints.known import encoder_name, exports
+    from allears.evaluation.comparisons import Least
+    from allears.evaluation.probing import compare_encoders
+
+    others: dict[str, tuple[str, pd.DataFrame]] = {}
+    mine = probe_spec(encoder, shard_set, clips, params, paths)
+    for export in exports(paths.data):
+        spec = probe_spec({"folder": str(export)}, shard_set, clips, params, paths)
+        if spec.identity != mine.identity and read_receipt(spec.folder, spec.identity) is not None:
+            others[spec.identity] = encoder_name(export), pd.read_parquet(spec.folder / SCORES)
+    return compare_encoders(scores, others.values(), Least(**audit.assessable.model_dump()))
 
 
 def probe_spec(

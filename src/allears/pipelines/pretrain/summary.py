@@ -5,15 +5,14 @@ from __future__ import annotations
 from typing import Any
 
 import pandas as pd
-from rich.console import Console
 from rich.table import Table
 
-from allears.evaluation.wording import gain_text, verdict
 from allears.params.base import Paths
+from allears.reporting.terminal import comparison_table, console
 from allears.tracking import current
 
 SHOWN = 12
-LOG_WIDTH = 120
+PROBE_TITLE = "Probe on held-out speakers: errors, pretrained against the same model untrained (best layer each)"
 
 
 def summarise(
@@ -53,18 +52,17 @@ def summarise(
 
 
 def show(found: dict[str, Any], probe: pd.DataFrame, paths: Paths) -> None:
-    """Print the summary; tables without borders, so that they survive a log, and wide enough where nobody looks."""
-    screen = Console(highlight=False)
-    console = screen if screen.is_terminal else Console(highlight=False, width=LOG_WIDTH)
+    """Print the summary."""
+    screen = console()
     table = Table(title=f"Pretrained on {found['corpus']}", show_header=False, title_justify="left", box=None)
     table.add_column(style="bold", no_wrap=True)
     table.add_column(overflow="fold")
     for name, text in rows(found, paths):
         table.add_row(name, text)
-    console.print(table)
-    console.print(probe_table(found["probe"]))
+    screen.print(table)
+    screen.print(comparison_table(PROBE_TITLE, found["probe"]))
     if len(probe) == 0:
-        console.print("No probe: no label column and no text with enough clips of train, dev and test speakers.")
+        screen.print("No probe: no label column and no text with enough clips of train, dev and test speakers.")
 
 
 def rows(found: dict[str, Any], paths: Paths) -> list[tuple[str, str]]:
@@ -93,29 +91,6 @@ def rows(found: dict[str, Any], paths: Paths) -> list[tuple[str, str]]:
     if current() is not None:
         lines.append(("MLflow", "experiment allears, the newest run; type `mlflow ui` and open http://127.0.0.1:5000"))
     return lines
-
-
-def probe_table(probe: list[dict[str, Any]]) -> Table:
-    """Pretrained against random initialisation: error rates on held-out speakers, gain with its 95 % interval."""
-    table = Table(
-        title="Probe on held-out speakers: errors, pretrained against the same model untrained (best layer each)",
-        title_justify="left",
-        box=None,
-        pad_edge=False,
-    )
-    for name in ("target", "labels", "random", "pretrained", "gain [95 %]"):
-        table.add_column(name, no_wrap=True, justify="left" if name == "target" else "right")
-    table.add_column("", overflow="fold")
-    for row in probe:
-        table.add_row(
-            str(row["target"]),
-            f"{100 * row['share']:.3g} %",
-            f"{100 * row['baseline_error']:.1f} %, L{row['baseline_layer']}",
-            f"{100 * row['pretrained_error']:.1f} %, L{row['layer']}",
-            gain_text(row),
-            verdict(row),
-        )
-    return table
 
 
 def card(provenance: dict[str, Any]) -> str:

@@ -27,8 +27,9 @@ def create_pipeline() -> Pipeline:
             node(
                 nodes.write_report_page,
                 [
-                    "manifest", "pretrained", "encoder", "probe", "evaluation", "encoder_comparison", "mean_curves",
-                    "steps_to_quality", "finetune_run", "truth_scores", "params:paths",
+                    "manifest", "pretrained", "encoder", "probe", "probe_comparison", "evaluation",
+                    "encoder_comparison", "mean_curves", "steps_to_quality", "finetune_run", "truth_scores",
+                    "params:paths",
                 ],
                 "report_page",
                 name="write_report_page",

@@ -1,0 +1,24 @@
+"""The encoders that this project has exported, whatever corpus they come from."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from allears.storage.files import read_json
+from allears.storage.receipt import NAME as RECEIPT
+
+
+def exports(data: Path) -> list[Path]:
+    """Folders of finished exports below the data folder, in order."""
+    return sorted(receipt.parent.absolute() for receipt in data.glob(f"06_models/*/encoder/*/{RECEIPT}"))
+
+
+def encoder_name(export: Path) -> str:
+    """`best_rq of so762, 4,000 updates, seed 0, run 875e99e3`, from what an export says of itself; else its folder."""
+    file = export / "provenance.json"
+    facts = read_json(file) if file.exists() else {}
+    try:
+        said = f"{facts['objective']} of {facts['corpus']}, {facts['updates']:,} updates"
+        return f"{said}, seed {facts['settings']['seed']}, run {facts['run'][:8]}"
+    except (KeyError, TypeError, ValueError):
+        return export.name
