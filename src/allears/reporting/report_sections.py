@@ -53,9 +53,9 @@ def encoders(comparison: pd.DataFrame) -> Markup:
     if comparison.empty:
         return Markup()
     columns = [
-        Column(key="baseline", title="other encoder"),
         Column(key="target", title="target"),
-        Column(key="share_text", title="labels"),
+        Column(key="share_text", title="labels", kind="number"),
+        Column(key="baseline", title="other encoder"),
         Column(key="baseline_error", title="its error", kind="number"),
         Column(key="pretrained_error", title="this one", kind="number"),
         *_WORKED_OUT[2:],
