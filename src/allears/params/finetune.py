@@ -30,7 +30,7 @@ class FinetuneParams(Params):
     learning_rates: tuple[float, ...] = Field(
         default=(1e-3, 3e-3),
         min_length=1,
-        description="dev speakers choose one for each arm and share, with the first seed",
+        description="dev speakers choose one for each arm and share",
     )
     seeds: int = Field(default=3, ge=1, description="repetitions: labels, order, new weights; at least 3 for intervals")
     seed: int = Field(default=0, ge=0)

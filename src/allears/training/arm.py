@@ -28,6 +28,8 @@ from allears.training.score_table import CURVES, SCORES, columns, write_table
 from allears.training.subsets import draw_share
 from allears.types import Split
 
+CONTENDERS = 2  # options that all seeds try: one seed alone chooses badly where seeds differ much, as from scratch
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Bench:
@@ -61,13 +63,19 @@ class ArmRun:
 
     @property
     def searched(self) -> list[Cell]:
-        """The trainings that dev speakers choose from: all of the first seed."""
+        """The trainings of the first seed: every share with every learning rate and head."""
         return searched(self.plan, self.fold, self.arm, self.bench.params)
+
+    @property
+    def repeated(self) -> list[Cell]:
+        """The trainings of the other seeds: of each share the CONTENDERS that dev speakers like best so far."""
+        best = [cell for share in self.plan.shares for cell in self._contenders(share)]
+        return [replace(cell, seed=seed) for seed in range(1, self.bench.params.seeds) for cell in best]
 
     @property
     def cells(self) -> list[Cell]:
         """All trainings, once those that are searched are done."""
-        return list(dict.fromkeys([*self.searched, *self.chosen()]))
+        return [*self.searched, *self.repeated]
 
     @property
     def folder(self) -> Path:
@@ -82,16 +90,17 @@ class ArmRun:
     def left(self) -> int:
         """How many trainings have no result yet."""
         if first := sum(not self.is_trained(cell) for cell in self.searched):
-            return first + len(self.plan.shares) * (self.bench.params.seeds - 1)
-        return sum(not self.is_trained(cell) for cell in self.chosen())
+            options = len(self.searched) // len(self.plan.shares)
+            return first + len(self.plan.shares) * min(CONTENDERS, options) * (self.bench.params.seeds - 1)
+        return sum(not self.is_trained(cell) for cell in self.repeated)
 
     def missing(self) -> list[list[Cell]]:
-        """The next tasks, none when all is trained: what is searched, then the other seeds of what was chosen.
+        """The next tasks, none when all is trained: what is searched, then what is repeated.
 
         A task is a cell, or all cells of a seed that listen to one frozen encoder.
         """
         cells = [cell for cell in self.searched if not self.is_trained(cell)]
-        cells = cells or [cell for cell in self.chosen() if not self.is_trained(cell)]
+        cells = cells or [cell for cell in self.repeated if not self.is_trained(cell)]
         if self.arm != "random_frozen":
             return [[cell] for cell in cells]
         return [[cell for cell in cells if cell.seed == seed] for seed in sorted({cell.seed for cell in cells})]
@@ -123,12 +132,10 @@ class ArmRun:
                 self._weights(cell).unlink(missing_ok=True)
 
     def chosen(self) -> list[Cell]:
-        """Every seed of the learning rate and head with the fewest dev errors of their share."""
-        first = [
-            min((cell for cell in self.searched if cell.share == share), key=self._dev_errors)
-            for share in self.plan.shares
-        ]
-        return [replace(cell, seed=seed) for seed in range(self.bench.params.seeds) for cell in first]
+        """Every seed of the contender with the fewest dev errors of its share, summed over the seeds."""
+        best = [min(self._contenders(share), key=lambda cell: sum(map(self._dev_errors, self._seeds(cell))))
+                for share in self.plan.shares]  # fmt: skip
+        return [replace(cell, seed=seed) for seed in range(self.bench.params.seeds) for cell in best]
 
     def best(self) -> Cell:
         """The chosen cell at the largest share with the fewest dev errors."""
@@ -185,6 +192,13 @@ class ArmRun:
 
     def _weights(self, cell: Cell) -> Path:
         return self.folder / "cells" / f"{cell.name}.safetensors"
+
+    def _contenders(self, share: float) -> list[Cell]:
+        of_share = [cell for cell in self.searched if cell.share == share]
+        return sorted(of_share, key=self._dev_errors)[:CONTENDERS]
+
+    def _seeds(self, cell: Cell) -> list[Cell]:
+        return [replace(cell, seed=seed) for seed in range(self.bench.params.seeds)]
 
     def _dev_errors(self, cell: Cell) -> int:
         return int(read_json(self._result(cell))["best"]["errors"])

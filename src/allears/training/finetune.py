@@ -1,9 +1,9 @@
 """One process that runs a whole grid of fine-tunings, cell by cell; a killed one goes on with the first missing cell.
 
-For each task, arm and share, dev speakers choose learning rate and head with the first seed (fewest errors); the other
-seeds repeat what was chosen. Test speakers are read once, by the chosen cells only. Seed `s` has the same labelled
-clips, order and new heads in all arms; `scratch` and `random_frozen` have the same new encoder. Every cell keeps its
-best check on dev speakers.
+For each task, arm and share, every learning rate and head is tried with the first seed, the two best with all seeds,
+and dev speakers choose (fewest errors, summed over seeds). Test speakers are read once, by the chosen cells only. Seed
+`s` has the same labelled clips, order and new heads in all arms; `scratch` and `random_frozen` have the same new
+encoder. Every cell keeps its best check on dev speakers.
 """
 
 from __future__ import annotations

@@ -67,7 +67,7 @@ def task_clips(clips: Path, plan: TaskPlan, params: FinetuneParams, rate_hz: int
 
 
 def searched(plan: TaskPlan, fold: str, arm: Arm, params: FinetuneParams) -> list[Cell]:
-    """What dev speakers choose from, the same for every arm: shares × learning rates × heads, with the first seed."""
+    """What is tried first, the same for every arm: shares × learning rates × heads, with the first seed."""
     heads = params.ctc_heads if plan.task == "ctc" else (MEAN,)
     return [
         Cell(plan=plan.name, fold=fold, arm=arm, share=share, seed=0, learning_rate=rate, head=head)
