@@ -140,6 +140,17 @@ def test_a_killed_grid_goes_on_and_ends_like_one_that_was_not(home, tuned, monke
     )  # arms, shares; two rates with both seeds; rates and heads of text, two of them twice
 
 
+def test_weights_and_scores_that_somebody_deleted_are_made_again(home, tuned):
+    before = pd.read_parquet(tuned.folder / "finetune_scores.parquet")
+    for name in ("receipt.json", "finetune_scores.parquet"):
+        (tuned.folder / name).unlink()
+    for folder in (tuned.folder, tuned.baselines / "cpu"):
+        for path in (*folder.glob("cells/*.safetensors"), *folder.glob("scores/*.parquet")):
+            path.unlink()
+    finetune.run(tuned)
+    pd.testing.assert_frame_equal(pd.read_parquet(tuned.folder / "finetune_scores.parquet"), before)
+
+
 def test_two_processes_find_what_one_does(home, tuned):
     spec = _spec(home, "side-by-side", PARAMS.model_copy(update={"workers": 2}))
     finetune.run(spec)

@@ -95,12 +95,12 @@ class ArmRun:
         return sum(not self.is_trained(cell) for cell in self.repeated)
 
     def missing(self) -> list[list[Cell]]:
-        """The next tasks, none when all is trained: what is searched, then what is repeated.
+        """The next tasks, none when all is trained: what is searched, what is repeated, what somebody deleted.
 
         A task is a cell, or all cells of a seed that listen to one frozen encoder.
         """
         cells = [cell for cell in self.searched if not self.is_trained(cell)]
-        cells = cells or [cell for cell in self.repeated if not self.is_trained(cell)]
+        cells = cells or [cell for cell in self.repeated if not self.is_trained(cell)] or self._lost()
         if self.arm != "random_frozen":
             return [[cell] for cell in cells]
         return [[cell for cell in cells if cell.seed == seed] for seed in sorted({cell.seed for cell in cells})]
@@ -192,6 +192,12 @@ class ArmRun:
 
     def _weights(self, cell: Cell) -> Path:
         return self.folder / "cells" / f"{cell.name}.safetensors"
+
+    def _lost(self) -> list[Cell]:
+        """Chosen cells whose weights are still needed, for the test or the export, and gone."""
+        best = self.best()
+        needed = [cell for cell in self.chosen() if cell == best or not self.scores(cell).exists()]
+        return [cell for cell in needed if not self._weights(cell).exists()]
 
     def _contenders(self, share: float) -> list[Cell]:
         of_share = [cell for cell in self.searched if cell.share == share]
