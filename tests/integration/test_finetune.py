@@ -144,7 +144,7 @@ def test_weights_and_scores_that_somebody_deleted_are_made_again(home, tuned):
     before = pd.read_parquet(tuned.folder / "finetune_scores.parquet")
     for name in ("receipt.json", "finetune_scores.parquet"):
         (tuned.folder / name).unlink()
-    for folder in (tuned.folder, tuned.baselines / "cpu"):
+    for folder in (tuned.folder / "cpu", tuned.baselines / "cpu"):
         for path in (*folder.glob("cells/*.safetensors"), *folder.glob("scores/*.parquet")):
             path.unlink()
     finetune.run(tuned)

@@ -25,7 +25,7 @@ def test_the_wheel_works_without_the_tree(tmp_path: Path) -> None:
     sources.mkdir()
     files = subprocess.run(["git", "ls-files", "-z"], cwd=ROOT, capture_output=True, check=True).stdout.split(b"\0")
     for name in (os.fsdecode(one) for one in files if one):
-        if name.startswith("src/") or "/" not in name:
+        if name.startswith(("src/", "conf/", "tests/")) or "/" not in name:
             (sources / name).parent.mkdir(parents=True, exist_ok=True)
             (sources / name).write_bytes((ROOT / name).read_bytes())
     run("-m", "build", "--wheel", "--no-isolation", "--outdir", str(tmp_path), str(sources))

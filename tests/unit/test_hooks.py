@@ -110,8 +110,9 @@ def test_the_numbers_of_a_summary_become_metrics():
 
 def test_what_a_comparison_found_becomes_metrics():
     numbers_of = {"baseline_error": 0.5, "pretrained_error": 0.3, "gain": 0.2, "low": 0.1, "high": 0.3}
-    row = {"target": "text", "share": 0.1, "baseline": "random"} | numbers_of
-    probe = pd.DataFrame([row | {"chosen": True}, row | {"chosen": False, "gain": 9.0}])
+    row = {"target": "text", "share": 0.1, "baseline": "random", "assessable": True} | numbers_of
+    few = row | {"share": 1.0, "assessable": False}
+    probe = pd.DataFrame([row | {"chosen": True}, row | {"chosen": False, "gain": 9.0}, few | {"chosen": True}])
     assert gains(probe, "probe") == {f"probe.text.share-0.1.random.{key}": value for key, value in numbers_of.items()}
     by_group = pd.DataFrame([row | {"axis": "all"}, row | {"axis": "gender", "gain": 9.0}])
     assert gains(by_group, "evaluation")["evaluation.text.share-0.1.random.gain"] == 0.2

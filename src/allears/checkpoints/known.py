@@ -7,10 +7,13 @@ from pathlib import Path
 from allears.storage.files import read_json
 from allears.storage.receipt import NAME as RECEIPT
 
+WEIGHTS = "model.safetensors"
+
 
 def exports(data: Path) -> list[Path]:
-    """Folders of finished exports below the data folder, in order."""
-    return sorted(receipt.parent.absolute() for receipt in data.glob(f"06_models/*/encoder/*/{RECEIPT}"))
+    """Folders of finished exports below the data folder, in order; those whose weights were deleted are left out."""
+    folders = (receipt.parent.absolute() for receipt in data.glob(f"06_models/*/encoder/*/{RECEIPT}"))
+    return sorted(folder for folder in folders if (folder / WEIGHTS).exists())
 
 
 def encoder_name(export: Path) -> str:

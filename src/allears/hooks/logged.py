@@ -77,8 +77,9 @@ def note_output(run: TrackedRun, name: str, data: Any, catalog: CatalogProtocol)
 
 
 def gains(table: pd.DataFrame, name: str) -> dict[str, float]:
-    """Errors and gain with its interval of the rows over all clips: `probe.text.share-1.random.gain`."""
-    rows = table[table["chosen"].astype(bool)] if "chosen" in table else table
+    """Errors and gain with its interval of the assessable rows over all clips: `probe.text.share-1.random.gain`."""
+    rows = table[table["assessable"].astype(bool)]
+    rows = rows[rows["chosen"].astype(bool)] if "chosen" in rows else rows
     rows = rows[rows["axis"] == "all"] if "axis" in rows else rows
     return {
         re.sub(r"[^\w./ -]+", "-", f"{name}.{row['target']}.share-{row['share']:g}.{row['baseline']}.{key}"): float(

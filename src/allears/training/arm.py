@@ -97,13 +97,14 @@ class ArmRun:
     def missing(self) -> list[list[Cell]]:
         """The next tasks, none when all is trained: what is searched, what is repeated, what somebody deleted.
 
-        A task is a cell, or all cells of a seed that listen to one frozen encoder.
+        A task is a cell, or all cells of a seed and share that listen to one frozen encoder.
         """
         cells = [cell for cell in self.searched if not self.is_trained(cell)]
         cells = cells or [cell for cell in self.repeated if not self.is_trained(cell)] or self._lost()
         if self.arm != "random_frozen":
             return [[cell] for cell in cells]
-        return [[cell for cell in cells if cell.seed == seed] for seed in sorted({cell.seed for cell in cells})]
+        together = dict.fromkeys((cell.seed, cell.share) for cell in cells)
+        return [[cell for cell in cells if (cell.seed, cell.share) == one] for one in together]
 
     def train(self, task: list[Cell]) -> list[Cell]:
         """Train the cells of a task, all of one seed; their results are files."""

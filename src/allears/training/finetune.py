@@ -49,7 +49,7 @@ def run(spec: FinetuneSpec) -> None:
     pretrained = trimmed(load_export(spec.encoder), spec.finetune)
     store = FeatureStore(shard_set, pretrained, spec.finetune.limits.seconds, device)
     bench = Bench(
-        folder=spec.folder,
+        folder=spec.folder / device.type,
         baselines=spec.baselines / device.type,
         params=spec.finetune,
         pretrained=pretrained,
@@ -120,7 +120,7 @@ def _train(arms: list[ArmRun], events: EventLog, workers: int) -> None:
 
 
 def _rest(trainings: int, each_s: float) -> str:
-    return f"{trainings} trainings left, about {trainings * each_s / 60:.1f} min" if trainings else "all trained"
+    return f"{trainings} trainings left, about {trainings * each_s / 60:.1f} min" if trainings > 0 else "all trained"
 
 
 def _metric(arm: ArmRun, share: float) -> str:

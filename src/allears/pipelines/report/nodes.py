@@ -96,11 +96,12 @@ def write_report_page(
 
 
 def draw_gains(probe: pd.DataFrame, evaluation: pd.DataFrame) -> tuple[Any, Any]:
-    """Charts (plotly figures) for Kedro-Viz: gains in the probe, and gains of fine-tuning over all clips."""
+    """Charts (plotly figures) for Kedro-Viz of assessable gains: in the probe, and of fine-tuning over all clips."""
     from allears.reporting.report_sections import gain_chart
 
-    chosen = probe[probe["chosen"].astype(bool)]
-    return gain_chart(chosen), gain_chart(evaluation[evaluation["axis"] == "all"])
+    chosen = probe[probe["chosen"].astype(bool) & probe["assessable"].astype(bool)]
+    overall = evaluation[(evaluation["axis"] == "all") & evaluation["assessable"].astype(bool)]
+    return gain_chart(chosen), gain_chart(overall)
 
 
 def _is_its(encoder: dict[str, Any], finetune_run: dict[str, Any]) -> bool:
