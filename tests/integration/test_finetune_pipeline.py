@@ -11,6 +11,7 @@ from allears.checkpoints.export import save_export
 from allears.checkpoints.heard import Heard
 from allears.downstream.export import load_task_model
 from allears.errors import ConfigError, StaleError
+from allears.evaluation.probing import compare_encoders
 from allears.models.audio_encoder import AudioEncoder
 from allears.params.audit import AuditParams
 from allears.params.base import Paths
@@ -22,7 +23,13 @@ from allears.params.probe import ProbeParams
 from allears.pipelines.evaluate.pipeline import create_pipeline as evaluate
 from allears.pipelines.finetune.nodes import find_encoder
 from allears.pipelines.finetune.pipeline import create_pipeline as finetune
-from allears.pipelines.pretrain.probe_nodes import compare_probes, probe_encoder, summarise_probe
+from allears.pipelines.pretrain.probe_nodes import (
+    probe_encoder,
+    probe_inputs,
+    probe_spec,
+    probed_alike,
+    summarise_probe,
+)
 from allears.storage.files import write_json
 from allears.storage.receipt import write_receipt
 from tests.support import make_shards
@@ -132,7 +139,8 @@ def test_the_probe_runs_once_and_is_summarised(paths):
     save_export(other, AudioEncoder(config, seed=5), {}, "# test")
     write_receipt(other, "third", {})
     others = ({"folder": str(other)}, *inputs[1:])
-    found = compare_probes(probe_encoder(*others), *others[:-1], AuditParams(), paths)
+    mine = probe_spec(*others)
+    found = compare_encoders(probe_encoder(*others), probed_alike(mine, probe_inputs(*others[:3]), paths))
     assert set(found["baseline"]) == {"run"}
     assert set(found["target"]) == {"label", "text"}
     best = table[table["chosen"]].set_index("target")

@@ -24,6 +24,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from allears.checkpoints.heard import Heard, save_heard
+from allears.checkpoints.known import WEIGHTS
 from allears.errors import ConfigError, StorageError
 from allears.models.audio_encoder import AudioEncoder
 from allears.models.convert import config_from_transformers, config_to_transformers, from_transformers, to_transformers
@@ -31,7 +32,7 @@ from allears.params.model import AudioEncoderConfig, LogMelConfig
 from allears.storage.files import atomic_folder, atomic_path, read_json, storage_error, write_json, write_text
 
 Result = TypeVar("Result")
-CONFIG, WEIGHTS = "config.json", "model.safetensors"
+CONFIG = "config.json"
 
 
 def save_export(

@@ -46,9 +46,7 @@ def build_sample(folder: Path, params: SampleParams, *, workers: int | None = No
         seconds = _render_all(plan, building / name[:16], workers)
         write_text(building / name[:16] / "metadata.csv", _csv(plan.rows()))
         write_text(folder / "truth.csv", _csv(asdict(row) for row in plan.truth))
-        (building / name[:16]).with_suffix(
-            ".jsonl"
-        ).unlink()  # says that all is there, which will not be so in a moment
+        (building / f"{name[:16]}.jsonl").unlink()  # it says that all is there, which is not so in a moment
         shutil.rmtree(folder / "audio", ignore_errors=True)
         (building / name[:16]).replace(folder / "audio")
         shutil.rmtree(building)

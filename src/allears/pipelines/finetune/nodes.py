@@ -8,6 +8,7 @@ from typing import Any
 
 import pandas as pd
 
+from allears.checkpoints.known import WEIGHTS
 from allears.errors import ConfigError, StorageError
 from allears.params.base import Paths
 from allears.params.finetune import FinetuneParams
@@ -20,7 +21,7 @@ from allears.storage.tables import table_digest
 from allears.types import SPLITS, Split
 
 logger = logging.getLogger(__name__)
-WEIGHTS, CONFIG = "model.safetensors", "config.json"
+CONFIG = "config.json"
 SCORES, CURVES = "finetune_scores.parquet", "finetune_curves.parquet"
 BESIDE_A_BASELINE = {"encoder", "workers", "arms", "frozen_blocks", "frozen_updates"}  # no baseline depends on these
 

@@ -160,7 +160,12 @@ def compare_probes(
     paths: Paths,
 ) -> pd.DataFrame:
     """Gains over other encoders (another objective, seed or budget) that were probed alike; printed as a table."""
-    found = probe_nodes.compare_probes(probe_scores, encoder, shard_set, clips, params.probe, audit, paths)
+    from allears.evaluation.comparisons import Least
+    from allears.evaluation.probing import compare_encoders
+
+    mine = probe_nodes.probe_spec(encoder, shard_set, clips, params.probe, paths)
+    others = probe_nodes.probed_alike(mine, probe_nodes.probe_inputs(encoder, shard_set, clips), paths)
+    found = compare_encoders(probe_scores, others, Least(**audit.assessable.model_dump()))
     show_encoders("Probe: this encoder against others that were probed alike (best layer each)", found)
     return found
 

@@ -7,6 +7,7 @@ from typing import Any
 
 import pandas as pd
 
+from allears.checkpoints.known import WEIGHTS
 from allears.params.audit import AuditParams
 from allears.params.base import Paths
 from allears.params.probe import ProbeParams
@@ -46,27 +47,17 @@ def summarise_probe(scores: pd.DataFrame, audit: AuditParams) -> pd.DataFrame:
     return summarise(scores, Least(**audit.assessable.model_dump()))
 
 
-def compare_probes(
-    scores: pd.DataFrame,
-    encoder: dict[str, Any],
-    shard_set: dict[str, Any],
-    clips: pd.DataFrame,
-    params: ProbeParams,
-    audit: AuditParams,
-    paths: Paths,
-) -> pd.DataFrame:
-    """Gains of this encoder over every other one of this project that was probed with the same clips and settings."""
+def probed_alike(mine: ProbeSpec, inputs: dict[str, str], paths: Paths) -> list[tuple[str, pd.DataFrame]]:
+    """Other encoders of this project that were probed with the same clips and settings: name and scores."""
     from allears.checkpoints.known import encoder_name, exports
-    from allears.evaluation.comparisons import Least
-    from allears.evaluation.probing import compare_encoders
 
-    others: dict[str, tuple[str, pd.DataFrame]] = {}
-    mine = probe_spec(encoder, shard_set, clips, params, paths)
+    found: dict[str, tuple[str, pd.DataFrame]] = {}
     for export in exports(paths.data):
-        spec = probe_spec({"folder": str(export)}, shard_set, clips, params, paths)
-        if spec.identity != mine.identity and read_receipt(spec.folder, spec.identity) is not None:
-            others[spec.identity] = encoder_name(export), pd.read_parquet(spec.folder / SCORES)
-    return compare_encoders(scores, others.values(), Least(**audit.assessable.model_dump()))
+        name = probe_identity(inputs | {"encoder": file_digest(export / WEIGHTS)}, mine.probe)
+        folder = probe_folder(paths, name)
+        if name != mine.identity and read_receipt(folder, name) is not None:
+            found[name] = encoder_name(export), pd.read_parquet(folder / SCORES)
+    return list(found.values())
 
 
 def probe_spec(
@@ -74,17 +65,31 @@ def probe_spec(
 ) -> ProbeSpec:
     """What the probe's process is told; its folder is named after all that its result depends on."""
     export = Path(encoder["folder"])
-    inputs = {
-        "encoder": file_digest(export / "model.safetensors"),
-        "shards": str(shard_set["digest"]),
-        "clips": table_digest(clips),
-    }
-    name = identity("probe", VERSION, inputs, params.model_dump(mode="json", exclude={"workers"}))
+    name = probe_identity(probe_inputs(encoder, shard_set, clips), params)
     return ProbeSpec(
-        folder=(paths.outputs / "probe" / name[:16]).absolute(),
+        folder=probe_folder(paths, name),
         identity=name,
         shard_set=shard_set,
         clips=paths.clips.absolute(),
         encoder=export.absolute(),
         probe=params,
     )
+
+
+def probe_inputs(encoder: dict[str, Any], shard_set: dict[str, Any], clips: pd.DataFrame) -> dict[str, str]:
+    """Digests of what a probe is made from."""
+    return {
+        "encoder": file_digest(Path(encoder["folder"]) / WEIGHTS),
+        "shards": str(shard_set["digest"]),
+        "clips": table_digest(clips),
+    }
+
+
+def probe_identity(inputs: dict[str, str], params: ProbeParams) -> str:
+    """The identity of a probe."""
+    return identity("probe", VERSION, inputs, params.model_dump(mode="json", exclude={"workers"}))
+
+
+def probe_folder(paths: Paths, name: str) -> Path:
+    """Where the probe of this identity lies."""
+    return (paths.outputs / "probe" / name[:16]).absolute()
