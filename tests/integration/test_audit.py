@@ -18,8 +18,9 @@ from allears.corpus.manifest import Manifest
 from allears.errors import CorpusError
 from allears.params.audit import AuditParams
 from allears.params.base import Paths
+from allears.params.policy import Policies
 from allears.pipelines.audit import create_pipeline
-from tests.audit_tables import manifest
+from tests.audit_tables import POLICIES, manifest
 from tests.real import REAL, needs_real
 
 RATE = 16_000
@@ -70,10 +71,10 @@ def corpus(tmp_path: Path) -> tuple[Manifest, Paths, dict[str, str]]:
     return handle, Paths(corpus="tiny", data=tmp_path / "data"), {name: reason for name, (_, reason) in sounds.items()}
 
 
-def run(handle: Manifest, paths: Paths, params: AuditParams) -> dict[str, Any]:
+def run(handle: Manifest, paths: Paths, params: AuditParams, policies: Policies = POLICIES) -> dict[str, Any]:
     pipeline = create_pipeline()
     data: dict[str, Any] = {"manifest": handle, "quarantine": pd.DataFrame({"reason": ["zero_byte"]})}
-    data |= {"params:audit": params, "params:paths": paths}
+    data |= {"params:audit": params, "params:policies": policies, "params:paths": paths}
     assert set(pipeline.inputs()) == set(data)
     for node in pipeline.nodes:
         data |= node.run({name: data[name] for name in node.inputs})
@@ -106,8 +107,9 @@ def test_each_defect_is_found_and_everything_adds_up(corpus: tuple[Manifest, Pat
 
     for file in Path(handle.frame(["root"])["root"].iloc[0]).iterdir():
         file.unlink()
-    looser = AuditParams.model_validate({"quality": {"max_clipped_share": 1.0}})
-    again = run(handle, paths, looser)  # nothing to decode: another policy reads the journal
+    written = POLICIES.model_dump()
+    written["standard"]["clipped"]["max"] = 1.0
+    again = run(handle, paths, AuditParams(), Policies.model_validate(written))  # nothing to decode: reads the journal
     assert again["measures"].equals(out["measures"])
     assert again["verdicts"].set_index("clip").loc["clipped", "verdict"] != "soft"
 

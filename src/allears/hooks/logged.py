@@ -39,7 +39,10 @@ def parameters(pipeline: Pipeline, catalog: CatalogProtocol) -> dict[str, Any]:
     """The parameters that the pipeline's nodes read."""
     prefix = "params:"
     names = sorted(name for name in pipeline.inputs() if name.startswith(prefix))
-    return {name.removeprefix(prefix): catalog.load(name) for name in names}
+    values = {name.removeprefix(prefix): catalog.load(name) for name in names}
+    if "policies" in values:  # of all that are written down, the one that judges
+        values |= {"policies": values["policies"].chosen(values["audit"].policy).model_dump(exclude_defaults=True)}
+    return values
 
 
 def note_input(run: TrackedRun, name: str, data: Any) -> None:
