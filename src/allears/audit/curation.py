@@ -19,7 +19,7 @@ def select(manifest: pd.DataFrame, verdicts: pd.DataFrame, params: AuditParams, 
     tolerated = set(params.keep_despite)
     passes = {each: set(each.split(",")) - {""} <= tolerated for each in verdicts["reasons"].unique()}
     keep = verdicts["reasons"].map(passes).to_numpy(dtype=bool)
-    _check_some_left(manifest, verdicts, keep, corpus)
+    _check_some_left(manifest, verdicts, keep, params, corpus)
     weight = np.where(keep, _weights(manifest, keep, params.weights), 0.0)
     return pd.DataFrame({"clip": manifest["clip"].astype("string"), "keep": keep, "weight": weight})
 
@@ -46,7 +46,9 @@ def _weights(manifest: pd.DataFrame, keep: np.ndarray, params: WeightParams) -> 
     return weight
 
 
-def _check_some_left(manifest: pd.DataFrame, verdicts: pd.DataFrame, keep: np.ndarray, corpus: str) -> None:
+def _check_some_left(
+    manifest: pd.DataFrame, verdicts: pd.DataFrame, keep: np.ndarray, params: AuditParams, corpus: str
+) -> None:
     trained = keep & (manifest["split"] == "train").to_numpy()
     if trained.any():
         return
@@ -55,7 +57,7 @@ def _check_some_left(manifest: pd.DataFrame, verdicts: pd.DataFrame, keep: np.nd
     message = f"corpus '{corpus}': {what} left after the audit of {len(manifest):,} clips. Reasons: {counts}. "
     if (undeclared := having(verdicts["reasons"], "licence_unknown")).any():
         unknown = manifest.loc[undeclared.to_numpy(), "licence"]
-        raise CorpusError(message + "The " + licences.how_to_declare(corpus, unknown) + ".")
+        raise CorpusError(message + "The " + licences.how_to_declare(corpus, unknown, params.licences) + ".")
     unforgiven = ("speaker_leak", "dropped_by_person")  # never by a policy
     soft = [each for each in count_reasons(verdicts[verdicts["verdict"] == "soft"]) if each not in unforgiven]
     hint = f"for example audit.keep_despite=[{','.join(soft)}]" if soft else "check the recordings and their licences"

@@ -16,7 +16,7 @@ def with_derived(measures: pd.DataFrame, manifest: pd.DataFrame) -> pd.DataFrame
     bandwidth_share: of half the sample rate (the lower of the header's and the decoder's: Opus decodes at 48 kHz
     whatever went in), at most of REFERENCE_RATE_HZ / 2. duration_difference_s: decoded against declared, no sign.
     """
-    table = measures[["clip"]].merge(manifest[list(MANIFEST_COLUMNS)], on="clip", how="left", validate="1:1")
+    table = measures[["clip"]].merge(manifest[list(MANIFEST_COLUMNS)], on="clip", how="left")
     rate_hz = np.minimum(table["sample_rate_hz"].to_numpy(dtype=np.float64), measures["decoded_rate_hz"].to_numpy())
     declared_s = (table["end_s"] - table["start_s"]).to_numpy()
     return measures.assign(

@@ -15,27 +15,35 @@ from allears.params.audit import LicenceParams
 
 Standing = Literal["allowed", "denied", "unknown"]
 _ORDER: tuple[Standing, ...] = ("allowed", "unknown", "denied")  # from the best to the most restrictive
+_WORDS = ("AND", "OR", "WITH", "(", ")")
 
 
 def standing(licence: str, params: LicenceParams) -> Standing:
     """Whether audio under `licence` may be used; what is no expression is unknown, or denied where a name in it is."""
-    plain = re.sub(r"\s+WITH\s+[^\s()]+", "", licence.strip(), flags=re.IGNORECASE)
-    tokens = re.findall(r"[()]|[^\s()]+", plain)
-    found, rest = _either(tokens, params)
+    found, rest = _either(_tokens(licence), params)
     if not rest and found is not None:
         return found
-    names = (_standing_of_name(token, params) for token in tokens if token.upper() not in ("AND", "OR", "(", ")"))
-    return "denied" if "denied" in names else "unknown"
+    return "denied" if "denied" in [_standing_of_name(name, params) for name in _names(licence)] else "unknown"
 
 
-def how_to_declare(corpus: str, licences: Iterable[str]) -> str:
-    """One line that says how a licence is declared, or an undeclared one allowed."""
-    names = ", ".join(f"'{name}'" for name in sorted(set(licences)))
+def how_to_declare(corpus: str, licences: Iterable[str], params: LicenceParams) -> str:
+    """One line that says how a licence is declared, or an undeclared one allowed; names those in neither list."""
+    found = {name for each in set(licences) for name in _names(each) if _standing_of_name(name, params) == "unknown"}
+    names = ", ".join(f"'{name}'" for name in sorted(found))
     return (
         f"licence {names} is in neither list; if you may use this audio, say under what: for a source "
         f"--params corpus={corpus},ingest.licence=<SPDX name or LicenseRef-yours>, for single clips the column licence "
         "of their table; or add the name to audit.licences.allow, or set audit.licences.unknown=allow"
     )
+
+
+def _tokens(licence: str) -> list[str]:
+    plain = re.sub(r"\s+WITH\s+[^\s()]+", "", licence, flags=re.IGNORECASE)
+    return re.findall(r"[()]|[^\s()]+", plain)
+
+
+def _names(licence: str) -> list[str]:
+    return [token for token in _tokens(licence) if token.upper() not in _WORDS]
 
 
 def _either(tokens: list[str], params: LicenceParams) -> tuple[Standing | None, list[str]]:

@@ -78,7 +78,7 @@ def _about_licences(summary: dict[str, Any], params: AuditParams) -> list[dict[s
             if reason == "licence_unknown":
                 names = [row["licence"] for row in summary["licences"]]
                 unknown = [name for name in names if licences.standing(name, params.licences) == "unknown"]
-                text += f" The {licences.how_to_declare(summary['corpus'], unknown)}."
+                text += f" The {licences.how_to_declare(summary['corpus'], unknown, params.licences)}."
             found.append(_finding("warn", text))
     return found
 

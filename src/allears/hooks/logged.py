@@ -41,7 +41,10 @@ def parameters(pipeline: Pipeline, catalog: CatalogProtocol) -> dict[str, Any]:
     names = sorted(name for name in pipeline.inputs() if name.startswith(prefix))
     values = {name.removeprefix(prefix): catalog.load(name) for name in names}
     if "policies" in values:  # of all that are written down, the one that judges
-        values |= {"policies": values["policies"].chosen(values["audit"].policy).model_dump(exclude_defaults=True)}
+        rules = values["policies"].chosen(values["audit"].policy).root
+        values["policies"] = {
+            code: rule.model_dump(exclude_defaults=True, exclude={"means"}) for code, rule in rules.items()
+        }
     return values
 
 

@@ -78,6 +78,7 @@ def test_deny_wins_over_allow() -> None:
 
 
 def test_the_line_says_what_to_type() -> None:
-    line = how_to_declare("zoo", ["unknown", "GPL-3.0-only"])
+    line = how_to_declare("zoo", ["unknown AND CC0-1.0", "GPL-3.0-only"], LicenceParams())
+    assert line.startswith("licence 'GPL-3.0-only', 'unknown' is in neither list")
     assert "corpus=zoo,ingest.licence=" in line
     assert "'GPL-3.0-only'" in line
