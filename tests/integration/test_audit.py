@@ -13,6 +13,7 @@ import soundfile
 import soxr
 import yaml
 
+from allears.audit.overrides import Decision, append
 from allears.corpus.build import write_manifest
 from allears.corpus.manifest import Manifest
 from allears.errors import CorpusError
@@ -112,6 +113,15 @@ def test_each_defect_is_found_and_everything_adds_up(corpus: tuple[Manifest, Pat
     again = run(handle, paths, AuditParams(), Policies.model_validate(written))  # nothing to decode: reads the journal
     assert again["measures"].equals(out["measures"])
     assert again["verdicts"].set_index("clip").loc["clipped", "verdict"] != "soft"
+
+    append(paths.raw / "overrides.csv", Decision(clip="silent", decision="keep", why="a pause that we need"))
+    append(paths.raw / "overrides.csv", Decision(clip="good1", decision="drop", why="<i>names a patient"))
+    decided = run(handle, paths, AuditParams())
+    changed = decided["selection"].set_index("clip")["keep"] != out["selection"].set_index("clip")["keep"]
+    assert sorted(changed.index[changed]) == ["good1", "silent"]
+    assert decided["truth_scores"].equals(out["truth_scores"]), "a person's word changes no score of the audit"
+    assert "a pause that we need" in decided["audit_page"]
+    assert "&lt;i&gt;names a patient" in decided["audit_page"]
 
 
 def test_without_a_licence_the_run_ends_in_a_sentence(corpus: tuple[Manifest, Paths, dict[str, str]]) -> None:

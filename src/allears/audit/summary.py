@@ -90,10 +90,8 @@ def _about_decisions(summary: dict[str, Any]) -> list[dict[str, str]]:
         found.append(_finding("note", text))
     if decided["refused"]:
         reasons = ", ".join(f"{code} {clips:,}" for code, clips in decided["refused"].items())
-        text = f"A person wants {_clips(decided['refused_clips'])} kept that stay out all the same ({reasons}): a hard "
-        found.append(
-            _finding("warn", text + "reason, or a speaker of a held-out split, is not for a person to forgive.")
-        )
+        who = f"Kept by a person, but out all the same: {_clips(decided['refused_clips'])} ({reasons})."
+        found.append(_finding("warn", f"{who} A hard reason and a leaking speaker are not for a person to forgive."))
     return found
 
 

@@ -58,7 +58,7 @@ def _files(defect: str, part: pd.DataFrame, judged: pd.DataFrame) -> dict[str, o
     path_of = dict(zip(judged["clip"], judged["path"], strict=True))
     truth = set(judged.loc[_is_planted(judged["path"], part["path"]), "path"])
     lost = set(part["path"]) - {p for p in part["path"] if any(_ends(path, p) for path in truth)}
-    exact = having(judged["reasons"], defect)
+    exact = having(judged["reasons"], defect) | having(judged["overridden"], defect)  # what a person forgave was found
     also = judged["reasons"].isin([])
     for name in _ALSO.get(defect, ()):
         also |= having(judged["reasons"], name)

@@ -9,7 +9,6 @@ from typing import Any, get_args
 from pydantic import BaseModel, RootModel, ValidationError
 from pydantic_core import ErrorDetails
 
-from allears.audit.policy import check as check_policy
 from allears.errors import ConfigError, nearest
 
 # Top-level key → the model that checks what is below it.
@@ -48,7 +47,9 @@ def check_parameters(parameters: Mapping[str, Any], given: Mapping[str, Any]) ->
             models[key] = model.model_validate(parameters.get(key, {}))
         except ValidationError as error:
             raise ConfigError(sentences(key, model, error)) from error
-    check_policy(models["policies"].chosen(models["audit"].policy), models["audit"])
+    from allears.audit.policy import check
+
+    check(models["policies"].chosen(models["audit"].policy), models["audit"])
 
 
 def load_model(location: str) -> type[BaseModel]:

@@ -3,7 +3,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from allears.audit.licences import how_to_declare, standing
@@ -50,6 +50,7 @@ TREES = st.recursive(
 )
 
 
+@settings(deadline=None)
 @given(TREES)
 def test_expressions_are_those_of_their_trees(tree: Any) -> None:
     def written(node: Any) -> str:

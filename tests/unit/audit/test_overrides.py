@@ -3,7 +3,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from allears.audit.overrides import COLUMNS, Decision, append, read
@@ -84,6 +84,7 @@ def test_what_stands_in_the_file_stays_byte_by_byte(tmp_path: Path) -> None:
     assert read(file, CLIPS)["clip"].tolist() == ["c0", "c1"]
 
 
+@settings(deadline=None)
 @given(st.text(min_size=1, max_size=40))
 def test_what_is_written_is_read(tmp_path_factory: pytest.TempPathFactory, why: str) -> None:
     file = tmp_path_factory.mktemp("words") / "overrides.csv"

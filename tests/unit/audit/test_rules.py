@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from allears.audit.rules import FENCE_NEEDS_CLIPS, cuts, flagged
@@ -74,6 +74,7 @@ def fenced(values: list[float], k: float) -> list[bool]:
     return [not first - k * (third - first) <= each <= third + k * (third - first) for each in values]
 
 
+@settings(deadline=None)
 @given(st.integers(0, 2**32 - 1), st.sampled_from([0.5, 1.5, 3.0]))
 def test_fences_of_each_language_are_those_of_its_own_clips(seed: int, k: float) -> None:
     rng = np.random.default_rng(seed)

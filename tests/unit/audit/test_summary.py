@@ -81,7 +81,7 @@ def test_what_a_person_decided_is_counted_and_what_had_no_effect_is_said() -> No
     assert summary["overrides"] == {"kept": 1, "dropped": 1, "refused_clips": 1, "refused": refused}
     text = " ".join(finding["text"] for finding in summary["findings"])
     assert "1 kept, 1 dropped" in text
-    assert "wants 1 clip kept that stay out all the same (licence_unknown 1)" in text
+    assert "but out all the same: 1 clip (licence_unknown 1)" in text
     assert "corpus=zoo,ingest.licence=" in text
 
 
