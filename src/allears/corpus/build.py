@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
-from allears.corpus.clips import clip_id
+from allears.corpus.clips import Recording, clip_id
 from allears.corpus.licences import UNKNOWN
 from allears.corpus.listing import COLUMNS as LISTING_COLUMNS
 from allears.corpus.manifest import COLUMNS, Manifest, parts_digest
@@ -36,7 +36,7 @@ class Built:
     rows_used: int
 
 
-def build(listing: pd.DataFrame, probed: Mapping[Path, Probed], params: IngestParams) -> Built:
+def build(listing: pd.DataFrame, probed: Mapping[Recording, Probed], params: IngestParams) -> Built:
     """Make the rows. The sum is checked: listed = used + quarantined."""
     clips: list[dict[str, Any]] = []
     rejects: list[dict[str, Any]] = []
@@ -102,10 +102,10 @@ def _records(listing: pd.DataFrame) -> list[dict[str, Any]]:
     return [dict(zip(LISTING_COLUMNS, values, strict=True)) for values in zip(*columns, strict=True)]
 
 
-def _clips(record: dict[str, Any], facts: Mapping[Path, Probed], params: IngestParams) -> list[dict[str, Any]]:
+def _clips(record: dict[str, Any], facts: Mapping[Recording, Probed], params: IngestParams) -> list[dict[str, Any]]:
     if record["reason"] is not None:
         raise _Rejected("layout", record["reason"], record["message"])
-    probed = facts[Path(record["root"]) / record["path"]]
+    probed = facts[Recording(Path(record["root"]) / record["path"], record["member"])]
     if probed.reason is not None:
         raise _Rejected("probe", probed.reason, probed.message or probed.reason)
     channel = record["channel"]
@@ -126,8 +126,11 @@ def _clip(record: dict[str, Any], probed: Probed, piece: Span) -> dict[str, Any]
         known["attributes"] = _with(known["attributes"], "text_of_whole", known["text"])
         known["text"] = None
     return {
-        "clip": clip_id(record["source"], record["name"], record["path"], record["channel"], start, end),
-        "source": record["source"], "root": record["root"], "path": record["path"], "channel": record["channel"],
+        "clip": clip_id(
+            record["source"], record["name"], record["path"], record["channel"], start, end, record["member"]
+        ),
+        "source": record["source"], "root": record["root"], "path": record["path"],
+        "member": record["member"], "channel": record["channel"],
         "start_s": piece.start_s, "end_s": piece.end_s,
         "file_sha256": probed.sha256, "file_bytes": probed.bytes, "codec": probed.codec,
         "sample_rate_hz": probed.sample_rate_hz, "channels": probed.channels, "file_duration_s": probed.duration_s,
@@ -138,7 +141,7 @@ def _clip(record: dict[str, Any], probed: Probed, piece: Span) -> dict[str, Any]
 
 def _group(record: dict[str, Any]) -> str:
     """What must not be torn apart: the speaker, else the session, else the recording. Ids count within their source."""
-    for kind, name in (("speaker", "speaker"), ("session", "session"), ("recording", "path")):
+    for kind, name in (("speaker", "speaker"), ("session", "session"), ("recording", "member"), ("recording", "path")):
         if record[name] is not None:
             return f"{record['source']}/{kind}/{record[name]}"
     raise AssertionError(record)  # pragma: no cover  a row has a path
@@ -150,8 +153,10 @@ def _with(attributes: str | None, name: str, value: str) -> str:
 
 
 def _quarantined(record: dict[str, Any], rejected: _Rejected) -> dict[str, Any]:
-    span: Sequence[Any] = (record["channel"], record["start_s"], record["end_s"])
+    span = (record["channel"], record["start_s"], record["end_s"])
+    path = record["path"] or ""
     return {
-        "clip": clip_id(record["source"], record["name"], record["path"] or "", *span), "source": record["source"],
-        "path": record["path"] or "", "stage": rejected.stage, "reason": rejected.reason, "message": str(rejected),
+        "clip": clip_id(record["source"], record["name"], path, *span, member=record["member"]),
+        "source": record["source"], "path": path,
+        "stage": rejected.stage, "reason": rejected.reason, "message": str(rejected),
     }  # fmt: skip

@@ -16,6 +16,7 @@ SCHEMA = pa.DataFrameSchema(
         "source": _required,  # name of the source within the corpus
         "root": _required,  # absolute folder of the source
         "path": _required,  # posix path below root
+        "member": _text,  # the recording inside that file, if it is a tar or a parquet file
         "channel": pa.Column("Int64", pa.Check.ge(0), nullable=True),  # null: mix all channels
         "start_s": pa.Column("float64", pa.Check.ge(0)),
         "end_s": pa.Column("float64", pa.Check.gt(0)),  # declared; the audit measures the real one
