@@ -152,6 +152,18 @@ def test_no_text_speaker_label_or_folder_is_quoted(tmp_path: Path) -> None:
     written = json.dumps(document) + sheet
     for secret in (*SECRETS.values(), "of one village", "usual", "erika"):
         assert secret not in written, secret
+    assert "accent: a group of very few dominates." in sheet
+
+
+def test_a_group_that_the_cut_offs_take_away_is_named(tmp_path: Path) -> None:
+    params = AuditParams.model_validate({"assessable": {"speakers": 5, "clips": 5}})
+    rows = [{"accent": "us"}] * 6 + [
+        {"accent": "gb", "licence": "CC0-1.0" if i < 3 else "CC-BY-NC-4.0"} for i in range(6)
+    ]
+    document, sheet = Corpus(tmp_path, [dict(row) for row in rows], params).documents()
+    said = "accent: the cut-offs keep 'gb' 0.50 times as often as the best kept."
+    assert said in document["rai:dataBiases"]
+    assert said in sheet
 
 
 def test_hostile_names_stay_data(tmp_path: Path) -> None:
