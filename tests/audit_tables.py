@@ -20,7 +20,8 @@ POLICIES = Policies.model_validate(
 )
 STANDARD = POLICIES.chosen("standard")
 _CLIP: dict[str, Any] = {
-    "source": "s", "root": "/r", "channel": None, "start_s": 0.0, "end_s": 2.0, "file_bytes": 1, "codec": "wav",
+    "source": "s", "root": "/r", "member": None, "channel": None, "start_s": 0.0, "end_s": 2.0, "file_bytes": 1,
+    "codec": "wav",
     "sample_rate_hz": 16_000, "channels": 1, "file_duration_s": 2.0, "text": "hello", "label": None, "language": "en",
     "accent": None, "gender": None, "age": None, "session": None, "attributes": None, "licence": "CC0-1.0",
     "split": "train", "split_origin": "given",

@@ -76,9 +76,12 @@ def run(handle: Manifest, paths: Paths, params: AuditParams, policies: Policies 
     pipeline = create_pipeline()
     data: dict[str, Any] = {"manifest": handle, "quarantine": pd.DataFrame({"reason": ["zero_byte"]})}
     data |= {"params:audit": params, "params:policies": policies, "params:paths": paths}
+    data |= {"sources": [{"name": "s", "licence": "CC0-1.0"}]}
     assert set(pipeline.inputs()) == set(data)
     for node in pipeline.nodes:
         data |= node.run({name: data[name] for name in node.inputs})
+    assert data["croissant"]["version"] == handle.digest
+    assert handle.digest[:12] in data["datasheet"]
     return data
 
 
@@ -139,7 +142,7 @@ def test_the_committed_parameters_are_the_defaults() -> None:
 @needs_real
 def test_real_recordings_have_no_false_copies() -> None:
     from allears.audio.measures import MeasureSpec
-    from allears.audit.clip import measure_clip
+    from allears.audit.clip import measure_clips
     from allears.audit.duplicates import find
     from allears.audit.measuring import to_table
     from allears.corpus.clips import ClipRef
@@ -150,6 +153,6 @@ def test_real_recordings_have_no_false_copies() -> None:
     assert files, f"{folder} has no recordings"
     spec = MeasureSpec(clip_level=0.99, silence_dbfs=-50.0, silence_below_loud_db=40.0, bandwidth_drop_db=50.0)
     refs = [ClipRef(f"c{i}", str(file), f"{i:064d}", None, 0.0, None) for i, file in enumerate(files)]
-    measures = to_table([Outcome(ref, measure_clip(ref, spec)) for ref in refs])
+    measures = to_table([Outcome(*found) for found in measure_clips(refs, spec)])
     table = manifest([{"clip": ref.clip, "end_s": 1.0} for ref in refs])
     assert find(table, measures, AuditParams().duplicates).empty
