@@ -9,22 +9,26 @@ import pandas as pd
 from allears.audio.measures import MeasureSpec
 from allears.audit import curation, duplicates, measuring, policy, representation, summary, truth
 from allears.corpus.manifest import REF_COLUMNS, Manifest, clip_refs
-from allears.params.audit import AuditParams
+from allears.params.audit import AuditParams, MeasureParams
 from allears.params.base import Paths
 
 
 def measure_clips(manifest: Manifest, params: AuditParams, paths: Paths) -> pd.DataFrame:
     """One row of measures a clip; what was measured before is read from the journal and not decoded again."""
     cuts = params.measures
-    spec = MeasureSpec(
+    refs = clip_refs(manifest.frame(REF_COLUMNS))
+    journal = paths.primary / "measures.jsonl"
+    return measuring.measure_all(refs, measure_spec(cuts), journal, timeout_s=cuts.timeout_s, workers=cuts.workers)
+
+
+def measure_spec(cuts: MeasureParams) -> MeasureSpec:
+    """What of the parameters the measures depend on."""
+    return MeasureSpec(
         clip_level=cuts.clip_level,
         silence_dbfs=cuts.silence_dbfs,
         silence_below_loud_db=cuts.silence_below_loud_db,
         bandwidth_drop_db=cuts.bandwidth_drop_db,
     )
-    refs = clip_refs(manifest.frame(REF_COLUMNS))
-    journal = paths.primary / "measures.jsonl"
-    return measuring.measure_all(refs, spec, journal, timeout_s=cuts.timeout_s, workers=cuts.workers)
 
 
 def find_duplicates(manifest: Manifest, measures: pd.DataFrame, params: AuditParams) -> pd.DataFrame:
