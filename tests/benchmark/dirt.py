@@ -25,6 +25,7 @@ from allears.corpus.clips import ClipRef
 from allears.corpus.manifest import clip_refs
 from allears.corpus.opening import decoded_clips
 from allears.engine.cores import cores
+from allears.shards.tar import to_pcm
 
 RATE_HZ = 16_000
 SIGNAL = ("clipped", "silent", "upsampled", "truncated", "noisy")
@@ -94,22 +95,23 @@ def render(job: Job, folder: Path) -> None:
     """Write one file."""
     [(_, decoded)] = decoded_clips([job.ref])
     assert isinstance(decoded, tuple), decoded
-    audio_T = resample(*decoded, RATE_HZ)
+    rate_hz = RATE_HZ if job.defect == "upsampled" else min(decoded[1], RATE_HZ)
+    audio_T = resample(*decoded, rate_hz)
     audio_T = audio_T / max(1.0, float(np.abs(audio_T).max()))
     target = folder / _path(job)
     if job.defect == "reencoded_duplicate":
         plain = target.with_suffix(".wav")
-        soundfile.write(plain, audio_T, RATE_HZ, subtype="PCM_16")
+        soundfile.write(plain, to_pcm(audio_T), rate_hz)
         ffmpeg.convert(plain, target, _CODECS[target.suffix])
         plain.unlink()
         return
-    soundfile.write(target, spoil(audio_T, job), RATE_HZ, subtype="PCM_16")
+    soundfile.write(target, to_pcm(spoil(audio_T, rate_hz, job)), rate_hz)
     if job.defect == "truncated":
         whole = target.read_bytes()
         target.write_bytes(whole[: len(whole) // 2])
 
 
-def spoil(audio_T: Floats, job: Job) -> Floats:
+def spoil(audio_T: Floats, rate_hz: int, job: Job) -> Floats:
     """`audio_T` [T] with the signal's defect."""
     rng = np.random.default_rng(job.seed)
     match job.defect:
@@ -118,16 +120,16 @@ def spoil(audio_T: Floats, job: Job) -> Floats:
         case "silent":  # a room at −70 dBFS
             return (3e-4 * rng.standard_normal(len(audio_T))).astype(np.float32)
         case "upsampled":
-            return resample(resample(audio_T, RATE_HZ, 8_000), 8_000, RATE_HZ)[: len(audio_T)]
+            return resample(resample(audio_T, rate_hz, 8_000), 8_000, rate_hz)[: len(audio_T)]
         case "noisy":
-            return mixed_with(audio_T, Path(job.noise or ""), float(rng.uniform(-5.0, 5.0)), rng)
+            return mixed_with(audio_T, rate_hz, Path(job.noise or ""), float(rng.uniform(-5.0, 5.0)), rng)
         case _:
             return audio_T
 
 
-def mixed_with(audio_T: Floats, noise: Path, snr_db: float, rng: np.random.Generator) -> Floats:
+def mixed_with(audio_T: Floats, rate_hz: int, noise: Path, snr_db: float, rng: np.random.Generator) -> Floats:
     """`audio_T` with a stretch of `noise` at `snr_db`, of the powers over the whole clip; at most full scale."""
-    noise_T = resample(*decode(noise), RATE_HZ)
+    noise_T = resample(*decode(noise), rate_hz)
     noise_T = np.resize(np.roll(noise_T, int(rng.integers(len(noise_T)))), len(audio_T))
     gain = np.sqrt(np.mean(audio_T**2) / max(float(np.mean(noise_T**2)), 1e-12) * 10 ** (-snr_db / 10))
     mix_T = audio_T + np.float32(gain) * noise_T

@@ -19,7 +19,7 @@ from allears.audit import (
     truth,
 )
 from allears.corpus.manifest import REF_COLUMNS, Manifest, clip_refs
-from allears.params.audit import AuditParams
+from allears.params.audit import AuditParams, MeasureParams
 from allears.params.base import Paths
 from allears.params.policy import Policies
 
@@ -27,16 +27,21 @@ from allears.params.policy import Policies
 def measure_clips(manifest: Manifest, params: AuditParams, paths: Paths) -> pd.DataFrame:
     """One row of measures a clip; what was measured before is read from the journal and not decoded again."""
     cuts = params.measures
-    spec = MeasureSpec(
+    refs = clip_refs(manifest.frame(REF_COLUMNS))
+    journal = paths.primary / "measures.jsonl"
+    spec = measure_spec(cuts)
+    measures = measuring.measure_all(refs, spec, journal, timeout_s=cuts.timeout_s, workers=cuts.workers)
+    return derived.with_derived(measures, manifest.frame(derived.MANIFEST_COLUMNS))
+
+
+def measure_spec(cuts: MeasureParams) -> MeasureSpec:
+    """What of the parameters the measures depend on."""
+    return MeasureSpec(
         clip_level=cuts.clip_level,
         silence_dbfs=cuts.silence_dbfs,
         silence_below_loud_db=cuts.silence_below_loud_db,
         bandwidth_drop_db=cuts.bandwidth_drop_db,
     )
-    refs = clip_refs(manifest.frame(REF_COLUMNS))
-    journal = paths.primary / "measures.jsonl"
-    measures = measuring.measure_all(refs, spec, journal, timeout_s=cuts.timeout_s, workers=cuts.workers)
-    return derived.with_derived(measures, manifest.frame(derived.MANIFEST_COLUMNS))
 
 
 def find_duplicates(manifest: Manifest, measures: pd.DataFrame, params: AuditParams) -> pd.DataFrame:
