@@ -36,7 +36,7 @@ def score(
 
     A defect that is no reason of the policy has looked_for False. What was spoiled in another way counts as neither
     right nor wrong: a file of nothing but noise is rightly silent and noisy. A pair of duplicates counts as found
-    whichever of the two is flagged. Speaker leaks are counted in speakers, dominant groups in groups, all else in files.
+    whichever of the two is flagged. Speaker leaks are counted in speakers, dominant groups in groups, else files.
     """
     judged = manifest[["clip", "path", "group"]].merge(verdicts, on="clip", validate="1:1")
     rows, looked_for = [], reasons_of(policy)
