@@ -62,8 +62,8 @@ def plant(
 ) -> tuple[Path, Path]:
     """The AudioFolder and its truth table below `folder`; each clip is hit once at most.
 
-    `clips`: rows of a manifest. `count`: how many of each kind; copies are of clean clips and come on top. `split`: dirt
-    falls into this one only.
+    `clips`: rows of a manifest. `count`: how many of each kind; copies are of clean clips and come on top. `split`:
+    dirt falls into this one only.
     """
     rng = np.random.default_rng(seed)
     refs = clip_refs(clips)
