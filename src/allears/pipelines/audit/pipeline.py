@@ -8,16 +8,25 @@ from allears.pipelines.audit import nodes
 
 
 def create_pipeline() -> Pipeline:
-    """Manifest → measures, verdicts, representation, selection, page."""
+    """Manifest → measures, verdicts, selection, representation, disparity, page."""
     audit, paths = "params:audit", "params:paths"
     return Pipeline(
         [
             node(nodes.measure_clips, ["manifest", audit, paths], "measures", name="measure_clips"),
             node(nodes.find_duplicates, ["manifest", "measures", audit], "duplicates", name="find_duplicates"),
             node(nodes.judge_clips, ["manifest", "measures", "duplicates", audit], "verdicts", name="judge_clips"),
-            node(nodes.select_clips, ["manifest", "verdicts", audit, paths], "selection", name="select_clips"),
             node(
-                nodes.represent, ["manifest", "verdicts", "selection", audit], "representation", name="represent"
+                nodes.select_clips, ["manifest", "measures", "verdicts", audit, paths], "selection", name="select_clips"
+            ),
+            node(
+                nodes.represent, ["manifest", "selection", audit], ["representation", "representation_axes"],
+                name="represent",
+            ),
+            node(
+                nodes.find_disparity, ["manifest", "verdicts", "selection", audit], "disparity", name="find_disparity"
+            ),
+            node(
+                nodes.tabulate_curation, ["manifest", "selection", audit], "curation_table", name="tabulate_curation"
             ),
             node(
                 nodes.score_truth, ["manifest", "verdicts", "representation", paths], "truth_scores",
@@ -25,15 +34,18 @@ def create_pipeline() -> Pipeline:
             ),
             node(
                 nodes.summarise,
-                ["manifest", "quarantine", "measures", "verdicts", "selection", "representation", audit, paths],
+                [
+                    "manifest", "quarantine", "verdicts", "selection", "representation", "representation_axes",
+                    "disparity", audit, paths,
+                ],
                 "audit_summary",
                 name="summarise_audit",
             ),
             node(
                 nodes.render_audit_page,
                 [
-                    "manifest", "measures", "verdicts", "duplicates", "representation", "truth_scores",
-                    "audit_summary", audit,
+                    "manifest", "measures", "verdicts", "duplicates", "representation", "disparity",
+                    "curation_table", "truth_scores", "audit_summary", audit,
                 ],
                 "audit_page",
                 name="render_audit_page",
