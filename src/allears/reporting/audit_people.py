@@ -24,7 +24,8 @@ _BALANCE_COLUMNS = (
     Column(key="disclosed_share", title="known", kind="percent", hint="of the hours"),
     Column(key="effective", title="effective groups", kind="number", hint="as varied as so many equal groups; 95 %"),
     Column(key="smallest_share", title="smallest", kind="percent", hint="of the known hours"),
-    Column(key="target", title="target"), Column(key="kl", title="KL, bits", kind="decimal"),
+    Column(key="target", title="target"),
+    Column(key="kl", title="KL, bits", kind="number", hint="∞: groups that the target has not"),
     Column(key="js_text", title="JS, bits", kind="number", hint="0: the target's shares, 1: nothing in common; 95 %"),
 )  # fmt: skip
 _TARGET_COLUMNS = (
@@ -40,9 +41,9 @@ def balance(facts: dict[str, dict[str, Any]]) -> Markup | None:
     rows = []
     for axis, fact in facts.items():
         if fact["cells"]:
-            kl = None if fact["target"] is None else float("inf") if fact["kl"] is None else fact["kl"]
+            kl = "" if fact["target"] is None else "∞" if fact["kl"] is None else f"{fact['kl']:.3f}"
             effective = f"{fact['effective_groups']:.1f} {_between(fact['effective_low'], fact['effective_high'], 1)}"
-            js = "" if fact["js"] is None else f"{fact['js']:.2f} {_between(fact['js_low'], fact['js_high'])}"
+            js = "" if fact["js"] is None else f"{fact['js']:.3f} {_between(fact['js_low'], fact['js_high'], 3)}"
             rows.append(fact | {"axis": axis, "effective": effective, "js_text": js, "kl": kl})
     columns = _BALANCE_COLUMNS if any(row["target"] for row in rows) else _BALANCE_COLUMNS[:5]
     return table(rows, columns) if rows else None

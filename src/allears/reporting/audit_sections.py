@@ -267,7 +267,7 @@ def _axis_line(fact: dict[str, Any]) -> str:
 def _cell_rows(rows: pd.DataFrame) -> list[dict[str, Any]]:
     shown = []
     for row in as_records(rows):
-        words = [("dominant", row["dominant"]), ("lacking", row["clips"] == 0), ("few", not row["assessable"])]
+        words = [("dominant", row["dominant"]), ("lacking", row["clips"] == 0), ("too few", not row["assessable"])]
         flag = next((word for word, on in words if on), "")
         shown.append(
             row
