@@ -15,7 +15,7 @@ from allears.audit.representation import represent
 from allears.audit.summary import Tables, summarise
 from allears.audit.targets import Target
 from allears.params.audit import AuditParams
-from tests.audit_tables import manifest, measures
+from tests.audit_tables import STANDARD, manifest, measures
 
 FEW_SAMPLES = {"representation": {"bootstrap_samples": 100}}
 
@@ -39,7 +39,7 @@ class Audited:
         return Tables(self.manifest, quarantine, self.verdicts, self.selection, *self.represented(), self.disparity())
 
     def summary(self) -> dict[str, Any]:
-        return summarise(self.tables(), self.params, "zoo", "v1")
+        return summarise(self.tables(), self.params, STANDARD, "zoo", "v1")
 
     def findings(self) -> str:
         return "\n".join(f"{finding['level']}: {finding['text']}" for finding in self.summary()["findings"])
@@ -47,7 +47,7 @@ class Audited:
 
 def audited(
     rows: list[dict[str, Any]], values: list[dict[str, Any]] | None = None, *, targets: dict[str, Target] | None = None,
-    target: Target | None = None, **changes: Any,
+    target: Target | None = None, decided: pd.DataFrame | None = None, **changes: Any,
 ) -> Audited:  # fmt: skip
     """Judged and selected; `values` are the measures that differ from faultless ones, `target` is the curation's."""
     params = AuditParams.model_validate(FEW_SAMPLES | changes)
@@ -56,6 +56,6 @@ def audited(
     measured = measures(
         table, [{"decoded_duration_s": s} | row for s, row in zip(seconds, values or [{}] * len(rows), strict=True)]
     )
-    verdicts = judge(table, measured, find(table, measured, params.duplicates), params)
+    verdicts = judge(table, measured, find(table, measured, params.duplicates), params, STANDARD, decided)
     selection = select(table, measured, verdicts, target, params, "zoo")
     return Audited(table, verdicts, selection, params, targets or {})

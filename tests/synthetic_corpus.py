@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
+from allears.audit.derived import with_derived
 from allears.audit.measuring import COLUMNS as MEASURE_COLUMNS
 from allears.corpus.manifest import COLUMNS
 from tests.audit_tables import _CLIP, _MEASURE
@@ -34,7 +35,7 @@ def synthetic_corpus(clips: int, speakers: int, seed: int = 0) -> tuple[pd.DataF
         "split": _of_speaker(rng, speaker_N, speakers, ["train"] * 8 + ["dev", "test"], told=1),
     }  # fmt: skip
     manifest = manifest.assign(**known)[list(COLUMNS)].reset_index(drop=True)
-    texts = ("codec", "text", "session", "attributes", "licence", "split_origin", "source", "root", "split")
+    texts = ("member", "codec", "text", "session", "attributes", "licence", "split_origin", "source", "root", "split")
     manifest = manifest.astype(dict.fromkeys(texts, "string") | {"channel": "Int64", "file_duration_s": "float64"})
     pcm = number.where(number % 100 != 0, number - 1).astype("string").str.zfill(64)
     measures = pd.DataFrame(_MEASURE, index=number).assign(
@@ -43,7 +44,8 @@ def synthetic_corpus(clips: int, speakers: int, seed: int = 0) -> tuple[pd.DataF
         clipped_share=np.where(number % 50 == 0, 0.1, 0.0), silence_share=rng.uniform(0, 0.5, clips),
     )  # fmt: skip
     measures = measures[list(MEASURE_COLUMNS)]
-    return manifest, measures.astype(dict.fromkeys(("fingerprint", "failed_reason", "failed_message"), "string"))
+    measures = measures.astype(dict.fromkeys(("fingerprint", "failed_reason", "failed_message"), "string"))
+    return manifest, with_derived(measures, manifest)
 
 
 def _of_speaker(

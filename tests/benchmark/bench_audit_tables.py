@@ -23,6 +23,7 @@ sys.path.insert(0, str(Path(__file__).parents[2]))
 from allears.audit import curation, curation_table, disparity, policy, representation, summary
 from allears.audit.targets import Target
 from allears.params.audit import AuditParams
+from tests.audit_tables import STANDARD
 from tests.synthetic_corpus import synthetic_corpus
 
 SIZES = (100_000, 1_000_000)
@@ -50,12 +51,12 @@ def _run(clips: int) -> None:
     none = pd.DataFrame({"clip": ["none"], "kind": ["pcm"], "duplicate_of": ["none"]}, dtype="string")
     done: dict[str, Any] = {}
     steps: dict[str, Callable[[], Any]] = {
-        "judge": lambda: policy.judge(manifest, measures, none, params),
+        "judge": lambda: policy.judge(manifest, measures, none, params, STANDARD),
         "select": lambda: curation.select(manifest, measures, done["judge"], UNIFORM, params, "big"),
         "represent": lambda: representation.represent(manifest, done["select"], {"gender": UNIFORM}, params),
         "disparity": lambda: disparity.disparity(manifest, done["judge"], done["select"], params),
         "curation table": lambda: curation_table.before_and_after(manifest, done["select"], params),
-        "summarise": lambda: summary.summarise(_tables(manifest, done), params, "big", "v"),
+        "summarise": lambda: summary.summarise(_tables(manifest, done), params, STANDARD, "big", "v"),
     }
     print(f"{clips:,} clips of {SPEAKERS:,} speakers; made: {_peak_gib():.2f} GiB")
     print(f"{'':<16} {'s':>7} {'CPU s':>7} {'peak GiB':>9}")

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from allears.audit import budget, licences, ranking
 from allears.audit.groups import Axis, Ints, Mask, axis, clusters_of, hours_of, in_order_of, reason_masks
-from allears.audit.policy import HARD, count_reasons
+from allears.audit.policy import count_reasons, having
 from allears.audit.targets import Target
 from allears.errors import CorpusError
 from allears.params.audit import AuditParams, CurationParams
@@ -35,7 +35,7 @@ def select(
     verdicts = in_order_of(manifest, verdicts, "the table of verdicts")
     against = [mask for reason, mask in reason_masks(verdicts["reasons"]).items() if reason not in tolerated]
     kept_N = ~np.any(against, axis=0) if against else np.ones(len(manifest), dtype=bool)
-    _check_some_left(manifest, verdicts, kept_N, corpus)
+    _check_some_left(manifest, verdicts, kept_N, params, corpus)
     reason_N = np.where(kept_N, "", "policy").astype(object)
     weight_N = kept_N.astype(np.float64)
     trained_N = kept_N & (manifest["split"] == "train").to_numpy(dtype=bool)
@@ -123,16 +123,22 @@ def _nothing_fits(corpus: str, rows: pd.DataFrame, params: CurationParams) -> st
     )
 
 
-def _check_some_left(manifest: pd.DataFrame, verdicts: pd.DataFrame, keep: Mask, corpus: str) -> None:
+def _check_some_left(
+    manifest: pd.DataFrame, verdicts: pd.DataFrame, keep: Mask, params: AuditParams, corpus: str
+) -> None:
     trained = keep & (manifest["split"] == "train").to_numpy()
     if trained.any():
         return
     counts = ", ".join(f"{reason} {count:,}" for reason, count in count_reasons(verdicts).items()) or "none"
     what = "no clip is" if not keep.any() else "no clip of the train split is"
     message = f"corpus '{corpus}': {what} left after the audit of {len(manifest):,} clips. Reasons: {counts}. "
-    if verdicts["reasons"].str.contains("licence_unknown").any():
-        unknown = manifest.loc[verdicts["reasons"].str.contains("licence_unknown").to_numpy(), "licence"]
-        raise CorpusError(message + "The " + licences.how_to_declare(corpus, unknown) + ".")
-    soft = [reason for reason in count_reasons(verdicts) if reason not in HARD]
+    if (undeclared := having(verdicts["reasons"], "licence_unknown")).any():
+        unknown = manifest.loc[undeclared.to_numpy(), "licence"]
+        raise CorpusError(message + "The " + licences.how_to_declare(corpus, unknown, params.licences) + ".")
+    unforgiven = ("speaker_leak", "dropped_by_person")  # never by a policy
+    soft = [each for each in count_reasons(verdicts[verdicts["verdict"] == "soft"]) if each not in unforgiven]
     hint = f"for example audit.keep_despite=[{','.join(soft)}]" if soft else "check the recordings and their licences"
-    raise CorpusError(message + f"Change the cut-offs in parameters_audit.yml ({hint}), then run the command again.")
+    raise CorpusError(
+        message + f"Choose another audit.policy or change its rules in parameters_policies.yml ({hint}), then run the "
+        "command again."
+    )

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Any
 
+from allears.audit import licences
 from allears.audit.disparity import ANY
 from allears.audit.groups import CROSS
-from allears.audit.policy import MEANINGS
 from allears.params.audit import AuditParams
 
 PERSONAL = ("language", "accent", "gender", "age")  # axes of people; a label is of what is heard
@@ -18,7 +18,9 @@ Finding = dict[str, str]
 def findings(summary: dict[str, Any], params: AuditParams) -> list[Finding]:
     """All findings of a summary, the gravest first."""
     found = [
+        *_about_licences(summary, params),
         *_about_clips(summary),
+        *_about_decisions(summary),
         *_about_curation(summary),
         *_about_filters(summary),
         *_about_people(summary, params),
@@ -27,11 +29,30 @@ def findings(summary: dict[str, Any], params: AuditParams) -> list[Finding]:
     return sorted(found, key=lambda finding: order.index(finding["level"]))
 
 
-def _about_clips(summary: dict[str, Any]) -> Iterator[Finding]:
-    reasons, total, passed = summary["reasons"], summary["total"], summary["passed"]
+def _about_licences(summary: dict[str, Any], params: AuditParams) -> Iterator[Finding]:
     for reason in ("licence_unknown", "licence_denied"):
-        if reason in reasons:
-            yield _finding("warn", f"{_clips(reasons[reason]['clips'])} may not be used: {MEANINGS[reason]}.")
+        if facts := summary["reasons"].get(reason):
+            text = f"{_clips(facts['clips'])} may not be used: {facts['means']}."
+            if reason == "licence_unknown":
+                names = [row["licence"] for row in summary["licences"]]
+                unknown = [name for name in names if licences.standing(name, params.licences) == "unknown"]
+                text += f" The {licences.how_to_declare(summary['corpus'], unknown, params.licences)}."
+            yield _finding("warn", text)
+
+
+def _about_decisions(summary: dict[str, Any]) -> Iterator[Finding]:
+    decided = summary["overrides"]
+    if decided["kept"] or decided["dropped"]:
+        text = f"Decided by a person, against the policy: {decided['kept']:,} kept, {decided['dropped']:,} dropped."
+        yield _finding("note", text)
+    if decided["refused"]:
+        reasons = ", ".join(f"{code} {clips:,}" for code, clips in decided["refused"].items())
+        who = f"Kept by a person, but out all the same: {_clips(decided['refused_clips'])} ({reasons})."
+        yield _finding("warn", f"{who} A hard reason and a leaking speaker are not for a person to forgive.")
+
+
+def _about_clips(summary: dict[str, Any]) -> Iterator[Finding]:
+    total, passed = summary["total"], summary["passed"]
     if names := summary["leaking_groups"]:
         text = f"In more than one split: {len(names):,} of {total['groups']:,} {_who(summary)}"
         yield _finding("warn", f"{text}; their clips on the training side are left out.")

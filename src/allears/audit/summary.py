@@ -12,9 +12,10 @@ from allears.audit import concentration, curation, leakage
 from allears.audit.disparity import warnings
 from allears.audit.findings import findings
 from allears.audit.groups import UNKNOWN, Mask, hours_of, in_order_of, reason_masks
-from allears.audit.policy import HARD, SOFT
+from allears.audit.policy import count_reasons, reasons_of
 from allears.errors import AllearsError
 from allears.params.audit import AuditParams
+from allears.params.policy import Policy
 from allears.types import SPLITS
 
 VERDICTS = ("keep", "soft", "hard")
@@ -33,7 +34,7 @@ class Tables:
     disparity: pd.DataFrame
 
 
-def summarise(tables: Tables, params: AuditParams, corpus: str, version: str) -> dict[str, Any]:
+def summarise(tables: Tables, params: AuditParams, policy: Policy, corpus: str, version: str) -> dict[str, Any]:
     """The JSON-like summary of an audit. Raises AllearsError when clips in are not kept + soft + hard."""
     table = _joined(tables)
     by_verdict = {name: _counts(table[table["verdict"] == name]) for name in VERDICTS}
@@ -47,14 +48,16 @@ def summarise(tables: Tables, params: AuditParams, corpus: str, version: str) ->
     summary = {
         "corpus": corpus,
         "version": version,
+        "policy": params.policy,
         "total": _counts(table),
         "verdicts": by_verdict,
         "passed": _counts(table[table["reason"] != "policy"]),
         "selected": _counts(selected) | {"effective_clips": concentration.effective_size(table["weight"].to_numpy())},
         "left_out": _left_out(table),
         "splits": {name: _split(table[table["split"] == name]) for name in SPLITS},
-        "reasons": _reasons(table),
+        "reasons": _reasons(table, policy),
         "curation": _curation(table),
+        "overrides": _overrides(table),
         "quarantine": {str(k): int(v) for k, v in tables.quarantine["reason"].value_counts().items()},
         "leaking_groups": leakage.leaking_groups(tables.manifest),
         "speaker_hours": {
@@ -92,9 +95,13 @@ def _joined(tables: Tables) -> pd.DataFrame:
     columns = ["clip", "split", "speaker", "group", "licence", "source"]
     verdicts = in_order_of(tables.manifest, tables.verdicts, "the table of verdicts")
     selection = in_order_of(tables.manifest, tables.selection, "the selection")
-    parts = [tables.manifest[columns], verdicts[["verdict", "reasons"]], selection[["keep", "weight", "reason"]]]
+    parts = [
+        tables.manifest[columns],
+        verdicts[["verdict", "reasons", "override", "overridden"]],
+        selection[["keep", "weight", "reason"]],
+    ]
     table = pd.concat([part.reset_index(drop=True) for part in parts], axis=1)
-    for name in ("split", "speaker", "group", "licence", "source", "verdict", "reasons", "reason"):
+    for name in ("split", "speaker", "group", "licence", "source", "verdict", "reason"):
         table[name] = table[name].astype("category")
     return table.assign(hours=hours_of(tables.manifest))
 
@@ -121,14 +128,14 @@ def _left_out(table: pd.DataFrame) -> dict[str, int]:
     return counts | {"curation": int((~policy & ~table["keep"]).sum())}
 
 
-def _reasons(table: pd.DataFrame) -> dict[str, dict[str, Any]]:
+def _reasons(table: pd.DataFrame, policy: Policy) -> dict[str, dict[str, Any]]:
     """Reason → clips it applies to, and `counted`: clips whose first reason it is, which add up to soft + hard."""
-    masks = reason_masks(table["reasons"].astype("string"))
-    first = table["reasons"].map(lambda reasons: reasons.split(",")[0])
+    masks = reason_masks(table["reasons"])
+    first = table["reasons"].map({each: each.split(",")[0] for each in table["reasons"].unique()})
     return {
-        reason: {"verdict": "hard" if reason in HARD else "soft"}
+        reason: {"verdict": what.verdict, "means": what.means}
         | _of_reason(table, masks[reason], (first == reason).to_numpy(dtype=bool))
-        for reason in (*HARD, *SOFT)
+        for reason, what in reasons_of(policy).items()
         if reason in masks
     }
 
@@ -149,6 +156,18 @@ def _of_reason(table: pd.DataFrame, has: Mask, counted: Mask) -> dict[str, Any]:
         "counted_hours": float(table["hours"].to_numpy()[counted].sum()),
         "splits": {name: int((has & mask).sum()) for name, mask in in_split.items()},
         "counted_splits": {name: int((counted & mask).sum()) for name, mask in in_split.items()},
+    }
+
+
+def _overrides(table: pd.DataFrame) -> dict[str, Any]:
+    """How many clips a person kept against the policy or dropped, and whose keep had no effect, by reason."""
+    wanted = table[table["override"] == "keep"]
+    refused = wanted[wanted["reasons"] != ""]
+    return {
+        "kept": int(((wanted["overridden"] != "") & (wanted["reasons"] == "")).sum()),
+        "dropped": int((table["override"] == "drop").sum()),
+        "refused_clips": len(refused),
+        "refused": count_reasons(refused),
     }
 
 

@@ -4,12 +4,14 @@ import json
 from dataclasses import replace
 from typing import Any
 
+import pandas as pd
 import pytest
 
 from allears.audit.summary import summarise
 from allears.audit.targets import Target
 from allears.errors import AllearsError
 from tests.audit_people import audited
+from tests.audit_tables import STANDARD
 
 
 def summary_of(rows: list[dict[str, Any]], values: list[dict[str, Any]], **changes: Any) -> dict[str, Any]:
@@ -52,11 +54,23 @@ def test_findings_name_what_matters() -> None:
         assert words in text, words
 
 
+def test_what_a_person_decided_is_counted_and_what_had_no_effect_is_said() -> None:
+    said = [("c3", "keep", "ours"), ("c4", "keep", "clear"), ("c5", "drop", "a cough")]
+    decided = pd.DataFrame(said, columns=["clip", "decision", "why"], dtype="string")
+    summary = audited(ROWS, VALUES, decided=decided).summary()
+    refused = {"licence_unknown": 1}
+    assert summary["overrides"] == {"kept": 1, "dropped": 1, "refused_clips": 1, "refused": refused}
+    text = " ".join(finding["text"] for finding in summary["findings"])
+    assert "1 kept, 1 dropped" in text
+    assert "but out all the same: 1 clip (licence_unknown 1)" in text
+    assert "corpus=zoo,ingest.licence=" in text
+
+
 def test_a_lost_clip_is_noticed() -> None:
     whole = audited(ROWS, VALUES)
     broken = whole.verdicts.assign(verdict=whole.verdicts["verdict"].replace("soft", "gone"))
     with pytest.raises(AllearsError, match="6 clips went in"):
-        summarise(replace(whole.tables(), verdicts=broken), whole.params, "zoo", "v1")
+        summarise(replace(whole.tables(), verdicts=broken), whole.params, STANDARD, "zoo", "v1")
 
 
 @pytest.mark.parametrize("changes", [{}, {"keep_despite": ["noisy", "clipped"]}])
