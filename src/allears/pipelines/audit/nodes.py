@@ -7,24 +7,27 @@ from typing import Any
 import pandas as pd
 
 from allears.audio.measures import MeasureSpec
-from allears.audit import curation, duplicates, measuring, policy, representation, summary, truth
+from allears.audit import curation, duplicates, measuring, policy, representation, summary, texts, truth
 from allears.corpus.manifest import REF_COLUMNS, Manifest, clip_refs
 from allears.params.audit import AuditParams
 from allears.params.base import Paths
 
 
 def measure_clips(manifest: Manifest, params: AuditParams, paths: Paths) -> pd.DataFrame:
-    """One row of measures a clip; what was measured before is read from the journal and not decoded again."""
+    """One row of measures a clip, of its audio and its text; what was measured before is read from the journal."""
     cuts = params.measures
     spec = MeasureSpec(
         clip_level=cuts.clip_level,
         silence_dbfs=cuts.silence_dbfs,
         silence_below_loud_db=cuts.silence_below_loud_db,
         bandwidth_drop_db=cuts.bandwidth_drop_db,
+        speech_probability=cuts.speech_probability,
+        speech_stride=cuts.speech_stride,
     )
     refs = clip_refs(manifest.frame(REF_COLUMNS))
     journal = paths.primary / "measures.jsonl"
-    return measuring.measure_all(refs, spec, journal, timeout_s=cuts.timeout_s, workers=cuts.workers)
+    measures = measuring.measure_all(refs, spec, journal, timeout_s=cuts.timeout_s, workers=cuts.workers)
+    return measures.merge(texts.text_measures(manifest.frame(texts.MANIFEST_COLUMNS)), on="clip", validate="1:1")
 
 
 def find_duplicates(manifest: Manifest, measures: pd.DataFrame, params: AuditParams) -> pd.DataFrame:
