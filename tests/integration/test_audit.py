@@ -73,10 +73,12 @@ def corpus(tmp_path: Path) -> tuple[Manifest, Paths, dict[str, str]]:
 def run(handle: Manifest, paths: Paths, params: AuditParams) -> dict[str, Any]:
     pipeline = create_pipeline()
     data: dict[str, Any] = {"manifest": handle, "quarantine": pd.DataFrame({"reason": ["zero_byte"]})}
-    data |= {"params:audit": params, "params:paths": paths}
+    data |= {"params:audit": params, "params:paths": paths, "sources": [{"name": "s", "licence": "CC0-1.0"}]}
     assert set(pipeline.inputs()) == set(data)
     for node in pipeline.nodes:
         data |= node.run({name: data[name] for name in node.inputs})
+    assert data["croissant"]["version"] == handle.digest
+    assert handle.digest[:12] in data["datasheet"]
     return data
 
 

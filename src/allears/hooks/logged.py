@@ -18,7 +18,7 @@ from allears.tracking import TrackedRun
 if TYPE_CHECKING:
     import pandas as pd
 
-PAGES = ("audit_page", "report_page", "model_card", "datasheet")  # logged as they are saved
+PAGES = ("audit_page", "croissant", "datasheet", "report_page", "model_card")  # logged as they are saved
 HANDLES = {"encoder": "allears-encoder"}  # exports that are registered, and the first part of their name
 TABLES = ("probe", "probe_comparison", "evaluation", "encoder_comparison")  # what a run proved
 SUMMARIES = ("audit_summary", "pretrain_summary")  # their numbers become metrics of the run

@@ -9,14 +9,23 @@ import pandas as pd
 from allears.audio.measures import MeasureSpec
 from allears.audit import curation, duplicates, measuring, policy, representation, summary, texts, truth
 from allears.corpus.manifest import REF_COLUMNS, Manifest, clip_refs
-from allears.params.audit import AuditParams
+from allears.params.audit import AuditParams, MeasureParams
 from allears.params.base import Paths
 
 
 def measure_clips(manifest: Manifest, params: AuditParams, paths: Paths) -> pd.DataFrame:
     """One row of measures a clip, of its audio and its text; what was measured before is read from the journal."""
     cuts = params.measures
-    spec = MeasureSpec(
+    refs = clip_refs(manifest.frame(REF_COLUMNS))
+    journal = paths.primary / "measures.jsonl"
+    spec = measure_spec(cuts)
+    measures = measuring.measure_all(refs, spec, journal, timeout_s=cuts.timeout_s, workers=cuts.workers)
+    return measures.merge(texts.text_measures(manifest.frame(texts.MANIFEST_COLUMNS)), on="clip", validate="1:1")
+
+
+def measure_spec(cuts: MeasureParams) -> MeasureSpec:
+    """What of the parameters the measures depend on."""
+    return MeasureSpec(
         clip_level=cuts.clip_level,
         silence_dbfs=cuts.silence_dbfs,
         silence_below_loud_db=cuts.silence_below_loud_db,
@@ -24,10 +33,6 @@ def measure_clips(manifest: Manifest, params: AuditParams, paths: Paths) -> pd.D
         speech_probability=cuts.speech_probability,
         speech_stride=cuts.speech_stride,
     )
-    refs = clip_refs(manifest.frame(REF_COLUMNS))
-    journal = paths.primary / "measures.jsonl"
-    measures = measuring.measure_all(refs, spec, journal, timeout_s=cuts.timeout_s, workers=cuts.workers)
-    return measures.merge(texts.text_measures(manifest.frame(texts.MANIFEST_COLUMNS)), on="clip", validate="1:1")
 
 
 def find_duplicates(manifest: Manifest, measures: pd.DataFrame, params: AuditParams) -> pd.DataFrame:

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from kedro.pipeline import Pipeline, node
 
-from allears.pipelines.audit import nodes
+from allears.pipelines.audit import document_nodes, nodes
 
 
 def create_pipeline() -> Pipeline:
-    """Manifest → measures, verdicts, representation, selection, page."""
+    """Manifest → measures, verdicts, representation, selection, page, documents."""
     audit, paths = "params:audit", "params:paths"
     return Pipeline(
         [
@@ -37,6 +37,16 @@ def create_pipeline() -> Pipeline:
                 ],
                 "audit_page",
                 name="render_audit_page",
+            ),
+            node(document_nodes.read_answers, paths, "datasheet_answers", name="read_answers"),
+            node(
+                document_nodes.write_documents,
+                [
+                    "sources", "manifest", "verdicts", "representation", "audit_summary", "datasheet_answers", audit,
+                    paths,
+                ],
+                ["croissant", "datasheet"],
+                name="write_documents",
             ),
         ],
         tags=["audit"],
