@@ -2,9 +2,9 @@
 
 Ratios of wall time on the same cores, in one run:
 - short clips: reading headers and digests and decoding, then the whole audit's worker (every measure), against
-  `ffmpeg -i CLIP -f f32le -` for each clip, as many at a time as there are cores. Formats: the recordings of fsdd (8 kHz
-  wav) and speechocean762 (16 kHz Opus) as they are, and speechocean762 as wav, flac, mp3 and m4a. Promise: ingest + decode
-  ≥ 5 × where libsndfile reads the format, the audit ≥ 2 ×.
+  `ffmpeg -i CLIP -f f32le -` for each clip, as many at a time as there are cores. Formats: the recordings of fsdd
+  (8 kHz wav) and speechocean762 (16 kHz Opus) as they are, and speechocean762 as wav, flac, mp3 and m4a. Promise:
+  ingest + decode ≥ 5 × where libsndfile reads the format, the audit ≥ 2 ×.
 - a long file: all its 30 s pieces, against bare ffmpeg decoding it once, one core each. Promise: ≥ 0.9.
 The profile says which measure binds. Needs ALLEARS_REAL_DATA.
 """

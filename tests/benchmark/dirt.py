@@ -52,15 +52,24 @@ class Job:
 
 
 def plant(
-    clips: pd.DataFrame, folder: Path, count: dict[str, int], *, noises: Sequence[Path], seed: int
+    clips: pd.DataFrame,
+    folder: Path,
+    count: dict[str, int],
+    *,
+    noises: Sequence[Path],
+    seed: int,
+    split: str | None = None,
 ) -> tuple[Path, Path]:
     """The AudioFolder and its truth table below `folder`; each clip is hit once at most.
 
-    `clips`: rows of a manifest. `count`: how many of each kind; copies are of clean clips and come on top.
+    `clips`: rows of a manifest. `count`: how many of each kind; copies are of clean clips and come on top. `split`: dirt
+    falls into this one only.
     """
     rng = np.random.default_rng(seed)
     refs = clip_refs(clips)
     order = rng.permutation(len(refs)).tolist()
+    if split is not None:
+        order.sort(key=lambda at: clips["split"].iloc[at] == split)  # they are taken from the end
     facts = clips[list(_FACTS)].astype(object).where(clips[list(_FACTS)].notna(), None).to_dict("records")
     jobs: list[Job] = []
     rows: list[dict[str, Any]] = []
