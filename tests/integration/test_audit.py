@@ -151,7 +151,10 @@ def test_real_recordings_have_no_false_copies() -> None:
     folder = REAL / "fsdd" / "recordings"
     files = sorted(folder.glob("7_*.wav"))[::2]
     assert files, f"{folder} has no recordings"
-    spec = MeasureSpec(clip_level=0.99, silence_dbfs=-50.0, silence_below_loud_db=40.0, bandwidth_drop_db=50.0)
+    spec = MeasureSpec(
+        clip_level=0.99, silence_dbfs=-50.0, silence_below_loud_db=40.0, bandwidth_drop_db=50.0,
+    speech_probability=0.5, speech_stride=1,
+    )  # fmt: skip
     refs = [ClipRef(f"c{i}", str(file), f"{i:064d}", None, 0.0, None) for i, file in enumerate(files)]
     measures = to_table([Outcome(*found) for found in measure_clips(refs, spec)])
     table = manifest([{"clip": ref.clip, "end_s": 1.0} for ref in refs])

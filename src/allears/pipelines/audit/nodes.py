@@ -19,6 +19,7 @@ from allears.audit import (
     representation,
     summary,
     targets,
+    texts,
     truth,
 )
 from allears.corpus.manifest import REF_COLUMNS, Manifest, clip_refs
@@ -33,13 +34,14 @@ PEOPLE_COLUMNS = (
 
 
 def measure_clips(manifest: Manifest, params: AuditParams, paths: Paths) -> pd.DataFrame:
-    """One row of measures a clip; what was measured before is read from the journal and not decoded again."""
+    """One row of measures a clip, of its audio and its text; what was measured before is read from the journal."""
     cuts = params.measures
     refs = clip_refs(manifest.frame(REF_COLUMNS))
     journal = paths.primary / "measures.jsonl"
     spec = measure_spec(cuts)
     measures = measuring.measure_all(refs, spec, journal, timeout_s=cuts.timeout_s, workers=cuts.workers)
-    return derived.with_derived(measures, manifest.frame(derived.MANIFEST_COLUMNS))
+    measures = derived.with_derived(measures, manifest.frame(derived.MANIFEST_COLUMNS))
+    return measures.merge(texts.text_measures(manifest.frame(texts.MANIFEST_COLUMNS)), on="clip", validate="1:1")
 
 
 def measure_spec(cuts: MeasureParams) -> MeasureSpec:
@@ -49,6 +51,8 @@ def measure_spec(cuts: MeasureParams) -> MeasureSpec:
         silence_dbfs=cuts.silence_dbfs,
         silence_below_loud_db=cuts.silence_below_loud_db,
         bandwidth_drop_db=cuts.bandwidth_drop_db,
+        speech_probability=cuts.speech_probability,
+        speech_stride=cuts.speech_stride,
     )
 
 
