@@ -57,9 +57,12 @@ def distances(ones_NP: NDArray[np.uint32], others_NP: NDArray[np.uint32]) -> NDA
 
     Pieces where both are silent do not count; a pair that shares fewer than MIN_PIECES pieces of sound is at 1.
     """
-    heard_N = np.count_nonzero(ones_NP | others_NP, axis=1)
-    differing_N = np.bitwise_count(ones_NP ^ others_NP).sum(axis=1, dtype=np.int64)
-    share_N = differing_N / np.maximum(heard_N * BANDS, 1)
+    heard_N = np.bitwise_count(np.packbits((ones_NP | others_NP) != 0, axis=1).view(np.uint32))[:, 0]
+    counts_NW = np.bitwise_count(np.ascontiguousarray(ones_NP ^ others_NP).view(np.uint64))
+    differing_N = counts_NW.astype(np.float32) @ np.ones(
+        PIECES // 2, dtype=np.float32
+    )  # a sum over rows takes 5 times as long
+    share_N = differing_N / np.maximum(heard_N.astype(np.float64) * BANDS, 1)
     return np.where(heard_N >= MIN_PIECES, share_N, 1.0)
 
 
