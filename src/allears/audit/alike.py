@@ -16,6 +16,7 @@ from collections.abc import Iterator
 
 import numpy as np
 from numpy.typing import NDArray
+from rich.console import Console
 from rich.progress import track
 
 from allears.audio import fingerprint as fp
@@ -83,7 +84,7 @@ def _collisions(words_NP: NDArray[np.uint32]) -> Iterator[Pairs]:
     rng = np.random.default_rng(SEED)
     columns_PN = np.ascontiguousarray(words_NP.T)
     width = min(fp.PIECES, max(1, round(np.log2(len(words_NP)))))
-    for _ in track(range(TABLES), "comparing fingerprints", transient=True):
+    for _ in track(range(TABLES), "comparing fingerprints", transient=True, console=Console(stderr=True)):
         pieces, bands = rng.permutation(fp.PIECES)[:width], rng.integers(0, fp.BANDS, width, dtype=np.uint32)
         keys_N = np.zeros(len(words_NP), dtype=np.uint64)
         for piece, band in zip(pieces, bands, strict=True):

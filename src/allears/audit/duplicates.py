@@ -18,7 +18,8 @@ from allears.params.audit import DuplicateParams
 
 COLUMNS = {"clip": "string", "kind": "string", "duplicate_of": "string", "bit_error": "float64"}
 _SPLIT_ORDER = {"test": 0, "dev": 1, "train": 2}
-_PLACE = ["file_sha256", "channel", "start_s", "end_s"]
+_PLACE = ("file_sha256", "channel", "start_s", "end_s")
+NEEDS = ("clip", "split", *_PLACE)  # columns of the manifest
 _MEASURES = ["clip", "decoded_duration_s", "pcm_sha256", "fingerprint"]
 _ROWS = 1 << 16  # fingerprints turned into words at a time
 
@@ -28,9 +29,9 @@ Indices = NDArray[np.int64]
 def find(manifest: pd.DataFrame, measures: pd.DataFrame, params: DuplicateParams) -> pd.DataFrame:
     """One row a clip that duplicates another that stays: COLUMNS, `kind` byte | pcm | reencoded.
 
-    `manifest` needs clip, file_sha256, channel, start_s, end_s, split.
+    `manifest` must have the columns NEEDS. How surely a copy by fingerprint is found, `audit.alike` says.
     """
-    table = manifest[["clip", "split", *_PLACE]].merge(measures[_MEASURES], on="clip", how="left")
+    table = manifest[list(NEEDS)].merge(measures[_MEASURES], on="clip", how="left")
     rank = table["split"].map(_SPLIT_ORDER).astype("int64").to_numpy()
     table = table.iloc[np.argsort(rank, kind="stable")].reset_index(drop=True)
     rows = np.arange(len(table))
