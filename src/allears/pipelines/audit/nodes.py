@@ -58,7 +58,7 @@ def measure_spec(cuts: MeasureParams) -> MeasureSpec:
 
 def find_duplicates(manifest: Manifest, measures: pd.DataFrame, params: AuditParams) -> pd.DataFrame:
     """Clips that are another clip again: by bytes, decoded samples or fingerprint."""
-    return duplicates.find(manifest.frame(), measures, params.duplicates)
+    return duplicates.find(manifest.frame(duplicates.NEEDS), measures, params.duplicates)
 
 
 def read_overrides(manifest: Manifest, paths: Paths) -> pd.DataFrame:
