@@ -103,6 +103,12 @@ def test_each_defect_is_found_and_everything_adds_up(corpus: tuple[Manifest, Pat
     assert "Can I train on this?" in page
     assert "not looked for" in page
     assert page.count("plotly.js v") == 1
+    heard = out["exhibits"].set_index("clip")
+    assert {reason for reason in expected.values() if reason} <= set(heard["group"])
+    assert set(heard.index[heard["file"].isna()]) == {"text"}, "only what does not decode cannot be played"
+    files = {path.name: path.stat().st_mtime_ns for path in (paths.reports / "audit_files").iterdir()}
+    assert set(files) == {f"{name}{end}" for name in heard["file"].dropna() for end in (".mp3", ".webp")}
+    assert all(f'src="audit_files/{name}"' in page for name in files)
 
     for file in Path(handle.frame(["root"])["root"].iloc[0]).iterdir():
         file.unlink()
@@ -110,6 +116,9 @@ def test_each_defect_is_found_and_everything_adds_up(corpus: tuple[Manifest, Pat
     again = run(handle, paths, looser)  # nothing to decode: another policy reads the journal
     assert again["measures"].equals(out["measures"])
     assert again["verdicts"].set_index("clip").loc["clipped", "verdict"] != "soft"
+    left = {path.name: path.stat().st_mtime_ns for path in (paths.reports / "audit_files").iterdir()}
+    assert left.items() <= files.items(), "the sources are gone, so nothing was made again"
+    assert again["exhibits"]["file"].notna().sum() > 10
 
 
 def test_without_a_licence_the_run_ends_in_a_sentence(corpus: tuple[Manifest, Paths, dict[str, str]]) -> None:

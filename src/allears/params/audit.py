@@ -7,6 +7,7 @@ from typing import Literal
 from pydantic import Field, model_validator
 
 from allears.params.base import Params
+from allears.params.listen import ListenParams
 
 Axis = Literal["language", "accent", "gender", "age", "label"]
 QualityReason = Literal["noisy", "clipped", "silent", "upsampled", "truncated", "too_short", "too_long"]
@@ -126,3 +127,4 @@ class AuditParams(Params):
     weights: WeightParams = WeightParams()
     keep_despite: tuple[Forgivable, ...] = ()
     """Soft reasons that flag a clip and keep it nonetheless; never a speaker who is in the test split too."""
+    listen: ListenParams = ListenParams()

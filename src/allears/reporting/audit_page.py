@@ -7,12 +7,17 @@ from typing import Any
 
 import pandas as pd
 
+from allears.audio.picture import BRIGHTEST_DBFS, DARKEST_DBFS
+from allears.audit.measuring import NUMBERS
 from allears.params.audit import AuditParams
+from allears.reporting import audit_listen
 from allears.reporting import audit_sections as sections
+from allears.reporting.audit_clips import clips_json
 from allears.reporting.html import page, written
 from allears.reporting.truth import truth_table
 
 MIN_TRAIN_HOURS = 1.0  # below, the answer says that it is little; recipes that learn anything heard hours
+_SHOWN = ("clip", "path", "start_s", "end_s", "text", "label", "language", "speaker", "split")  # of the manifest
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,15 +30,19 @@ class AuditData:
     duplicates: pd.DataFrame
     representation: pd.DataFrame
     truth_scores: pd.DataFrame
+    exhibits: pd.DataFrame
     summary: dict[str, Any]
 
 
 def render(data: AuditData, params: AuditParams) -> str:
     """The page as one HTML string that needs nothing else."""
     summary = data.summary
-    table = data.manifest.merge(data.measures, on="clip").merge(data.verdicts, on="clip")
+    table = data.manifest[list(_SHOWN)].merge(data.measures[["clip", *NUMBERS]], on="clip")
+    table = table.merge(data.verdicts[["clip", "verdict", "reasons"]], on="clip")
+    listed, rows = clips_json(table, data.exhibits, params.listen.table_rows)
     return page(
         "audit.html",
+        scripts=("clips.js",),
         title=f"Audit of {summary['corpus']}",
         corpus=summary["corpus"],
         version=summary["version"][:12],
@@ -55,8 +64,12 @@ def render(data: AuditData, params: AuditParams) -> str:
         copies_line=_copies_line(data.duplicates),
         leaks_line=_leaks_line(summary["leaking_groups"]),
         licences=sections.licences(summary),
-        flagged=sections.flagged(table),
-        flagged_line=_flagged_line(summary, sections.MAX_ROWS),
+        listen=audit_listen.groups(data.exhibits, table, params.listen.max_s),
+        pairs=audit_listen.pairs(data.exhibits, table, params.listen.max_s),
+        darkest=f"{DARKEST_DBFS:g}",
+        brightest=f"{BRIGHTEST_DBFS:g}",
+        clips_json=listed,
+        table_line=_table_line(summary, rows),
         truth=truth_table(data.truth_scores),
         methods=sections.methods(params),
     )
@@ -143,8 +156,11 @@ def _leaks_line(groups: list[str]) -> str:
     return f"In more than one split: {shown}. Their clips on the training side are left out; the test clips stay."
 
 
-def _flagged_line(summary: dict[str, Any], shown: int) -> str:
-    flagged = summary["verdicts"]["soft"]["clips"] + summary["verdicts"]["hard"]["clips"]
-    if flagged == 0:
-        return "None."
-    return f"{flagged:,} clips" + (f"; at most {shown} of each reason are listed." if flagged > shown else ".")
+def _table_line(summary: dict[str, Any], rows: int) -> str:
+    total, corpus = summary["total"]["clips"], summary["corpus"]
+    where = f"the tables measures and verdicts in data/03_primary/{corpus}/ (parquet, joined by clip)"
+    if rows == total:
+        return f"All {total:,} clips, flagged ones first; with all measures they are in {where}."
+    return (
+        f"{rows:,} of {total:,} clips: flagged ones, evenly by reason, and some kept ones. All of them are in {where}."
+    )

@@ -65,10 +65,13 @@ def summarise(
 
 def render_audit_page(
     manifest: Manifest, measures: pd.DataFrame, verdicts: pd.DataFrame, duplicate_clips: pd.DataFrame,
-    table: pd.DataFrame, truth_scores: pd.DataFrame, audit_summary: dict[str, Any], params: AuditParams,
+    table: pd.DataFrame, truth_scores: pd.DataFrame, exhibits: pd.DataFrame, audit_summary: dict[str, Any],
+    params: AuditParams,
 ) -> str:  # fmt: skip
     """One page that answers 'can I train on this?'; works offline."""
     from allears.reporting.audit_page import AuditData, render
 
-    data = AuditData(manifest.frame(), measures, verdicts, duplicate_clips, table, truth_scores, audit_summary)
+    data = AuditData(
+        manifest.frame(), measures, verdicts, duplicate_clips, table, truth_scores, exhibits, audit_summary
+    )
     return render(data, params)

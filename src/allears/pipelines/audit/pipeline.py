@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from kedro.pipeline import Pipeline, node
 
-from allears.pipelines.audit import nodes
+from allears.pipelines.audit import exhibit_nodes, nodes
 
 
 def create_pipeline() -> Pipeline:
@@ -30,10 +30,15 @@ def create_pipeline() -> Pipeline:
                 name="summarise_audit",
             ),
             node(
+                exhibit_nodes.exhibit_clips, ["manifest", "measures", "verdicts", "duplicates", audit, paths],
+                "exhibits",
+                name="exhibit_clips",
+            ),
+            node(
                 nodes.render_audit_page,
                 [
                     "manifest", "measures", "verdicts", "duplicates", "representation", "truth_scores",
-                    "audit_summary", audit,
+                    "exhibits", "audit_summary", audit,
                 ],
                 "audit_page",
                 name="render_audit_page",
