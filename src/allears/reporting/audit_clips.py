@@ -28,16 +28,21 @@ _COLUMNS = (  # of the joined table; heading; what it is: words, number, share
 
 
 def clips_json(clips: pd.DataFrame, exhibits: pd.DataFrame, max_rows: int) -> tuple[Markup, int]:
-    """The table as a JSON value that may stand in a script element, and how many rows it has."""
+    """The table as a JSON value that may stand in a script element, and how many rows it has.
+
+    Columns of which nothing is known for any row are not in it.
+    """
     some = clips.iloc[chosen(clips, exhibits, max_rows)]
     files = exhibits.drop_duplicates("clip").set_index("clip")["file"]
     sound = FOLDER + "/" + some["clip"].map(files).astype("string") + ".mp3"
     said = some["text"].fillna(some["label"])
     some = some.assign(sound=sound, said=said)
-    columns = [_values(some, key) for key, _, _ in _COLUMNS]
-    rows = [script_safe(json.dumps(row, ensure_ascii=False)) for row in zip(*columns, strict=True)]
+    columns = {key: _values(some, key) for key, _, _ in _COLUMNS}
+    known = [each for each in _COLUMNS if any(value is not None for value in columns[each[0]])]
+    values = zip(*(columns[key] for key, _, _ in known), strict=True)
+    rows = [script_safe(json.dumps(row, ensure_ascii=False)) for row in values]
     fitting = int(np.searchsorted(np.cumsum([len(row.encode()) for row in rows]), MAX_BYTES, side="right"))
-    head = json.dumps([{"key": key, "title": title, "kind": kind} for key, title, kind in _COLUMNS])
+    head = json.dumps([{"key": key, "title": title, "kind": kind} for key, title, kind in known])
     text = f'{{"columns":{head},"rows":[{",".join(rows[:fitting])}]}}'
     return Markup(text), fitting  # noqa: S704  it cannot close its element
 

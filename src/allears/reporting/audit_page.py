@@ -42,7 +42,7 @@ def render(data: AuditData, params: AuditParams) -> str:
     listed, rows = clips_json(table, data.exhibits, params.listen.table_rows)
     return page(
         "audit.html",
-        scripts=("clips.js",),
+        scripts=("listen.js", "clips.js"),
         title=f"Audit of {summary['corpus']}",
         corpus=summary["corpus"],
         version=summary["version"][:12],

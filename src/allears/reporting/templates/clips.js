@@ -9,7 +9,11 @@
   var at = {};
   data.columns.forEach(function (column, i) { at[column.key] = i; });
   var find = document.getElementById("clips-find");
-  var pickers = Array.prototype.slice.call(box.querySelectorAll("select[data-column]"));
+  var pickers = Array.prototype.filter.call(box.querySelectorAll("select[data-column]"), function (picker) {
+    var known = picker.dataset.column in at;
+    picker.parentNode.hidden = !known;
+    return known;
+  });
   var order = document.getElementById("clips-order");
   var count = document.getElementById("clips-count");
   var more = document.getElementById("clips-more");
@@ -27,7 +31,7 @@
   function written(value, kind) {
     if (value === null) return "";
     if (kind === "share") return (value > 0 && value < 0.01 ? (100 * value).toFixed(2) : (100 * value).toFixed(0)) + " %";
-    if (kind === "number") return Math.abs(value) >= 100 ? Math.round(value).toLocaleString("en") : String(+value.toPrecision(3));
+    if (kind === "number") return Math.abs(value) >= 100 ? Math.round(value).toLocaleString("en") : value.toPrecision(3);
     return String(value);
   }
   function parts(row, key) {
@@ -35,13 +39,14 @@
     return value === null || value === "" ? [""] : key === "reasons" ? value.split(",") : [value];
   }
 
-  // A corpus may hold thousands of clips that sound alike: one player at a time, made when it is asked for.
-  var player = null, playing = null;
-  function stop() {
-    if (player) player.pause();
+  var player = document.createElement("audio"), playing = null;
+  player.preload = "none";
+  box.appendChild(player);
+  function stopped() {
     if (playing) { playing.textContent = "▶"; playing.setAttribute("aria-pressed", "false"); }
     playing = null;
   }
+  ["pause", "ended", "error"].forEach(function (event) { player.addEventListener(event, stopped); });
   function playButton(source, name) {
     var button = make("button", "▶", "play");
     button.type = "button";
@@ -49,22 +54,17 @@
     button.setAttribute("aria-pressed", "false");
     button.addEventListener("click", function () {
       var again = playing === button;
-      stop();
+      player.pause();
+      stopped();
       if (again) return;
-      player = new Audio(source);
       playing = button;
       button.textContent = "■";
       button.setAttribute("aria-pressed", "true");
-      player.addEventListener("ended", stop);
-      player.addEventListener("error", stop);
-      player.play().catch(stop);
+      player.src = source;
+      player.play().catch(function () { if (playing === button) stopped(); });
     });
     return button;
   }
-  document.addEventListener("play", function (event) {
-    stop();
-    document.querySelectorAll("audio").forEach(function (other) { if (other !== event.target) other.pause(); });
-  }, true);
 
   function line(row) {
     var tr = make("tr");
@@ -107,7 +107,7 @@
       return words.every(function (word) { return text.indexOf(word) >= 0; });
     });
     if (sorted.column >= 0) matching.sort(compare);
-    stop();
+    player.pause();
     body.textContent = "";
     shown = 0;
     showMore();
