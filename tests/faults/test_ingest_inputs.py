@@ -113,8 +113,8 @@ def test_a_run_that_goes_on_after_a_bad_one_reads_nothing_twice(
     folder = miniatures.audiofolder(tmp_path / "mine")
     caplog.set_level("INFO")
     first, _ = ingest(folder, tmp_path / "data")
-    assert "4 files: 4 read now" in caplog.text
+    assert "4 recordings: 4 read now" in caplog.text
     caplog.clear()
     second, _ = ingest(folder, tmp_path / "data")
-    assert "4 files: 0 read now" in caplog.text
+    assert "4 recordings: 0 read now" in caplog.text
     assert second == first

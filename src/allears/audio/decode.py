@@ -7,8 +7,10 @@ its name.
 
 from __future__ import annotations
 
+import math
 import re
 from dataclasses import dataclass
+from functools import cached_property
 from importlib.metadata import version
 from pathlib import Path
 
@@ -26,9 +28,14 @@ DECODERS = (
     f"ffmpeg of imageio-ffmpeg {version('imageio-ffmpeg')}, soxr {soxr.__version__}"
 )
 MAX_CLIP_S = 3600.0  # one clip in memory: an hour at 48 kHz is 0.7 GB
+MAX_CLIP_BYTES = 1 << 30
+BLOCK_S = 300.0
+_RUN_UP_S = 1.0
+_LOSSY = ("MPEG", "VORBIS", "OPUS")  # libsndfile's subtypes whose packets depend on those before
 _DATA_CHUNK = re.compile(r"^data\s*: (\d+) \(should be (\d+)\)", re.MULTILINE)
 
 Mono = npt.NDArray[np.float32]
+Channels = npt.NDArray[np.float32]  # [T, C]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -72,18 +79,78 @@ def decode(
 ) -> tuple[Mono, int]:
     """Samples [T] in float32 from `start_s` to `end_s` of one channel (None: the mean of all), and their rate.
 
-    A file that ends early gives what there is; compare with the declared duration.
-    Raises AudioError: `undecodable`, `not_audio`, `too_long`, `timeout`, `no_such_channel`; OSError when it cannot be
-    opened.
+    Errors as `Decoder.piece`, and `no_such_channel`.
     """
-    path.open("rb").close()  # an OSError here says what is wrong with the file, libsndfile would not
-    try:
-        with soundfile.SoundFile(path) as sound:
-            rate = sound.samplerate
-            audio = _read(sound, path, to_samples(start_s, rate), None if end_s is None else to_samples(end_s, rate))
-    except soundfile.LibsndfileError:
-        audio, rate = ffmpeg.decode(path, start_s, end_s, max_s=MAX_CLIP_S)
-    return _one_channel(audio, channel, path), rate
+    audio_TC, rate = Decoder(path).piece(start_s, end_s)
+    return mixed(audio_TC, channel, path), rate
+
+
+class Decoder:
+    """Pieces of one recording, decoded from front to back when they are asked for in that order.
+
+    What a piece holds depends on the piece alone, not on what was asked for before: codecs that cannot seek to a sample
+    are decoded in stretches of BLOCK_S that always begin at the same places.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._blocks: dict[int, tuple[Channels, int]] = {}
+
+    def piece(self, start_s: float = 0.0, end_s: float | None = None) -> tuple[Channels, int]:
+        """Samples [T, C] in float32 from `start_s` to `end_s` (None: to the end), and their rate.
+
+        A file that ends early gives what there is; compare with the declared duration.
+        Raises AudioError: `undecodable`, `not_audio`, `too_long`, `timeout`; OSError when it cannot be opened.
+        """
+        self.path.open("rb").close()  # an OSError here says what is wrong with the file, libsndfile would not
+        whole = start_s == 0 and end_s is None
+        if whole or self._seeks():
+            return _read(self.path, start_s, end_s)
+        first = int(start_s // BLOCK_S)
+        last = first if end_s is None else max(first, math.ceil(end_s / BLOCK_S) - 1)
+        parts = [self._block(number) for number in range(first, last + 1)]
+        while end_s is None and len(parts[-1][0]) >= to_samples(BLOCK_S, parts[-1][1]):
+            parts.append(self._block(first + len(parts)))
+            _check_length(sum(len(part) for part, _ in parts), *parts[0], self.path)
+        rate = parts[0][1]
+        audio_TC = parts[0][0] if len(parts) == 1 else np.concatenate([part for part, _ in parts])
+        begin = to_samples(start_s, rate) - to_samples(first * BLOCK_S, rate)
+        stop = None if end_s is None else to_samples(end_s, rate) - to_samples(first * BLOCK_S, rate)
+        return audio_TC[begin:stop], rate
+
+    @cached_property
+    def _subtype(self) -> str | None:
+        try:
+            return str(soundfile.info(self.path).subtype)
+        except soundfile.LibsndfileError:
+            return None
+
+    def _seeks(self) -> bool:
+        """Whether libsndfile finds any sample of it at once, and exactly."""
+        return self._subtype is not None and not self._subtype.startswith(_LOSSY)
+
+    def _block(self, number: int) -> tuple[Channels, int]:
+        """Stretch `number` of the recording; a run-up of a second before it lets the codec find its feet."""
+        if number not in self._blocks:
+            start_s, end_s = number * BLOCK_S, (number + 1) * BLOCK_S
+            if self._subtype is None:
+                block = ffmpeg.decode(self.path, start_s, end_s, max_s=2 * BLOCK_S)
+            else:
+                before_s = max(start_s - _RUN_UP_S, 0.0)
+                audio_TC, rate = _read(self.path, before_s, end_s)
+                block = audio_TC[to_samples(start_s, rate) - to_samples(before_s, rate) :], rate
+            self._blocks = {k: v for k, v in self._blocks.items() if k == number - 1} | {number: block}
+        return self._blocks[number]
+
+
+def mixed(audio_TC: Channels, channel: int | None, path: Path) -> Mono:
+    """One channel [T] of [T, C], or the mean of all; AudioError `no_such_channel`."""
+    channels = audio_TC.shape[1]
+    if channel is None:
+        return audio_TC[:, 0] if channels == 1 else audio_TC.mean(axis=1, dtype=np.float32)
+    if channel >= channels:
+        raise AudioError("no_such_channel", f"{path.name}: channel {channel} was asked for, it has {channels}")
+    return np.ascontiguousarray(audio_TC[:, channel])
 
 
 def resample(audio: Mono, rate_hz: int, new_rate_hz: int) -> Mono:
@@ -94,27 +161,32 @@ def resample(audio: Mono, rate_hz: int, new_rate_hz: int) -> Mono:
     return resampled
 
 
-def _read(sound: soundfile.SoundFile, path: Path, first: int, last: int | None) -> npt.NDArray[np.float32]:
-    last = sound.frames if last is None else min(last, sound.frames)
-    if last - first > MAX_CLIP_S * sound.samplerate:
+def _read(path: Path, start_s: float, end_s: float | None) -> tuple[Channels, int]:
+    """[T, C] from a fresh look at the file: libsndfile, else ffmpeg."""
+    try:
+        with soundfile.SoundFile(path) as sound:
+            rate = sound.samplerate
+            first = min(to_samples(start_s, rate), sound.frames)
+            last = sound.frames if end_s is None else min(to_samples(end_s, rate), sound.frames)
+            frames = max(last - first, 0)
+            _check_length(frames, np.empty((0, sound.channels), np.float32), rate, path)
+            if first > 0:
+                sound.seek(first)
+            audio_TC: Channels = sound.read(frames, dtype="float32", always_2d=True)
+            return audio_TC, rate
+    except soundfile.LibsndfileError:
+        return ffmpeg.decode(path, start_s, end_s, max_s=MAX_CLIP_S)
+
+
+def _check_length(frames: int, like_TC: Channels, rate: int, path: Path) -> None:
+    """AudioError `too_long` for what does not fit into memory in one piece."""
+    channels = like_TC.shape[1]
+    if frames > MAX_CLIP_S * rate or frames * channels * 4 > MAX_CLIP_BYTES:
         raise AudioError(
             "too_long",
-            f"{path.name}: {(last - first) / sound.samplerate:.0f} s in one piece, at most {MAX_CLIP_S:g} s fit; "
-            "cut it by `ingest.segment=fixed`",
+            f"{path.name}: {frames / rate:.0f} s of {channels} channels in one piece, at most {MAX_CLIP_S:g} s and "
+            f"{MAX_CLIP_BYTES >> 20} MB fit; cut it by `ingest.segment=fixed`",
         )
-    if first > 0:
-        sound.seek(min(first, sound.frames))
-    audio: npt.NDArray[np.float32] = sound.read(max(last - first, 0), dtype="float32", always_2d=True)
-    return audio
-
-
-def _one_channel(audio: npt.NDArray[np.float32], channel: int | None, path: Path) -> Mono:
-    channels = audio.shape[1]
-    if channel is None:
-        return audio[:, 0] if channels == 1 else audio.mean(axis=1, dtype=np.float32)
-    if channel >= channels:
-        raise AudioError("no_such_channel", f"{path.name}: channel {channel} was asked for, it has {channels}")
-    return np.ascontiguousarray(audio[:, channel])
 
 
 def _declared_frames(info: soundfile._SoundFileInfo) -> int:

@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 import soundfile
 
-from allears.audio.decode import Mono, decode, resample
+from allears.audio.decode import Mono, resample
 from allears.audio.frames import to_seconds
 from allears.audio.picture import spectrogram, webp
 from allears.errors import AudioError
@@ -32,15 +32,11 @@ class Excerpt:
     top_hz: float
 
 
-def write_excerpt(
-    source: Path, start_s: float, end_s: float | None, channel: int | None, target: Path, *, max_s: float
-) -> Excerpt:
-    """Write `target`.mp3 and `target`.webp of the first `max_s` seconds of a clip, each whole or not at all.
+def write_excerpt(audio_T: Mono, rate_hz: int, target: Path) -> Excerpt:
+    """Write `audio_T` [T] as `target`.mp3 and `target`.webp, each whole or not at all.
 
-    Raises AudioError as `decode`, and `empty`; OSError when the source cannot be opened, StorageError for the target.
+    Raises AudioError `empty` for no samples, StorageError for the target.
     """
-    last_s = start_s + max_s
-    audio_T, rate_hz = decode(source, start_s, last_s if end_s is None else min(end_s, last_s), channel)
     if len(audio_T) == 0:
         raise AudioError("empty", "it decodes to no audio at all")
     audio_T = np.nan_to_num(audio_T, nan=0.0, posinf=1.0, neginf=-1.0)

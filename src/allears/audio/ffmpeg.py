@@ -121,13 +121,14 @@ def decode(
     """The first audio stream from `start_s` to `end_s`: float32 [T, channels] at its own rate, and that rate.
 
     It decodes from a second before `start_s` and cuts by timestamp: exact for PCM, Opus, Vorbis and AAC; containers
-    that keep milliseconds (Matroska) are within 1 ms, mp3 within its encoder delay (25 ms).
+    that keep milliseconds (Matroska) are within 1 ms, mp3 within its encoder delay (25 ms), ASF within 100 ms.
     Raises AudioError: `not_audio`, `undecodable`, `too_long` (more than `max_s`), `timeout`.
     """
     cut: dict[str, float] = {"start": start_s} if start_s > 0 else {}
     if end_s is not None:
         cut["end"] = end_s
-    options: dict[str, Any] = {"ss": max(start_s - _SEEK_PREROLL_S, 0.0), "copyts": None} if cut else {}
+    before_s = start_s - _SEEK_PREROLL_S  # at the very start there is no seeking: it would skip the encoder's delay
+    options: dict[str, Any] = {"ss": before_s, "copyts": None} if before_s > 0 else {}
     stream = _ffmpeg().input(_url(path), **_INPUT_OPTIONS, **options)["a:0"]
     if cut:
         stream = stream.filter("atrim", **cut).filter("asetpts", "PTS-STARTPTS")

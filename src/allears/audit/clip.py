@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from allears.audio import fingerprint as fp
-from allears.audio.decode import DECODERS, decode
+from allears.audio.decode import DECODERS, Mono
 from allears.audio.measures import MeasureSpec, measure, spectrum_blocks
 from allears.corpus.clips import ClipRef
+from allears.corpus.opening import decoded_clips
+from allears.errors import AudioError
 from allears.storage.digest import value_digest
 
 VERSION = 2
@@ -25,9 +27,17 @@ def work_key(ref: ClipRef, spec: MeasureSpec) -> str:
     return value_digest([audio, how])[:32]
 
 
-def measure_clip(ref: ClipRef, spec: MeasureSpec) -> dict[str, Any]:
-    """Measures of one clip as JSON-like values. Raises AudioError when it cannot be decoded or is not audio."""
-    audio_T, rate_hz = decode(Path(ref.file), ref.start_s, ref.end_s, ref.channel)
+def measure_clips(refs: Sequence[ClipRef], spec: MeasureSpec) -> Iterator[tuple[ClipRef, dict[str, Any] | AudioError]]:
+    """Each clip of a batch (`corpus.opening.batches`) with its measures, or with why there are none."""
+    for ref, decoded in decoded_clips(refs):
+        try:
+            yield ref, decoded if isinstance(decoded, AudioError) else measure_clip(*decoded, spec)
+        except AudioError as error:
+            yield ref, error
+
+
+def measure_clip(audio_T: Mono, rate_hz: int, spec: MeasureSpec) -> dict[str, Any]:
+    """Measures of one decoded clip as JSON-like values. Raises AudioError when it is not audio."""
     power_K: np.ndarray[Any, np.dtype[np.float64]] = np.zeros(1)
     energies, frames = [], 0
     for block in spectrum_blocks(audio_T, rate_hz):

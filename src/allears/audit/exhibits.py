@@ -14,30 +14,32 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from allears.audit.cuts import CutOff, cut_offs
-from allears.audit.measuring import NUMBERS
-from allears.audit.policy import HARD, SOFT
+from allears.audit.measuring import TEXTS
+from allears.audit.policy import reasons_of
 from allears.params.audit import AuditParams
+from allears.params.policy import Policy
 
 BORDERLINE = 0.5  # of the cut-off's size: further away, a clip is no borderline case
 REFERENCE = "reference"
 PLACES = ("worst", "just flagged", "just kept", "stays", "left out", "drawn")
-READS = ("clip", "start_s", "end_s", "sample_rate_hz", "text", "language", "speaker")  # of the manifest
+READS = ("clip", "sample_rate_hz", "channels", "text", "language", "speaker")  # of the manifest
 COLUMNS = ("group", "place", "rank", "clip", "measure", "value", "cut")
 _COPIES = {"byte": "byte_duplicate", "pcm": "pcm_duplicate", "reencoded": "reencoded_duplicate"}
 
 
 def choose(
-    manifest: pd.DataFrame, measures: pd.DataFrame, verdicts: pd.DataFrame, found: pd.DataFrame, params: AuditParams
-) -> pd.DataFrame:
+    manifest: pd.DataFrame, measures: pd.DataFrame, verdicts: pd.DataFrame, found: pd.DataFrame, params: AuditParams,
+    policy: Policy,
+) -> pd.DataFrame:  # fmt: skip
     """COLUMNS, one row an exhibit: `group` is a reason or REFERENCE, `place` one of PLACES, `rank` counts within both.
 
     The two clips of a pair of copies share group and rank. A clip may be in several groups; there are at most
     `params.listen.max_clips` different ones, taken evenly from all groups. `found` is the table of duplicates.
     """
-    table = manifest[list(READS)].merge(measures[["clip", *NUMBERS]], on="clip")
+    table = manifest[list(READS)].merge(measures.drop(columns=list(TEXTS)), on="clip")
     table = table.merge(verdicts[["clip", "verdict", "reasons"]], on="clip")
     hash_N = pd.util.hash_array(table["clip"].to_numpy(dtype=object))
-    rows = [*_of_reasons(table, hash_N, params), *_pairs(found, params), *_references(table, hash_N, params)]
+    rows = [*_of_reasons(table, hash_N, params, policy), *_pairs(found, params), *_references(table, hash_N, params)]
     chosen = pd.DataFrame(_within_budget(rows, params.listen.max_clips), columns=list(COLUMNS))
     return chosen.astype(
         dict.fromkeys(("group", "place", "clip", "measure"), "string")
@@ -45,20 +47,21 @@ def choose(
     )
 
 
-def clips_with(reasons: pd.Series[str]) -> dict[str, NDArray[np.bool_]]:
-    """Reason → which clips [N] have it, hard ones first; `reasons` holds them joined by commas."""
+def clips_with(reasons: pd.Series[str], known: list[str]) -> dict[str, NDArray[np.bool_]]:
+    """Reason → which clips [N] have it, in the order of `known`; `reasons` holds them joined by commas."""
     codes_N, combinations = pd.factorize(reasons)
     lists = [set(str(each).split(",")) - {""} for each in combinations]
-    known = [*HARD, *SOFT]
     names = sorted(set().union(*lists), key=lambda name: (known.index(name) if name in known else len(known), name))
     return {name: np.array([name in each for each in lists], dtype=bool)[codes_N] for name in names}
 
 
-def _of_reasons(table: pd.DataFrame, hash_N: NDArray[np.uint64], params: AuditParams) -> Iterator[dict[str, Any]]:
-    flagged = clips_with(table["reasons"])
+def _of_reasons(
+    table: pd.DataFrame, hash_N: NDArray[np.uint64], params: AuditParams, policy: Policy
+) -> Iterator[dict[str, Any]]:
+    flagged = clips_with(table["reasons"], list(reasons_of(policy)))
     kept_N = (table["verdict"] == "keep").to_numpy(dtype=bool)
     clip_N = table["clip"].to_numpy(dtype=object)
-    measured = {cut.reason: cut for cut in cut_offs(table, params.quality)}
+    measured = {cut.reason: cut for cut in cut_offs(table, policy)}
     nobody_N = np.zeros(len(table), dtype=bool)
     for reason in [*measured, *(name for name in flagged if name not in measured)]:
         if reason in _COPIES.values():
@@ -77,7 +80,7 @@ def _around(
     cut: CutOff, has_N: NDArray[np.bool_], kept_N: NDArray[np.bool_], hash_N: NDArray[np.uint64], count: int
 ) -> dict[str, NDArray[np.int64]]:
     """Place → positions: the worst first, the borderline ones from the cut-off outwards."""
-    excess_N = cut.excess()
+    excess_N = cut.excess_N
     flagged = _first(np.flatnonzero(has_N & np.isfinite(excess_N)), hash_N, None, -excess_N)
     near = flagged[count:][excess_N[flagged[count:]] <= BORDERLINE]
     kept = np.flatnonzero(kept_N & (excess_N <= 0) & (excess_N >= -BORDERLINE))

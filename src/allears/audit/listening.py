@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from allears.audio.decode import DECODERS
 from allears.audio.excerpt import PICTURE, SOUND, VERSION, write_excerpt
 from allears.corpus.clips import ClipRef
-from allears.engine.mapping import Outcome, forget, map_items
+from allears.corpus.opening import batches, decoded_clips
+from allears.engine.mapping import Outcome, forget, map_batches
+from allears.errors import AudioError
 from allears.storage.digest import value_digest
 from allears.storage.files import storage_error
 
@@ -38,12 +41,13 @@ def excerpts(refs: list[ClipRef], studio: Studio, *, timeout_s: float, workers: 
     key = partial(work_key, max_s=studio.max_s)
     if lost := {key(ref) for ref in refs if not _is_there(studio.folder / name_of(ref, studio.max_s))}:
         forget(studio.journal, lost)
-    outcomes = map_items(
-        partial(make_excerpt, folder=studio.folder, max_s=studio.max_s),
+    outcomes = map_batches(
+        partial(make_excerpts, folder=studio.folder, max_s=studio.max_s),
         refs,
         key=key,
         journal=studio.journal,
         title="clips to listen to",
+        batches=batches,
         workers=workers,
         timeout_s=timeout_s,
     )
@@ -64,11 +68,20 @@ def name_of(ref: ClipRef, max_s: float) -> str:
     return f"{ref.clip}-{work_key(ref, max_s)[:8]}"
 
 
-def make_excerpt(ref: ClipRef, folder: Path, max_s: float) -> dict[str, Any]:
-    """What a worker does with a clip; returns the excerpt's facts. Errors as `write_excerpt`."""
-    target = folder / name_of(ref, max_s)
-    made = write_excerpt(Path(ref.file), ref.start_s, ref.end_s, ref.channel, target, max_s=max_s)
-    return asdict(made)
+def make_excerpts(
+    refs: Sequence[ClipRef], folder: Path, max_s: float
+) -> Iterator[tuple[ClipRef, dict[str, Any] | AudioError]]:
+    """What a worker does with a batch of clips: each with its excerpt's facts, or with why there is none."""
+    whole = {ref.clip: ref for ref in refs}
+    begun = [ref._replace(end_s=min(ref.start_s + max_s, ref.end_s or np.inf)) for ref in refs]
+    for beginning, decoded in decoded_clips(begun):
+        ref = whole[beginning.clip]
+        try:
+            if isinstance(decoded, AudioError):
+                raise decoded
+            yield ref, asdict(write_excerpt(*decoded, folder / name_of(ref, max_s)))
+        except AudioError as error:
+            yield ref, error
 
 
 def _row(outcome: Outcome[ClipRef], max_s: float) -> dict[str, Any]:

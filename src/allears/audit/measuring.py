@@ -9,9 +9,10 @@ from pathlib import Path
 import pandas as pd
 
 from allears.audio.measures import MeasureSpec
-from allears.audit.clip import measure_clip, work_key
+from allears.audit.clip import measure_clips, work_key
 from allears.corpus.clips import ClipRef
-from allears.engine.mapping import Outcome, map_items
+from allears.corpus.opening import batches
+from allears.engine.mapping import Outcome, map_batches
 
 NUMBERS = (
     "decoded_duration_s", "peak", "rms_dbfs", "clipped_share", "dc_offset", "silence_share", "zero_share", "snr_db",
@@ -25,12 +26,13 @@ def measure_all(
     refs: list[ClipRef], spec: MeasureSpec, journal: Path, *, timeout_s: float, workers: int | None
 ) -> pd.DataFrame:
     """One row a clip, in the order of `refs`, with COLUMNS; clips in the journal are not decoded again."""
-    outcomes = map_items(
-        partial(measure_clip, spec=spec),
+    outcomes = map_batches(
+        partial(measure_clips, spec=spec),
         refs,
         key=partial(work_key, spec=spec),
         journal=journal,
         title="measuring clips",
+        batches=batches,
         workers=workers,
         timeout_s=timeout_s,
     )

@@ -4,15 +4,25 @@ from __future__ import annotations
 
 import hashlib
 import re
-from pathlib import PurePosixPath
+from pathlib import Path, PurePosixPath
 from typing import NamedTuple
 
 _STEM = 40
 _HASH = 10
 
 
+class Recording(NamedTuple):
+    """A file of its own, or the `member` of an archive (a tar, a parquet file)."""
+
+    file: Path
+    member: str | None = None
+
+
 class ClipRef(NamedTuple):
-    """Where a clip's audio is. `end_s` None: to the end of the file, so that a wrong header is noticed."""
+    """Where a clip's audio is. `end_s` None: to the end of the file, so that a wrong header is noticed.
+
+    `file_sha256` is of the bytes of the recording: of the file, or of its `member` where it is an archive.
+    """
 
     clip: str
     file: str
@@ -20,15 +30,25 @@ class ClipRef(NamedTuple):
     channel: int | None
     start_s: float
     end_s: float | None
+    member: str | None = None
+
+    @property
+    def recording(self) -> Recording:
+        """What it is cut from."""
+        return Recording(Path(self.file), self.member)
 
 
-def clip_id(source: str, name: str, path: str, channel: int | None, start_s: float | None, end_s: float | None) -> str:
+def clip_id(
+    source: str, name: str, path: str, channel: int | None, start_s: float | None, end_s: float | None,
+    member: str | None = None,
+) -> str:  # fmt: skip
     """A readable stem and ten hexadecimal digits of all that makes this clip; letters, digits, - and _ only.
 
     No dots, because WebDataset splits names at the first one; ten digits, because a stem repeats in other folders.
     """
-    stem = PurePosixPath(path or name).name.rsplit(".", maxsplit=1)[0]
+    stem = PurePosixPath(member or path or name).name.rsplit(".", maxsplit=1)[0]
     readable = re.sub(r"[^A-Za-z0-9_-]+", "-", stem).strip("-")[:_STEM] or "clip"
     span = ["" if value is None else f"{value:.6f}" for value in (start_s, end_s)]
-    key = "\0".join((source, name, path, "" if channel is None else str(channel), *span))
+    inside = [] if member is None else [member]
+    key = "\0".join((source, name, path, "" if channel is None else str(channel), *span, *inside))
     return f"{readable}-{hashlib.sha256(key.encode(errors='surrogateescape')).hexdigest()[:_HASH]}"

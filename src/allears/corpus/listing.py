@@ -12,6 +12,7 @@ from typing import Any
 
 import pandas as pd
 
+from allears.corpus.clips import Recording
 from allears.corpus.layouts.detect import check_present, detect
 from allears.corpus.layouts.files import walk_audio
 from allears.corpus.layouts.read import explain_label, read_rows
@@ -20,10 +21,10 @@ from allears.errors import CorpusError
 from allears.params.corpus import CorpusSettings, Layout
 
 TEXT_COLUMNS = (
-    "source", "root", "licence_of_source", "name", "path", "text", "label", "language", "accent", "gender", "age",
-    "speaker", "session", "licence", "split", "attributes", "reason", "message",
+    "source", "root", "licence_of_source", "name", "path", "member", "text", "label", "language", "accent", "gender",
+    "age", "speaker", "session", "licence", "split", "attributes", "reason", "message",
 )  # fmt: skip
-COLUMNS = (*TEXT_COLUMNS[:5], "channel", "start_s", "end_s", *TEXT_COLUMNS[5:])
+COLUMNS = (*TEXT_COLUMNS[:6], "channel", "start_s", "end_s", *TEXT_COLUMNS[6:])
 _OF_ROW = [field.name for field in fields(Row) if field.name != "attributes"]
 
 
@@ -94,6 +95,13 @@ def unlisted(sources: Iterable[Source], listing: pd.DataFrame) -> Iterator[tuple
         if source.layout in ("kaldi", "audiofolder"):
             named = set(listing.loc[listing["source"] == source.name, "path"].dropna())
             yield source, sum(path not in named for path in walk_audio(source.root))
+
+
+def recordings_of(listing: pd.DataFrame) -> list[Recording]:
+    """What the rows of a listing are cut from, each once, in one order."""
+    rows = listing[["root", "path", "member"]].drop_duplicates().itertuples(index=False, name=None)
+    found = [Recording(Path(root) / path, None if pd.isna(member) else member) for root, path, member in rows]
+    return sorted(found, key=lambda each: (each.file, each.member or ""))
 
 
 def _record(source: Source, item: Row | Reject) -> dict[str, Any]:

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import os
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from allears.audio.decode import DECODERS, header
-from allears.engine.mapping import map_items
+from allears.corpus.clips import Recording
+from allears.corpus.opening import MOST_TOGETHER, opened
+from allears.engine.mapping import map_batches
+from allears.errors import AudioError
 from allears.storage.digest import file_digest
 
 VERSION = 1
@@ -29,22 +33,26 @@ class Probed:
     fresh: bool = False
 
 
-def probe_files(files: Sequence[Path], journal: Path, *, workers: int | None = None) -> dict[Path, Probed]:
-    """Facts of each file, by its path. A missing file is a reason, not an error."""
-    facts: dict[Path, Probed] = {}
-    keys: dict[Path, str] = {}
-    for file in files:
-        try:
-            seen = file.stat()
-        except OSError as error:
-            missing = isinstance(error, FileNotFoundError | NotADirectoryError)
-            message = f"{file.name}: the corpus names it, and there is no such file" if missing else str(error)
-            facts[file] = Probed(reason="missing_file" if missing else "unreadable", message=message)
+def probe_files(
+    recordings: Sequence[Recording], journal: Path, *, workers: int | None = None
+) -> dict[Recording, Probed]:
+    """Facts of each recording. A missing file is a reason, not an error."""
+    facts: dict[Recording, Probed] = {}
+    keys: dict[Recording, str] = {}
+    stats: dict[Path, os.stat_result | OSError] = {}
+    for recording in recordings:
+        file = recording.file
+        seen = stats[file] if file in stats else stats.setdefault(file, _stat(file))
+        if isinstance(seen, OSError):
+            missing = isinstance(seen, FileNotFoundError | NotADirectoryError)
+            message = f"{file.name}: the corpus names it, and there is no such file" if missing else str(seen)
+            facts[recording] = Probed(reason="missing_file" if missing else "unreadable", message=message)
         else:
-            keys[file] = f"{VERSION}|{DECODERS}|{file}|{seen.st_size}|{seen.st_mtime_ns}"
-    outcomes = map_items(
-        _probe, list(keys), key=keys.__getitem__, journal=journal, title="reading headers", workers=workers,
-        timeout_s=900.0,
+            inside = "" if recording.member is None else f"|{recording.member}"
+            keys[recording] = f"{VERSION}|{DECODERS}|{file}|{seen.st_size}|{seen.st_mtime_ns}{inside}"
+    outcomes = map_batches(
+        _probe, list(keys), key=keys.__getitem__, journal=journal, title="reading headers", batches=_batches,
+        workers=workers, timeout_s=900.0,
     )  # fmt: skip
     for outcome in outcomes:
         known = outcome.result or {}
@@ -52,7 +60,32 @@ def probe_files(files: Sequence[Path], journal: Path, *, workers: int | None = N
     return facts
 
 
-def _probe(file: Path) -> dict[str, Any]:
+def _stat(file: Path) -> os.stat_result | OSError:
+    try:
+        return file.stat()
+    except OSError as error:
+        return error
+
+
+def _batches(recordings: Sequence[Recording]) -> list[list[Recording]]:
+    """An archive is read once for all its members; files of their own come some at a time."""
+    archives: dict[Path, list[Recording]] = {}
+    alone: list[Recording] = []
+    for recording in recordings:
+        (alone if recording.member is None else archives.setdefault(recording.file, [])).append(recording)
+    return [alone[i : i + MOST_TOGETHER] for i in range(0, len(alone), MOST_TOGETHER)] + list(archives.values())
+
+
+def _probe(recordings: Sequence[Recording]) -> Iterator[tuple[Recording, dict[str, Any] | AudioError]]:
+    given = {recording: recording for recording in recordings}
+    for recording, path in opened(recordings):
+        try:
+            yield given[recording], path if isinstance(path, AudioError) else _facts(path)
+        except AudioError as error:
+            yield given[recording], error
+
+
+def _facts(file: Path) -> dict[str, Any]:
     known = header(file)
     return {
         "sha256": file_digest(file), "bytes": file.stat().st_size, "codec": known.codec, "channels": known.channels,

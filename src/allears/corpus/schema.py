@@ -16,6 +16,7 @@ SCHEMA = pa.DataFrameSchema(
         "source": _required,  # name of the source within the corpus
         "root": _required,  # absolute folder of the source
         "path": _required,  # posix path below root
+        "member": _text,  # the recording inside that file, if it is a tar or a parquet file
         "channel": pa.Column("Int64", pa.Check.ge(0), nullable=True),  # null: mix all channels
         "start_s": pa.Column("float64", pa.Check.ge(0)),
         "end_s": pa.Column("float64", pa.Check.gt(0)),  # declared; the audit measures the real one
@@ -35,7 +36,7 @@ SCHEMA = pa.DataFrameSchema(
         "speaker": _text,
         "session": _text,
         "attributes": _text,  # every other column of the corpus, as a JSON object
-        "licence": _required,  # SPDX, LicenseRef-… or 'unknown'
+        "licence": _required,  # SPDX, LicenseRef-… or 'unknown'; clip's AND source's
         "split": pa.Column("string", pa.Check.isin(SPLITS)),
         "split_origin": pa.Column("string", pa.Check.isin(["given", "carved"])),
         "group": _required,  # what splits and intervals cluster by: speaker, else session, else recording

@@ -14,6 +14,7 @@ from collections.abc import Callable, Container, Iterable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, wait
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, Generic, TypeVar
 
@@ -61,19 +62,52 @@ def map_items(
     type AudioError are results of the data and are journalled; others (a killed worker, a full disk) are not, so that
     a rerun tries them again.
     """
+    yield from map_batches(
+        partial(_each, function), items, key=key, journal=journal, title=title, batches=_singly, workers=workers,
+        timeout_s=timeout_s,
+    )  # fmt: skip
+
+
+def map_batches(
+    function: Callable[[Sequence[Item]], Iterable[tuple[Item, Any]]],
+    items: Sequence[Item],
+    *,
+    key: Callable[[Item], str],
+    journal: Path,
+    title: str,
+    batches: Callable[[Sequence[Item]], Iterable[Sequence[Item]]],
+    workers: int | None = None,
+    timeout_s: float = 600.0,
+) -> Iterator[Outcome[Item]]:
+    """As `map_items`, for work that is cheaper together.
+
+    `batches` deals what is to be done; `function` yields each item of a batch with its result or its AudioError, in any
+    order. Each item is journalled by itself. When `function` raises, or its worker dies or runs over `timeout_s`, what
+    is left of the batch is tried item by item, so that one bad item costs itself alone.
+    """
     known = _read_journal(journal)
-    todo = [item for item in items if key(item) not in known]
+    todo = list({key(item): item for item in items if key(item) not in known}.values())
     if todo:
-        known |= _compute(function, todo, key, journal, title, workers or cores(), timeout_s)
+        known |= _compute(function, todo, batches(todo), key, journal, title, workers or cores(), timeout_s)
     fresh = {key(item) for item in todo}
     for item in items:
         entry = known[key(item)]
         yield Outcome(item, entry.get("result"), entry.get("reason"), entry.get("message"), key(item) in fresh)
 
 
+def _each(function: Callable[[Item], Any], batch: Sequence[Item]) -> Iterator[tuple[Item, Any]]:
+    for item in batch:
+        yield item, function(item)
+
+
+def _singly(items: Sequence[Item]) -> Iterator[Sequence[Item]]:
+    return ([item] for item in items)
+
+
 def _compute(
-    function: Callable[[Item], Any],
+    function: Callable[[Sequence[Item]], Iterable[tuple[Item, Any]]],
     todo: Sequence[Item],
+    batches: Iterable[Sequence[Item]],
     key: Callable[[Item], str],
     journal: Path,
     title: str,
@@ -81,7 +115,6 @@ def _compute(
     timeout_s: float,
 ) -> dict[str, dict[str, Any]]:
     done: dict[str, dict[str, Any]] = {}
-    unique = {key(item): item for item in todo}
     try:
         journal.parent.mkdir(parents=True, exist_ok=True)
         with (
@@ -91,15 +124,32 @@ def _compute(
                 max_workers=workers, context=multiprocessing.get_context("forkserver"), initializer=_prepare_worker
             ) as pool,
         ):
-            bar = progress.add_task(title, total=len(unique))
-            for name, entry, keep in _schedule(pool, function, unique.items(), timeout_s, ahead=workers * 8):
-                done[name] = entry
+            bar = progress.add_task(title, total=len(todo))
+            for item, entry, keep in _schedule(pool, partial(_run, function), batches, timeout_s, ahead=workers * 8):
+                done[key(item)] = entry
                 if keep:
-                    log.write(json.dumps({"key": name} | entry, ensure_ascii=False) + "\n")
+                    log.write(json.dumps({"key": key(item)} | entry, ensure_ascii=False) + "\n")
                     log.flush()
                 progress.advance(bar)
     except OSError as error:
         raise storage_error(journal, error) from error
+    return done
+
+
+def _run(
+    function: Callable[[Sequence[Item]], Iterable[tuple[Item, Any]]], batch: Sequence[Item]
+) -> dict[int, dict[str, Any]]:
+    """In a worker: place in the batch → result; of a batch of several items what came before an exception."""
+    place = {id(item): number for number, item in enumerate(batch)}
+    done: dict[int, dict[str, Any]] = {}
+    try:
+        for item, result in function(batch):
+            failed = isinstance(result, AudioError)
+            entry = {"reason": result.reason, "message": str(result)} if failed else {"result": result}
+            done[place[id(item)]] = entry
+    except Exception:
+        if len(batch) == 1:
+            raise
     return done
 
 
@@ -118,25 +168,31 @@ def _prepare_worker() -> None:
 
 def _schedule(
     pool: ProcessPool,
-    function: Callable[[Item], Any],
-    work: Iterable[tuple[str, Item]],
+    function: Callable[[Sequence[Item]], dict[int, dict[str, Any]]],
+    batches: Iterable[Sequence[Item]],
     timeout_s: float,
     ahead: int,
-) -> Iterator[tuple[str, dict[str, Any], bool]]:
-    """Keep at most `ahead` items in flight; yield (key, journal entry, whether it belongs into the journal)."""
-    pending: dict[Future[Any], str] = {}
+) -> Iterator[tuple[Item, dict[str, Any], bool]]:
+    """Keep at most `ahead` batches in flight; yield (item, journal entry, whether it belongs into the journal)."""
+    pending: dict[Future[Any], Sequence[Item]] = {}
+    again: list[Sequence[Item]] = []  # single items of batches that failed
+    waiting = iter(batches)
     try:
-        for name, item in work:
-            try:
-                pending[pool.schedule(function, args=(item,), timeout=timeout_s)] = name
-            except RuntimeError as error:  # pebble's, once all workers are gone
-                raise AllearsError(NOBODY) from error
-            if len(pending) >= ahead:
+        while True:
+            batch = again.pop() if again else next(waiting, None)
+            if batch is not None:
+                try:
+                    pending[pool.schedule(function, args=(batch,), timeout=timeout_s)] = batch
+                except RuntimeError as error:  # pebble's, once all workers are gone
+                    raise AllearsError(NOBODY) from error
+            elif not pending:
+                return
+            if batch is None or len(pending) >= ahead:
                 for future in _finished(pool, pending):
-                    yield _entry(future, pending.pop(future), timeout_s)
-        while pending:
-            for future in _finished(pool, pending):
-                yield _entry(future, pending.pop(future), timeout_s)
+                    done = pending.pop(future)
+                    entries, keep = _entries(future, len(done), timeout_s)
+                    yield from ((done[place], entry, keep) for place, entry in entries.items())
+                    again += [[item] for place, item in enumerate(done) if place not in entries]
     except BaseException:
         pool.stop()
         raise
@@ -153,21 +209,31 @@ def _finished(pool: ProcessPool, pending: Iterable[Future[Any]]) -> set[Future[A
             raise AllearsError(NOBODY)
 
 
-def _entry(future: Future[Any], name: str, timeout_s: float) -> tuple[str, dict[str, Any], bool]:
+def _entries(future: Future[Any], items: int, timeout_s: float) -> tuple[dict[int, dict[str, Any]], bool]:
+    """What a batch gave, by place, and whether it belongs into the journal. A batch of several items that failed gives
+    nothing, a single item its failure.
+    """
     try:
-        return name, {"result": future.result()}, True
-    except AudioError as error:
-        return name, {"reason": error.reason, "message": str(error)}, True
-    except TimeoutError:
-        return name, {"reason": "timeout", "message": f"took longer than {timeout_s:g} s and was stopped"}, False
-    except ProcessExpired as error:
-        return name, {"reason": "worker_died", "message": f"its worker process died ({error})"}, False
-    except AllearsError:
-        raise
-    except OSError as error:
-        return name, {"reason": "unreadable", "message": str(error)}, False
-    except Exception as error:  # a decoder that nobody foresaw: one odd file must not end a run over millions
-        return name, {"reason": "failed", "message": f"{type(error).__name__}: {error}"}, False
+        return future.result(), True
+    except AllearsError as error:
+        if not isinstance(error, AudioError):
+            raise
+        failure, keep = {"reason": error.reason, "message": str(error)}, True
+    except Exception as error:
+        failure, keep = _failure(error, timeout_s), False
+    return ({0: failure} if items == 1 else {}), keep
+
+
+def _failure(error: Exception, timeout_s: float) -> dict[str, str]:
+    match error:
+        case TimeoutError():
+            return {"reason": "timeout", "message": f"took longer than {timeout_s:g} s and was stopped"}
+        case ProcessExpired():
+            return {"reason": "worker_died", "message": f"its worker process died ({error})"}
+        case OSError():
+            return {"reason": "unreadable", "message": str(error)}
+        case _:  # a decoder that nobody foresaw: one odd file must not end a run over millions
+            return {"reason": "failed", "message": f"{type(error).__name__}: {error}"}
 
 
 def forget(journal: Path, keys: Container[str]) -> None:

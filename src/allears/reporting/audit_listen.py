@@ -7,7 +7,6 @@ from typing import Any
 import pandas as pd
 
 from allears.audit.exhibits import REFERENCE
-from allears.audit.policy import MEANINGS
 from allears.reporting import measure_words
 from allears.reporting.html import as_records, written
 
@@ -19,8 +18,10 @@ _TITLES = {
 _VERDICTS = {"keep": ("yes", "kept"), "soft": ("care", "flagged"), "hard": ("no", "refused")}
 
 
-def groups(exhibits: pd.DataFrame, clips: pd.DataFrame, max_s: float) -> list[dict[str, Any]]:
-    """A reason each, with its cards by place; copies are not among them. `clips` has one row a clip of the corpus."""
+def groups(exhibits: pd.DataFrame, clips: pd.DataFrame, max_s: float, means: dict[str, str]) -> list[dict[str, Any]]:
+    """A reason each, with its cards by place; copies are not among them. `clips` has one row a clip of the corpus,
+    `means` says what a reason means.
+    """
     cards = _cards(exhibits, clips, max_s)
     shown = []
     for group, some in cards.groupby("group", sort=False):
@@ -30,7 +31,7 @@ def groups(exhibits: pd.DataFrame, clips: pd.DataFrame, max_s: float) -> list[di
             {"title": _TITLES[str(place)], "cards": part["card"].tolist()}
             for place, part in some.groupby("place", sort=False)
         ]
-        named = {"name": str(group), "meaning": MEANINGS.get(str(group), "")}
+        named = {"name": str(group), "meaning": means.get(str(group), "")}
         if group == REFERENCE:
             named = {"name": "for comparison", "meaning": "kept clips, drawn at random"}
         count = ", ".join(f"{size} {place}" for place, size in some["place"].value_counts(sort=False).items())
@@ -38,13 +39,13 @@ def groups(exhibits: pd.DataFrame, clips: pd.DataFrame, max_s: float) -> list[di
     return shown
 
 
-def pairs(exhibits: pd.DataFrame, clips: pd.DataFrame, max_s: float) -> list[dict[str, Any]]:
+def pairs(exhibits: pd.DataFrame, clips: pd.DataFrame, max_s: float, means: dict[str, str]) -> list[dict[str, Any]]:
     """A kind of copy each, with pairs of cards: the clip that stays, then the one that is left out."""
     shown = []
     for group, some in _cards(exhibits, clips, max_s).groupby("group", sort=False):
         if _is_pairs(some):
             both = [pair.sort_values("place", ascending=False)["card"].tolist() for _, pair in some.groupby("rank")]
-            shown.append({"name": str(group), "meaning": MEANINGS.get(str(group), ""), "pairs": both})
+            shown.append({"name": str(group), "meaning": means.get(str(group), ""), "pairs": both})
     return shown
 
 

@@ -8,9 +8,11 @@ from typing import Any
 import pandas as pd
 
 from allears.audio.picture import BRIGHTEST_DBFS, DARKEST_DBFS
-from allears.audit.measuring import NUMBERS
+from allears.audit.measuring import TEXTS
+from allears.audit.policy import reasons_of
 from allears.params.audit import AuditParams
-from allears.reporting import audit_listen
+from allears.params.policy import Policy
+from allears.reporting import audit_listen, policy_sections
 from allears.reporting import audit_sections as sections
 from allears.reporting.audit_clips import clips_json
 from allears.reporting.html import page, written
@@ -32,13 +34,15 @@ class AuditData:
     truth_scores: pd.DataFrame
     exhibits: pd.DataFrame
     summary: dict[str, Any]
+    decided: pd.DataFrame
 
 
-def render(data: AuditData, params: AuditParams) -> str:
+def render(data: AuditData, params: AuditParams, policy: Policy) -> str:
     """The page as one HTML string that needs nothing else."""
     summary = data.summary
-    table = data.manifest[list(_SHOWN)].merge(data.measures[["clip", *NUMBERS]], on="clip")
-    table = table.merge(data.verdicts[["clip", "verdict", "reasons"]], on="clip")
+    table = data.manifest[list(_SHOWN)].merge(data.measures.drop(columns=list(TEXTS)), on="clip")
+    table = table.merge(data.verdicts, on="clip")
+    means = {code: reason.means for code, reason in reasons_of(policy).items()}
     listed, rows = clips_json(table, data.exhibits, params.listen.table_rows)
     return page(
         "audit.html",
@@ -58,20 +62,21 @@ def render(data: AuditData, params: AuditParams) -> str:
         assessable=params.assessable,
         min_keep_ratio=params.representation.min_keep_ratio,
         speaker_line=_speaker_line(summary),
-        sound=sections.sound(table, params),
+        sound=policy_sections.sound(table, policy),
         quality=sections.quality(table),
         copies=sections.copies(data.duplicates, data.manifest),
         copies_line=_copies_line(data.duplicates),
         leaks_line=_leaks_line(summary["leaking_groups"]),
         licences=sections.licences(summary),
-        listen=audit_listen.groups(data.exhibits, table, params.listen.max_s),
-        pairs=audit_listen.pairs(data.exhibits, table, params.listen.max_s),
+        listen=audit_listen.groups(data.exhibits, table, params.listen.max_s, means),
+        pairs=audit_listen.pairs(data.exhibits, table, params.listen.max_s, means),
         darkest=f"{DARKEST_DBFS:g}",
         brightest=f"{BRIGHTEST_DBFS:g}",
         clips_json=listed,
         table_line=_table_line(summary, rows),
+        decisions=policy_sections.decisions(data.decided, table),
         truth=truth_table(data.truth_scores),
-        methods=sections.methods(params),
+        methods=policy_sections.methods(policy, params),
     )
 
 

@@ -9,6 +9,7 @@ _WORDS: dict[str, tuple[str, Kind, str]] = {
     "clipped_share": ("clipped samples", "percent", ""),
     "silence_share": ("silent frames", "percent", ""),
     "bandwidth_hz": ("bandwidth", "measure", " Hz"),
+    "bandwidth_share": ("bandwidth, of what the sample rate promises", "percent", ""),
     "duration_difference_s": ("decoded and declared length differ by", "measure", " s"),
     "decoded_duration_s": ("length", "measure", " s"),
     "bit_error": ("fingerprint bits that differ", "percent", ""),

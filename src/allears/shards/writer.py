@@ -7,8 +7,9 @@ after it, says what the tar was made of; a tar whose part says the same is not w
 
 from __future__ import annotations
 
+import itertools
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,9 +17,10 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from allears.audio.decode import DECODERS, decode, resample
+from allears.audio.decode import DECODERS, Mono, resample
 from allears.corpus.clips import ClipRef
 from allears.corpus.manifest import REF_COLUMNS, clip_refs
+from allears.corpus.opening import decoded_clips
 from allears.engine.mapping import map_items
 from allears.errors import AudioError, CorpusError, StorageError
 from allears.shards.handle import INDEX, ShardSet
@@ -116,21 +118,38 @@ def write_job(job: TarJob) -> int:
 
 
 def _sounds(job: TarJob) -> Iterator[Sound]:
-    for clip, snapshot in zip(job.clips, job.snapshots, strict=True):
-        try:
-            audio_T, rate_hz = decode(Path(clip.file), clip.start_s, clip.end_s, clip.channel)
-        except (AudioError, OSError) as error:
-            raise CorpusError(
-                f"clip {clip.clip} of {clip.file} cannot be decoded ({error}), though the audit could: the file was "
-                "changed or moved since. Put it back, or run `ingest` and `audit` again to take note of it"
-            ) from error
-        audio_T = resample(audio_T, rate_hz, job.sample_rate_hz)
+    for (clip, native_T, rate_hz), snapshot in zip(_decoded(job.clips), job.snapshots, strict=True):
+        audio_T = resample(native_T, rate_hz, job.sample_rate_hz)
         if not len(audio_T):
             raise CorpusError(
                 f"clip {clip.clip} of {clip.file} holds no samples from {clip.start_s:g} s on: the file is shorter "
                 "than when it was ingested; run `ingest` and `audit` again"
             )
         yield Sound(clip.clip, audio_T, json.loads(snapshot))
+
+
+def _decoded(clips: Sequence[ClipRef]) -> Iterator[tuple[ClipRef, Mono, int]]:
+    """The clips in their order; neighbours of one file are decoded together (an archive may have another order)."""
+    for _, neighbours in itertools.groupby(clips, key=lambda clip: clip.file):
+        waiting = list(neighbours)
+        ahead: dict[str, tuple[Mono, int]] = {}
+        try:
+            for clip, decoded in decoded_clips(waiting):
+                if isinstance(decoded, AudioError):
+                    raise _gone(clip, decoded)
+                ahead[clip.clip] = decoded
+                while waiting and waiting[0].clip in ahead:
+                    first = waiting.pop(0)
+                    yield (first, *ahead.pop(first.clip))
+        except OSError as error:
+            raise _gone(waiting[0], error) from error
+
+
+def _gone(clip: ClipRef, error: Exception) -> CorpusError:
+    return CorpusError(
+        f"clip {clip.clip} of {clip.file} cannot be decoded ({error}), though the audit could: the file was changed or "
+        "moved since. Put it back, or run `ingest` and `audit` again to take note of it"
+    )
 
 
 def _jobs(

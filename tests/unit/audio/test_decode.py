@@ -8,7 +8,7 @@ import pytest
 import soundfile
 
 from allears.audio import ffmpeg
-from allears.audio.decode import DECODERS, decode, header, resample
+from allears.audio.decode import DECODERS, Decoder, decode, header, resample
 from allears.errors import AudioError
 
 RATE = 48_000
@@ -106,3 +106,21 @@ def test_resampling_keeps_a_tone_and_leaves_equal_rates_alone() -> None:
 
 def test_digests_name_every_decoder() -> None:
     assert all(name in DECODERS for name in ("libsndfile", "ffmpeg", "soxr"))
+
+
+@pytest.mark.parametrize("name", ["wav", "mp3", "ogg", "m4a"])
+def test_a_piece_is_the_same_whatever_was_decoded_before(
+    recordings: dict[str, Path], name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("allears.audio.decode.BLOCK_S", 1.0)
+    pieces = [(0.0, 0.4), (0.4, 1.25), (0.9, 2.6), (1.5, 1.75), (2.25, None)]
+    decoder = Decoder(recordings[name])
+    together = [decoder.piece(*piece)[0] for piece in pieces]
+    alone = [Decoder(recordings[name]).piece(*piece)[0] for piece in pieces]
+    for one, other in zip(together, alone, strict=True):
+        np.testing.assert_array_equal(one, other)
+    whole, rate = Decoder(recordings[name]).piece()
+    for (start, _), piece in zip(pieces, together, strict=True):
+        first = round(start * rate)
+        # AAC fills noisy bands with noise of its own, drawn anew in each decoding
+        assert np.abs(piece - whole[first : first + len(piece)]).mean() < (2e-2 if name == "m4a" else 2e-6)

@@ -1,74 +1,54 @@
 from __future__ import annotations
 
-import math
-
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from allears.audit import rules
 from allears.audit.cuts import cut_offs
-from allears.params.audit import QualityParams
-from tests.audit_tables import manifest, measures
+from allears.params.policy import Policy, Rule
+from tests.audit_tables import POLICIES, manifest, measures
 
-MEASURED = st.fixed_dictionaries(
-    {
-        "snr_db": st.one_of(st.none(), st.sampled_from([-20.0, 9.99, 10.0, 10.01, 40.0])),
-        "clipped_share": st.sampled_from([0.0, 0.005, 0.0051, 1.0]),
-        "silence_share": st.sampled_from([0.0, 0.6, 0.61, 0.95, 0.96]),
-        "bandwidth_hz": st.one_of(st.none(), st.sampled_from([1000.0, 2400.0, 2399.0, 4800.0, 4799.0, 8000.0])),
-        "decoded_rate_hz": st.sampled_from([8_000.0, 16_000.0, 48_000.0]),
-        "decoded_duration_s": st.one_of(st.none(), st.sampled_from([0.05, 0.1, 0.99, 1.0, 1.95, 2.0, 2.2, 60.0, 61.0])),
-        "spoken": st.booleans(),
-    }
-)
-
-
-def slow_flags(row: dict, params: QualityParams) -> set[str]:
-    """The rules, a clip at a time; unknown compares as False."""
-
-    def number(name: str) -> float:
-        return math.nan if row[name] is None else row[name]
-
-    flags = set()
-    seconds, promised = number("decoded_duration_s"), min(16_000, number("decoded_rate_hz")) / 2
-    judged = {"speech": row["spoken"], "all": True, "none": False}[params.snr_of]
-    if judged and seconds >= params.snr_needs_s and number("snr_db") < params.min_snr_db:
-        flags.add("noisy")
-    if row["clipped_share"] > params.max_clipped_share:
-        flags.add("clipped")
-    if row["silence_share"] > (params.max_silence_share if row["spoken"] else params.max_silence_share_of_sounds):
-        flags.add("silent")
-    if row["spoken"] and number("bandwidth_hz") < params.min_bandwidth_share * promised:
-        flags.add("upsampled")
-    if abs(seconds - 2.0) > params.max_duration_difference_s:
-        flags.add("truncated")
-    if seconds < params.min_duration_s:
-        flags.add("too_short")
-    if seconds > params.max_duration_s:
-        flags.add("too_long")
-    return flags
+NUMBER = st.one_of(st.none(), st.sampled_from([-20.0, -1.0, 0.0, 5.0, 9.99, 10.0, 10.01, 15.0, 61.0]))
+CLIP = st.fixed_dictionaries({"snr_db": NUMBER, "language": st.sampled_from(["en", "de", None])})
+RULES = [
+    Rule(measure="snr_db", min=10.0),
+    Rule(measure="snr_db", max=10.0, of="speech", needs_s=1.0),
+    Rule(measure="snr_db", min=0.0, max=10.0, by_language={"de": {"min": 5.0}}),
+    Rule(measure="snr_db", max=-1.0, sounds={"max": 15.0}),
+    Rule(measure="snr_db", min=1.0, of="none"),
+]
 
 
 @settings(max_examples=60, deadline=None)
-@given(st.lists(MEASURED, min_size=1, max_size=8), st.sampled_from(["speech", "all", "none"]))
-def test_cut_offs_flag_what_the_rules_say(rows: list[dict], snr_of: str) -> None:
-    params = QualityParams(snr_of=snr_of)  # type: ignore[arg-type]
-    known = [{} if row["spoken"] else {"text": None, "language": None, "speaker": None} for row in rows]
-    table = manifest(known).assign(group=[f"g{i}" for i in range(len(rows))])
-    values = [{name: value for name, value in row.items() if name != "spoken"} for row in rows]
-    joined = table.merge(measures(table, values), on="clip")
-    found = {cut.reason: cut for cut in cut_offs(joined, params)}
-    for place, row in enumerate(rows):
-        assert {name for name, cut in found.items() if cut.flagged()[place]} == slow_flags(row, params)
-    for cut in found.values():
-        excess = cut.excess()
-        assert ((excess > 0) == cut.flagged()).all()
-        assert (np.isnan(excess) == (np.isnan(cut.value_N) | np.isnan(cut.cut_N))).all()
+@given(st.lists(CLIP, min_size=1, max_size=8), st.sampled_from(RULES))
+def test_the_excess_is_positive_exactly_where_the_rule_flags(clips: list[dict], rule: Rule) -> None:
+    table = manifest([{"language": clip["language"], "text": None, "speaker": None, "group": f"g{i}"}
+                      for i, clip in enumerate(clips)])  # fmt: skip
+    joined = table.merge(measures(table, [{"snr_db": clip["snr_db"]} for clip in clips]), on="clip")
+    (cut,) = cut_offs(joined, Policy({"code": rule}))
+    assert ((cut.excess_N > 0) == rules.flagged(joined, rule)).all()
+    judged = rules.judged(joined, rule) & ~np.isnan(cut.value_N)
+    assert (np.isnan(cut.excess_N) == ~judged).all()
 
 
-@pytest.mark.parametrize(("value", "excess"), [(5.0, 0.5), (10.0, 0.0), (12.5, -0.25)])
-def test_the_excess_is_a_share_of_the_cut_off(value: float, excess: float) -> None:
+@pytest.mark.parametrize(
+    ("value", "bound", "excess"),
+    [(5.0, 10.0, 0.5), (10.0, 10.0, 0.0), (12.0, 10.0, -0.2), (19.0, 20.0, -0.05), (24.0, 20.0, 0.2)],
+)
+def test_the_nearest_bound_counts_as_a_share_of_its_size(value: float, bound: float, excess: float) -> None:
     table = manifest([{}])
     joined = table.merge(measures(table, [{"snr_db": value}]), on="clip")
-    assert cut_offs(joined, QualityParams())[0].excess() == pytest.approx([excess])
+    (cut,) = cut_offs(joined, Policy({"code": Rule(measure="snr_db", min=10.0, max=20.0)}))
+    assert cut.excess_N == pytest.approx([excess])
+    assert cut.cut_N.tolist() == [bound]
+
+
+def test_every_committed_policy_has_its_cut_offs() -> None:
+    table = manifest([{}, {"text": None, "language": None, "speaker": None, "group": "g"}])
+    joined = table.merge(measures(table), on="clip")
+    for policy in POLICIES.root.values():
+        found = cut_offs(joined, policy)
+        assert [cut.reason for cut in found] == list(policy.root)
+        assert all(np.isfinite(cut.cut_N[~np.isnan(cut.excess_N)]).all() for cut in found)

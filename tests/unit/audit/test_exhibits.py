@@ -7,7 +7,7 @@ import pytest
 from allears.audit import duplicates, exhibits, policy
 from allears.audit.exhibits import BORDERLINE, REFERENCE, choose, clips_with
 from allears.params.audit import AuditParams
-from tests.audit_tables import manifest, measures
+from tests.audit_tables import STANDARD, manifest, measures
 
 PARAMS = AuditParams.model_validate({"listen": {"per_reason": 3, "references": 4}})
 
@@ -26,12 +26,12 @@ def tables() -> tuple[pd.DataFrame, ...]:
     table = manifest(rows)
     measured = measures(table, values)
     found = duplicates.find(table, measured, PARAMS.duplicates)
-    return table, measured, policy.judge(table, measured, found, PARAMS), found
+    return table, measured, policy.judge(table, measured, found, PARAMS, STANDARD), found
 
 
 def test_worst_and_borderline_as_a_slow_search_finds_them(tables: tuple[pd.DataFrame, ...]) -> None:
     _, measured, verdicts, _ = tables
-    chosen = choose(*tables, PARAMS)
+    chosen = choose(*tables, PARAMS, STANDARD)
     snr = dict(zip(measured["clip"], measured["snr_db"], strict=True))
     reasons = dict(zip(verdicts["clip"], verdicts["reasons"].str.split(","), strict=True))
     noisy = sorted((clip for clip in snr if "noisy" in reasons[clip]), key=lambda clip: snr[clip])
@@ -52,8 +52,8 @@ def test_worst_and_borderline_as_a_slow_search_finds_them(tables: tuple[pd.DataF
 
 def test_copies_come_in_pairs_and_all_reasons_are_there(tables: tuple[pd.DataFrame, ...]) -> None:
     _, _, verdicts, found = tables
-    chosen = choose(*tables, PARAMS)
-    assert set(clips_with(verdicts["reasons"])) | {REFERENCE} <= set(chosen["group"])
+    chosen = choose(*tables, PARAMS, STANDARD)
+    assert set(clips_with(verdicts["reasons"], [])) | {REFERENCE} <= set(chosen["group"])
     original = dict(zip(found["clip"], found["duplicate_of"], strict=True))
     pairs = chosen[chosen["group"] == "pcm_duplicate"].groupby("rank")
     assert len(pairs) == 3
@@ -66,13 +66,13 @@ def test_copies_come_in_pairs_and_all_reasons_are_there(tables: tuple[pd.DataFra
 def test_the_choice_does_not_depend_on_the_order_of_rows(tables: tuple[pd.DataFrame, ...]) -> None:
     order = np.random.default_rng(1).permutation(200)
     mixed = [table.iloc[order] if len(table) == 200 else table.iloc[::-1] for table in tables]
-    pd.testing.assert_frame_equal(choose(*tables, PARAMS), choose(*mixed, PARAMS))
+    pd.testing.assert_frame_equal(choose(*tables, PARAMS, STANDARD), choose(*mixed, PARAMS, STANDARD))
 
 
 @pytest.mark.parametrize("most", [0, 1, 5, 12, 300])
 def test_the_budget_holds_and_is_shared_by_all_groups(tables: tuple[pd.DataFrame, ...], most: int) -> None:
-    whole = choose(*tables, PARAMS)
-    some = choose(*tables, AuditParams(listen=PARAMS.listen.model_copy(update={"max_clips": most})))
+    whole = choose(*tables, PARAMS, STANDARD)
+    some = choose(*tables, AuditParams(listen=PARAMS.listen.model_copy(update={"max_clips": most})), STANDARD)
     assert some["clip"].nunique() <= most
     assert len(some.merge(whole)) == len(some)
     if most == 12:
@@ -81,7 +81,10 @@ def test_the_budget_holds_and_is_shared_by_all_groups(tables: tuple[pd.DataFrame
 
 
 def test_clips_with_reads_joined_reasons() -> None:
-    found = clips_with(pd.Series(["noisy,silent", "", "licence_denied", "made_up,noisy"], dtype="string"))
+    found = clips_with(
+        pd.Series(["noisy,silent", "", "licence_denied", "made_up,noisy"], dtype="string"),
+        ["licence_denied", "noisy", "silent"],
+    )
     assert list(found) == ["licence_denied", "noisy", "silent", "made_up"]
     assert found["noisy"].tolist() == [True, False, False, True]
 
@@ -90,6 +93,6 @@ def test_a_faultless_corpus_has_references_only() -> None:
     table = manifest([{} for _ in range(5)])
     measured = measures(table)
     found = duplicates.find(table, measured, PARAMS.duplicates)
-    chosen = choose(table, measured, policy.judge(table, measured, found, PARAMS), found, PARAMS)
+    chosen = choose(table, measured, policy.judge(table, measured, found, PARAMS, STANDARD), found, PARAMS, STANDARD)
     assert set(chosen["group"]) == {REFERENCE}
     assert list(chosen.columns) == list(exhibits.COLUMNS)

@@ -55,6 +55,23 @@ def test_another_length_or_audio_has_another_name(refs: list[ClipRef], tmp_path:
     assert not set(changed["file"]) & set(whole["file"])
 
 
+def test_an_excerpt_is_the_beginning_of_its_clip_and_channel(tmp_path: Path) -> None:
+    rate_hz = 16_000
+    tone_T = 0.3 * np.sin(2 * np.pi * 2000 * np.arange(5 * rate_hz) / rate_hz)
+    left_T = np.concatenate([np.zeros(5 * rate_hz), tone_T])
+    path = tmp_path / "long.wav"
+    soundfile.write(path, np.stack([left_T, np.zeros_like(left_T)], axis=1), rate_hz)
+    refs = [
+        ClipRef("to-the-end", str(path), "a" * 64, 0, 5.0, None),
+        ClipRef("short", str(path), "a" * 64, 1, 9.0, 9.5),
+    ]
+    table, _ = make(refs, tmp_path, max_s=2.0)
+    assert table["seconds"].tolist() == [2.0, 0.5]
+    heard, rate = soundfile.read(tmp_path / "audit_files" / f"{table['file'][0]}.mp3")
+    assert np.abs(np.fft.rfft(heard)).argmax() * rate / len(heard) == pytest.approx(2000, abs=2)
+    assert np.abs(soundfile.read(tmp_path / "audit_files" / f"{table['file'][1]}.mp3")[0]).max() < 1e-3
+
+
 def test_a_source_that_vanished_says_so_and_is_tried_again(refs: list[ClipRef], tmp_path: Path) -> None:
     path = Path(refs[0].file)
     kept = path.read_bytes()

@@ -2,13 +2,14 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import soundfile
 
 from allears.audio.measures import MeasureSpec
-from allears.audit.clip import measure_clip, work_key
+from allears.audit.clip import measure_clips, work_key
 from allears.audit.measuring import measure_all
 from allears.corpus.clips import ClipRef
 from allears.corpus.manifest import clip_refs
@@ -28,6 +29,13 @@ def ref(path: Path, start_s: float = 0.0, end_s: float | None = None, channel: i
     return ClipRef(path.stem, str(path), "0" * 64, channel, start_s, end_s)
 
 
+def measured(clip: ClipRef) -> dict[str, Any]:
+    [(_, found)] = measure_clips([clip], SPEC)
+    if isinstance(found, AudioError):
+        raise found
+    return found
+
+
 def test_whole_files_are_decoded_to_their_end_pieces_to_theirs() -> None:
     table = manifest([{}, {"end_s": 1.0}, {"start_s": 1.0}, {"channel": 1}, {"path": "/elsewhere/4.wav"}])
     whole, first, last, channel, absolute = clip_refs(table)
@@ -42,14 +50,14 @@ def test_the_same_samples_in_another_format_have_the_same_digest(tmp_path: Path)
     audio, rate = soundfile.read(wav, dtype="int16")
     soundfile.write(tmp_path / "b.flac", audio, rate)
     soundfile.write(tmp_path / "c.flac", audio[:-1], rate)
-    digests = [measure_clip(ref(tmp_path / name), SPEC)["pcm_sha256"] for name in ("a.wav", "b.flac", "c.flac")]
+    digests = [measured(ref(tmp_path / name))["pcm_sha256"] for name in ("a.wav", "b.flac", "c.flac")]
     assert digests[0] == digests[1] != digests[2]
 
 
 def test_a_piece_and_a_channel_are_measured_alone(tmp_path: Path) -> None:
     path = write(tmp_path / "a.wav", seconds=2.0, channels=2)
-    assert measure_clip(ref(path, 0.5, 1.25), SPEC)["decoded_duration_s"] == pytest.approx(0.75)
-    left, right = (measure_clip(ref(path, channel=c), SPEC)["pcm_sha256"] for c in (0, 1))
+    assert measured(ref(path, 0.5, 1.25))["decoded_duration_s"] == pytest.approx(0.75)
+    left, right = (measured(ref(path, channel=c))["pcm_sha256"] for c in (0, 1))
     assert left != right
 
 
@@ -67,7 +75,7 @@ def test_the_key_names_all_that_the_measures_depend_on(tmp_path: Path) -> None:
 def test_text_named_wav_is_an_audio_error(tmp_path: Path) -> None:
     (tmp_path / "a.wav").write_text("this is no audio\n" * 50)
     with pytest.raises(AudioError):
-        measure_clip(ref(tmp_path / "a.wav"), SPEC)
+        measured(ref(tmp_path / "a.wav"))
 
 
 def test_measuring_again_decodes_nothing(tmp_path: Path) -> None:

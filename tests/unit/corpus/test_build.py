@@ -5,7 +5,8 @@ import pandas as pd
 import pytest
 
 from allears.corpus.build import build, check_share, write_manifest
-from allears.corpus.listing import Source, read_listing
+from allears.corpus.clips import Recording
+from allears.corpus.listing import Source, read_listing, recordings_of
 from allears.corpus.manifest import COLUMNS, Manifest, ManifestValidator
 from allears.corpus.probe import Probed, probe_files
 from allears.corpus.schema import SCHEMA
@@ -21,9 +22,8 @@ def listing_of(root: Path, layout: str, limit: int | None = None) -> pd.DataFram
     return read_listing([source], limit)
 
 
-def files_of(listing: pd.DataFrame) -> list[Path]:
-    usable = listing[listing["reason"].isna()]
-    return sorted({Path(root) / path for root, path in zip(usable["root"], usable["path"], strict=True)})
+def usable(listing: pd.DataFrame) -> list[Recording]:
+    return recordings_of(listing[listing["reason"].isna()])
 
 
 def facts(seconds: float, channels: int = 1) -> Probed:
@@ -34,7 +34,7 @@ def facts(seconds: float, channels: int = 1) -> Probed:
 
 def test_every_row_becomes_a_clip_with_all_that_is_known(tmp_path: Path) -> None:
     listing = listing_of(miniatures.audiofolder(tmp_path / "corpus"), "audiofolder")
-    built = build(listing, probe_files(files_of(listing), tmp_path / "j.jsonl", workers=1), PARAMS)
+    built = build(listing, probe_files(usable(listing), tmp_path / "j.jsonl", workers=1), PARAMS)
     manifest = write_manifest(built.clips, tmp_path / "manifest")
     ManifestValidator().validate(manifest)
     table = manifest.frame()
@@ -54,7 +54,7 @@ def test_rows_in_are_rows_out_and_quarantine(tmp_path: Path) -> None:
     (root / "audio" / "u3.wav").write_bytes(b"")
     (root / "audio" / "u4.wav").write_text("this is a text, whatever it is called")
     listing = listing_of(root, "kaldi")
-    built = build(listing, probe_files(files_of(listing), tmp_path / "j.jsonl", workers=1), PARAMS)
+    built = build(listing, probe_files(usable(listing), tmp_path / "j.jsonl", workers=1), PARAMS)
     assert built.rows_used + len(built.quarantine) == len(listing) == 6
     found = {(row.stage, row.reason) for row in built.quarantine.itertuples()}
     assert found == {("probe", "missing_file"), ("layout", "command"), ("probe", "zero_byte"), ("probe", "not_audio")}
@@ -65,7 +65,7 @@ def test_rows_in_are_rows_out_and_quarantine(tmp_path: Path) -> None:
 
 def test_nothing_left_is_an_error_whatever_the_share(tmp_path: Path) -> None:
     listing = listing_of(miniatures.plain(tmp_path), "plain")
-    built = build(listing, {file: facts(0.01) for file in files_of(listing)}, PARAMS)
+    built = build(listing, {file: facts(0.01) for file in usable(listing)}, PARAMS)
     assert set(built.quarantine["reason"]) == {"too_short"}
     with pytest.raises(CorpusError, match="Nothing is left"):
         check_share(built, 1.0, "mine")
@@ -74,7 +74,7 @@ def test_nothing_left_is_an_error_whatever_the_share(tmp_path: Path) -> None:
 def test_long_files_become_pointers_and_lose_what_belongs_to_the_whole(tmp_path: Path) -> None:
     root = miniatures.kaldi(tmp_path)
     listing = listing_of(root, "kaldi")
-    known = {file: facts(65.0) for file in files_of(listing)}
+    known = {file: facts(65.0) for file in usable(listing)}
     table = build(listing, known, PARAMS).clips
     first = table[table["path"] == "audio/u1.wav"]
     assert first["start_s"].to_list() == pytest.approx([0, 65 / 3, 130 / 3])
@@ -92,10 +92,10 @@ def test_long_files_become_pointers_and_lose_what_belongs_to_the_whole(tmp_path:
 def test_a_clip_keeps_its_name_when_others_come_and_go(tmp_path: Path) -> None:
     root = miniatures.plain(tmp_path)
     listing = listing_of(root, "plain")
-    before = build(listing, {file: facts(1.0) for file in files_of(listing)}, PARAMS).clips
+    before = build(listing, {file: facts(1.0) for file in usable(listing)}, PARAMS).clips
     miniatures.tone(root / "0.wav")
     listing = listing_of(root, "plain")
-    after = build(listing, {file: facts(1.0) for file in files_of(listing)}, PARAMS).clips
+    after = build(listing, {file: facts(1.0) for file in usable(listing)}, PARAMS).clips
     assert set(before["clip"]) < set(after["clip"])
 
 
@@ -111,10 +111,10 @@ def test_a_limit_draws_from_the_whole_and_always_the_same(tmp_path: Path) -> Non
 
 def test_a_second_probe_reads_only_what_changed(tmp_path: Path) -> None:
     root = miniatures.audiofolder(tmp_path / "corpus")
-    files = [root / "recordings" / f"{i}.wav" for i in range(4)]
+    files = [Recording(root / "recordings" / f"{i}.wav") for i in range(4)]
     first = probe_files(files, tmp_path / "j.jsonl", workers=1)
     assert all(fact.fresh for fact in first.values())
-    miniatures.tone(files[2], seconds=0.7)
+    miniatures.tone(files[2].file, seconds=0.7)
     second = probe_files(files, tmp_path / "j.jsonl", workers=1)
     assert [fact.fresh for fact in second.values()] == [False, False, True, False]
     assert second[files[2]].duration_s == pytest.approx(0.7)
@@ -125,7 +125,22 @@ def test_a_corpus_that_moved_is_the_same_version(tmp_path: Path) -> None:
     manifests = []
     for name in ("here", "there"):
         listing = listing_of(miniatures.audiofolder(tmp_path / name), "audiofolder")
-        built = build(listing, probe_files(files_of(listing), tmp_path / "j.jsonl", workers=1), PARAMS)
+        built = build(listing, probe_files(usable(listing), tmp_path / "j.jsonl", workers=1), PARAMS)
         manifests.append(write_manifest(built.clips, tmp_path / "manifest"))
     assert manifests[0].digest == manifests[1].digest
     assert manifests[0].parts != manifests[1].parts
+
+
+def test_channels_that_are_split_are_clips_of_their_own_and_stay_together(tmp_path: Path) -> None:
+    listing = listing_of(miniatures.audiofolder(tmp_path / "corpus"), "audiofolder")
+    known = {each: facts(65.0, channels=2) for each in usable(listing)}
+    table = build(listing, known, PARAMS.model_copy(update={"channels": "split"})).clips
+    assert len(table) == 4 * 2 * 3
+    assert set(table["channel"]) == {0, 1}
+    assert table["clip"].is_unique
+    assert table["speaker"].isna().all()
+    assert set(table["group"]) == {"s/speaker/ann", "s/speaker/bob"}  # both sides of a call in one split
+    assert json.loads(table["attributes"].iloc[0])["speaker_of_whole"] == "ann"
+    assert set(table["label"]) == {"0", "1"}
+    mixed = build(listing, known, PARAMS).clips
+    assert mixed["channel"].isna().all()

@@ -2,12 +2,13 @@ import json
 import os
 import signal
 import time
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import pytest
 
 from allears.engine.cores import cores
-from allears.engine.mapping import map_items
+from allears.engine.mapping import map_batches, map_items
 from allears.errors import AudioError, CorpusError, StorageError
 
 
@@ -48,6 +49,27 @@ def test_one_bad_item_costs_itself_alone(tmp_path: Path) -> None:
     assert reasons == [None, "not_audio", "unreadable", "failed", "timeout", "worker_died", None]
     again = run(["a", "bad-1", "gone-1"], tmp_path / "j.jsonl")
     assert [fresh for _, _, fresh in again] == [False, False, True]  # what may pass another time is tried again
+
+
+def work_together(batch: Sequence[str]) -> Iterator[tuple[str, str | AudioError]]:
+    """Last first; an item called `bad` is its own result."""
+    for item in reversed(batch):
+        yield item, AudioError("not_audio", item) if item.startswith("bad") else work(item)
+
+
+def test_one_bad_item_of_a_batch_costs_itself_alone(tmp_path: Path) -> None:
+    items = ["a", "bad-1", "b", "die-1", "c", "odd-1", "d", "hang-1", "e", "f"]
+    outcomes = map_batches(
+        work_together, items, key=str, journal=tmp_path / "j.jsonl", title="testing", workers=2, timeout_s=2.0,
+        batches=lambda todo: [todo[:4], todo[4:7], todo[7:]],
+    )  # fmt: skip
+    found = {outcome.item: outcome.result or outcome.reason for outcome in outcomes}
+    assert list(found) == items
+    assert found == {
+        "a": "A", "bad-1": "not_audio", "b": "B", "die-1": "worker_died", "c": "C", "odd-1": "failed", "d": "D",
+        "hang-1": "timeout", "e": "E", "f": "F",
+    }  # fmt: skip
+    assert len((tmp_path / "j.jsonl").read_text().splitlines()) == 7
 
 
 def test_an_error_of_the_run_stops_it_and_keeps_what_is_done(tmp_path: Path) -> None:

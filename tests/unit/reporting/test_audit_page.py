@@ -16,32 +16,32 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from allears.audit import curation, duplicates, exhibits, policy, representation, summary
-from allears.audit.measuring import NUMBERS, TEXTS
+from allears.audit import curation, duplicates, exhibits, overrides, policy, representation, summary
 from allears.corpus.manifest import COLUMNS
 from allears.params.audit import AuditParams
 from allears.reporting.audit_clips import MAX_BYTES, MAX_TEXT, chosen, clips_json
 from allears.reporting.audit_page import AuditData, render
-from tests.audit_tables import manifest, measures
+from tests.audit_tables import STANDARD, manifest, measures
 
 PARAMS = AuditParams.model_validate({"representation": {"bootstrap_samples": 50}})
 RUN = "document.title='owned'"
 EVIL = f'</script><script>{RUN}</script><img src=x onerror="{RUN}">{{{{ 7*7 }}}}<!--\u2028\'"]]>'
+NOBODY = overrides.by_clip(pd.Series([], dtype="string"), None)  # no person decided anything
 CHROMIUM = shutil.which("chromium") or shutil.which("google-chrome")
 
 
 def audit(table: pd.DataFrame, measured: pd.DataFrame, params: AuditParams = PARAMS) -> AuditData:
     """The audit of these clips, as the pipeline makes it, but for sounds: each exhibit's file is called as its clip."""
     found = duplicates.find(table, measured.assign(fingerprint=None), params.duplicates)
-    verdicts = policy.judge(table, measured, found, params)
+    verdicts = policy.judge(table, measured, found, params, STANDARD)
     selection = curation.select(table, verdicts, params, "tiny")
     cells = representation.represent(table, verdicts, selection, params)
     nothing = pd.DataFrame({"reason": []})
     tables = summary.Tables(table, nothing, measured, verdicts, selection, cells)
-    shown = exhibits.choose(table, measured, verdicts, found, params)
+    shown = exhibits.choose(table, measured, verdicts, found, params, STANDARD)
     shown = shown.assign(file=shown["clip"], seconds=12.0, top_hz=8000.0, problem=pd.NA)
-    facts = summary.summarise(tables, params, "tiny", "v" * 64)
-    return AuditData(table, measured, verdicts, found, cells, pd.DataFrame({"defect": []}), shown, facts)
+    facts = summary.summarise(tables, params, STANDARD, "tiny", "v" * 64)
+    return AuditData(table, measured, verdicts, found, cells, pd.DataFrame({"defect": []}), shown, facts, NOBODY)
 
 
 @pytest.fixture(scope="module")
@@ -78,7 +78,7 @@ class Elements(HTMLParser):
 
 
 def test_markup_in_a_corpus_stays_text(hostile: AuditData) -> None:
-    page = render(hostile, PARAMS)
+    page = render(hostile, PARAMS, STANDARD)
     found = Elements()
     found.feed(page)
     policy_text = next(attrs["content"] for tag, attrs in found.tags if tag == "meta" and "http-equiv" in attrs)
@@ -98,7 +98,7 @@ def test_markup_in_a_corpus_stays_text(hostile: AuditData) -> None:
 
 
 def test_nothing_is_fetched_from_elsewhere(hostile: AuditData) -> None:
-    page = render(hostile, PARAMS)
+    page = render(hostile, PARAMS, STANDARD)
     found = Elements()
     found.feed(page)
     assert not [attrs for tag, attrs in found.tags if tag in ("link", "iframe", "object", "base", "form")]
@@ -109,7 +109,7 @@ def test_nothing_is_fetched_from_elsewhere(hostile: AuditData) -> None:
 @pytest.mark.skipif(CHROMIUM is None, reason="no Chromium here")
 def test_in_a_browser_the_table_is_there_and_nothing_hostile_runs(hostile: AuditData, tmp_path: Path) -> None:
     page = tmp_path / "audit.html"
-    page.write_text(render(hostile, PARAMS), encoding="utf-8")
+    page.write_text(render(hostile, PARAMS, STANDARD), encoding="utf-8")
     done = subprocess.run(
         [str(CHROMIUM), "--headless", "--no-sandbox", "--disable-gpu", "--disable-background-networking",
          f"--user-data-dir={tmp_path / 'profile'}", "--virtual-time-budget=20000", "--dump-dom", page.as_uri()],
@@ -139,7 +139,7 @@ def big(count: int) -> tuple[pd.DataFrame, pd.DataFrame]:
     measured["clip"] = table["clip"]
     measured["pcm_sha256"] = number
     measured["snr_db"] = random.normal(14, 8, count)
-    return table[list(COLUMNS)], measured[["clip", *NUMBERS, *TEXTS]]
+    return table[list(COLUMNS)], measured
 
 
 def test_two_hundred_thousand_clips_give_a_small_page() -> None:
@@ -150,11 +150,13 @@ def test_two_hundred_thousand_clips_give_a_small_page() -> None:
     verdicts = pd.DataFrame(
         {"clip": table["clip"], "verdict": np.where(noisy, "soft", "keep"), "reasons": np.where(noisy, "noisy", "")}
     ).astype("string")
-    shown = exhibits.choose(table, measured, verdicts, small.duplicates, PARAMS)
+    shown = exhibits.choose(table, measured, verdicts, small.duplicates, PARAMS, STANDARD)
     shown = shown.assign(file=shown["clip"], seconds=12.0, top_hz=8000.0, problem=pd.NA)
     facts = small.summary | {"total": small.summary["total"] | {"clips": len(table)}}
     page = render(
-        replace(small, manifest=table, measures=measured, verdicts=verdicts, exhibits=shown, summary=facts), PARAMS
+        replace(small, manifest=table, measures=measured, verdicts=verdicts, exhibits=shown, summary=facts),
+        PARAMS,
+        STANDARD,
     )
     assert len(page.encode()) <= 8_000_000
     rows = re.search(r'"rows":(\[.*?\])\}</script>', page, re.DOTALL)

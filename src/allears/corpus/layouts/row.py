@@ -9,12 +9,14 @@ from dataclasses import dataclass, field
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Row:
     """One clip as its corpus describes it. `name` is the corpus's own id of it; `path` is posix, below the source's
-    folder (absolute where the corpus says so). Without `start_s` and `end_s` it is the whole file; `end_s` −1: to
+    folder (absolute where the corpus says so). `member`: the recording inside that file, by its name in a tar or as
+    `row group:row` of a parquet file. Without `start_s` and `end_s` it is the whole file; `end_s` −1: to
     the end. Unknown is None, and nothing is inferred.
     """
 
     name: str
     path: str
+    member: str | None = None
     channel: int | None = None
     start_s: float | None = None
     end_s: float | None = None

@@ -8,16 +8,18 @@ from allears.audit import exhibits, listening
 from allears.corpus.manifest import REF_COLUMNS, Manifest, clip_refs
 from allears.params.audit import AuditParams
 from allears.params.base import Paths
+from allears.params.policy import Policies
 
 FOLDER = "audit_files"  # beside the page
 
 
 def exhibit_clips(
     manifest: Manifest, measures: pd.DataFrame, verdicts: pd.DataFrame, duplicate_clips: pd.DataFrame,
-    params: AuditParams, paths: Paths,
+    policies: Policies, params: AuditParams, paths: Paths,
 ) -> pd.DataFrame:  # fmt: skip
     """The worst, borderline, doubled and some good clips, each with a sound and a picture in `audit_files`."""
-    chosen = exhibits.choose(manifest.frame(exhibits.READS), measures, verdicts, duplicate_clips, params)
+    policy = policies.chosen(params.policy)
+    chosen = exhibits.choose(manifest.frame(exhibits.READS), measures, verdicts, duplicate_clips, params, policy)
     failed = measures.loc[measures["failed_reason"].notna(), ["clip", "failed_message"]]
     playable = set(chosen["clip"]) - set(failed["clip"])
     table = manifest.frame(REF_COLUMNS)

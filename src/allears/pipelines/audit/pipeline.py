@@ -4,33 +4,41 @@ from __future__ import annotations
 
 from kedro.pipeline import Pipeline, node
 
-from allears.pipelines.audit import exhibit_nodes, nodes
+from allears.pipelines.audit import document_nodes, exhibit_nodes, nodes
 
 
 def create_pipeline() -> Pipeline:
-    """Manifest → measures, verdicts, representation, selection, page."""
-    audit, paths = "params:audit", "params:paths"
+    """Manifest → measures, verdicts, representation, selection, page, documents."""
+    audit, policies, paths = "params:audit", "params:policies", "params:paths"
     return Pipeline(
         [
             node(nodes.measure_clips, ["manifest", audit, paths], "measures", name="measure_clips"),
             node(nodes.find_duplicates, ["manifest", "measures", audit], "duplicates", name="find_duplicates"),
-            node(nodes.judge_clips, ["manifest", "measures", "duplicates", audit], "verdicts", name="judge_clips"),
+            node(nodes.read_overrides, ["manifest", paths], "overrides", name="read_overrides"),
+            node(
+                nodes.judge_clips, ["manifest", "measures", "duplicates", "overrides", policies, audit], "verdicts",
+                name="judge_clips",
+            ),
             node(nodes.select_clips, ["manifest", "verdicts", audit, paths], "selection", name="select_clips"),
             node(
                 nodes.represent, ["manifest", "verdicts", "selection", audit], "representation", name="represent"
             ),
             node(
-                nodes.score_truth, ["manifest", "verdicts", "representation", paths], "truth_scores",
-                name="score_truth",
+                nodes.score_truth, ["manifest", "verdicts", "representation", policies, audit, paths],
+                "truth_scores", name="score_truth",
             ),
             node(
                 nodes.summarise,
-                ["manifest", "quarantine", "measures", "verdicts", "selection", "representation", audit, paths],
+                [
+                    "manifest", "quarantine", "measures", "verdicts", "selection", "representation", policies, audit,
+                    paths,
+                ],
                 "audit_summary",
                 name="summarise_audit",
             ),
             node(
-                exhibit_nodes.exhibit_clips, ["manifest", "measures", "verdicts", "duplicates", audit, paths],
+                exhibit_nodes.exhibit_clips,
+                ["manifest", "measures", "verdicts", "duplicates", policies, audit, paths],
                 "exhibits",
                 name="exhibit_clips",
             ),
@@ -38,10 +46,20 @@ def create_pipeline() -> Pipeline:
                 nodes.render_audit_page,
                 [
                     "manifest", "measures", "verdicts", "duplicates", "representation", "truth_scores",
-                    "exhibits", "audit_summary", audit,
+                    "exhibits", "audit_summary", "overrides", policies, audit,
                 ],
                 "audit_page",
                 name="render_audit_page",
+            ),
+            node(document_nodes.read_answers, paths, "datasheet_answers", name="read_answers"),
+            node(
+                document_nodes.write_documents,
+                [
+                    "sources", "manifest", "verdicts", "representation", "audit_summary", "datasheet_answers", audit,
+                    paths,
+                ],
+                ["croissant", "datasheet"],
+                name="write_documents",
             ),
         ],
         tags=["audit"],

@@ -51,13 +51,14 @@ def read_layouts(sources: list[dict[str, Any]], ingest: IngestParams) -> pd.Data
 
 def probe_files(listing: pd.DataFrame, paths: Paths, ingest: IngestParams) -> pd.DataFrame:
     """Digest and header of every file, read once; a file's facts are kept until its size or time changes."""
+    from allears.corpus.listing import recordings_of
     from allears.corpus.probe import probe_files as probe
 
     usable = listing[listing["reason"].isna()]
-    files = sorted({Path(root) / path for root, path in zip(usable["root"], usable["path"], strict=True)})
-    facts = probe(files, paths.intermediate / "probe.jsonl", workers=ingest.workers)
-    logger.info("%d files: %d read now, the rest known", len(facts), sum(fact.fresh for fact in facts.values()))
-    return pd.DataFrame([{"file": str(file), **asdict(fact)} for file, fact in facts.items()]).drop(columns="fresh")
+    facts = probe(recordings_of(usable), paths.intermediate / "probe.jsonl", workers=ingest.workers)
+    logger.info("%d recordings: %d read now, the rest known", len(facts), sum(fact.fresh for fact in facts.values()))
+    rows = [{"file": str(each.file), "member": each.member, **asdict(fact)} for each, fact in facts.items()]
+    return pd.DataFrame(rows).drop(columns="fresh").astype({"member": "string"})
 
 
 def build_manifest(
@@ -65,10 +66,14 @@ def build_manifest(
 ) -> tuple[Manifest, pd.DataFrame]:
     """Rows of the manifest and of the quarantine; their sum is that of the listing."""
     from allears.corpus.build import build, check_share, write_manifest
+    from allears.corpus.clips import Recording
     from allears.corpus.probe import Probed
 
     records = headers.astype(object).where(headers.notna(), None).to_dict(orient="records")
-    facts = {Path(record.pop("file")): Probed(**{str(k): v for k, v in record.items()}) for record in records}
+    facts = {
+        Recording(Path(record.pop("file")), record.pop("member")): Probed(**{str(k): v for k, v in record.items()})
+        for record in records
+    }
     built = build(listing, facts, ingest)
     check_share(built, ingest.max_quarantine_share, paths.corpus)
     manifest = write_manifest(built.clips, paths.intermediate / "manifest")

@@ -1,0 +1,77 @@
+"""Recordings as local files: those in archives are written to a temporary one while they are looked at."""
+
+from __future__ import annotations
+
+import re
+import tempfile
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from allears.audio.decode import BLOCK_S, Decoder, Mono, mixed
+from allears.corpus.clips import ClipRef, Recording
+from allears.errors import AudioError
+from allears.storage.containers import read_members
+
+MOST_TOGETHER = 16  # clips that a worker takes at once
+
+
+def opened(recordings: Sequence[Recording]) -> Iterator[tuple[Recording, Path | AudioError]]:
+    """Each recording with a path that holds it until the next one is asked for; an archive is read once for all.
+
+    The recordings are of one file, or none of them is in an archive.
+    """
+    if not recordings or recordings[0].member is None:
+        yield from ((recording, recording.file) for recording in recordings)
+        return
+    file = recordings[0].file
+    with tempfile.TemporaryDirectory(prefix="allears-") as folder:
+        for member, data in read_members(file, [recording.member or "" for recording in recordings]):
+            if isinstance(data, AudioError):
+                yield Recording(file, member), data
+                continue
+            path = Path(folder) / re.sub(r"[^A-Za-z0-9_.]", "-", f"{file.name}-{member}")[-100:].lstrip("-.")
+            path.write_bytes(data)
+            yield Recording(file, member), path
+            path.unlink()
+
+
+def decoded_clips(refs: Sequence[ClipRef]) -> Iterator[tuple[ClipRef, tuple[Mono, int] | AudioError]]:
+    """Each clip of a batch with its samples [T] and their rate, or with why there are none. Raises OSError."""
+    of_recording: dict[Recording, list[ClipRef]] = {}
+    for ref in refs:
+        of_recording.setdefault(ref.recording, []).append(ref)
+    for recording, path in opened(list(of_recording)):
+        if isinstance(path, AudioError):
+            yield from ((ref, path) for ref in of_recording[recording])
+            continue
+        decoder = Decoder(path)
+        for ref in of_recording[recording]:
+            try:
+                audio_TC, rate_hz = decoder.piece(ref.start_s, ref.end_s)
+                yield ref, (mixed(audio_TC, ref.channel, recording.file), rate_hz)
+            except AudioError as error:
+                yield ref, error
+
+
+def batches(refs: Sequence[ClipRef]) -> list[list[ClipRef]]:
+    """What one worker takes at once: clips of one archive, of one stretch of a long file, or some short files.
+
+    How clips are put together changes nothing of what is read of each.
+    """
+    together: dict[tuple[str, int], list[ClipRef]] = {}
+    alone: list[ClipRef] = []
+    of_file: dict[str, int] = {}
+    for ref in refs:
+        of_file[ref.file] = of_file.get(ref.file, 0) + 1
+    for ref in refs:
+        if of_file[ref.file] == 1:
+            alone.append(ref)
+        else:
+            stretch = 0 if ref.member is not None else int(ref.start_s // BLOCK_S)
+            together.setdefault((ref.file, stretch), []).append(ref)
+    found = [alone[i : i + MOST_TOGETHER] for i in range(0, len(alone), MOST_TOGETHER)]
+    for (file, _), clips in together.items():
+        clips.sort(key=lambda ref: (ref.member or "", ref.start_s))
+        most = len(clips) if file.lower().endswith(("gz", "tgz")) else MOST_TOGETHER * 4
+        found += [clips[i : i + most] for i in range(0, len(clips), most)]
+    return found

@@ -1,0 +1,58 @@
+"""Clips of archives, of long files and of short ones, taken together: the same samples as each alone."""
+
+import io
+import tarfile
+from pathlib import Path
+
+import numpy as np
+import soundfile
+
+from allears.audio.decode import BLOCK_S
+from allears.corpus.clips import ClipRef
+from allears.corpus.opening import MOST_TOGETHER, batches, decoded_clips
+from allears.errors import AudioError
+
+
+def sound(seed: int, seconds: float = 0.2) -> bytes:
+    stream = io.BytesIO()
+    noise = np.random.default_rng(seed).normal(0, 0.1, round(8000 * seconds))
+    soundfile.write(stream, noise, 8000, format="FLAC")
+    return stream.getvalue()
+
+
+def ref(file: Path, name: str, start_s: float = 0.0, end_s: float | None = None, member: str | None = None) -> ClipRef:
+    return ClipRef(name, str(file), "0" * 64, None, start_s, end_s, member)
+
+
+def test_members_are_decoded_as_files_are(tmp_path: Path) -> None:
+    with tarfile.open(tmp_path / "x.tar", "w") as tar:
+        for i in range(3):
+            (tmp_path / f"{i}.flac").write_bytes(sound(i))
+            tar.add(tmp_path / f"{i}.flac", f"deep/er/{i}.flac")
+    refs = [ref(tmp_path / "x.tar", f"c{i}", member=f"deep/er/{i}.flac") for i in (2, 0, 1)]
+    refs += [ref(tmp_path / "x.tar", "half", 0.1, None, "deep/er/0.flac"), ref(tmp_path / "x.tar", "gone", member="no")]
+    found = {clip.clip: decoded for clip, decoded in decoded_clips(refs)}
+    assert isinstance(found.pop("gone"), AudioError)
+    for i in range(3):
+        audio, rate = soundfile.read(tmp_path / f"{i}.flac", dtype="float32")
+        decoded = found[f"c{i}"]
+        assert not isinstance(decoded, AudioError)
+        np.testing.assert_array_equal(decoded[0], audio)
+        assert decoded[1] == rate
+    half = found["half"]
+    assert not isinstance(half, AudioError)
+    assert len(half[0]) == 800
+
+
+def test_each_clip_is_in_one_batch_and_neighbours_are_together() -> None:
+    short = [ref(Path(f"/{i}.wav"), f"s{i}") for i in range(40)]
+    long = [ref(Path("/long.mp3"), f"l{i}", 20.0 * i, 20.0 * i + 20.0) for i in range(60)]
+    packed = [ref(Path("/x.tar.gz"), f"m{i}", member=f"{i}.wav") for i in range(500)]
+    found = batches([*short, *packed, *long])
+    assert sorted(clip.clip for batch in found for clip in batch) == sorted(
+        clip.clip for clip in [*short, *long, *packed]
+    )
+    assert [len(batch) for batch in found if batch[0].file.startswith("/x")] == [500]
+    stretches = [batch for batch in found if batch[0].file == "/long.mp3"]
+    assert len(stretches) == 1200 / BLOCK_S
+    assert all(len(batch) <= MOST_TOGETHER for batch in found if batch[0] in short)
