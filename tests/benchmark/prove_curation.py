@@ -72,7 +72,7 @@ def prove(project: Path, corpus: str, budget: str) -> None:
     for arm, how in ARMS.items():
         name = f"{corpus}-{arm}"
         asked = [f"corpus={name}", f"ingest.path={audio}", "ingest.licence=CC0-1.0", "ingest.label=label", budget, how]
-        asked += [f"audit.weights.axis={BALANCE[corpus]},audit.weights.alpha=0.3"] if arm == "balanced" else []
+        asked += [f"audit.curation.axis={BALANCE[corpus]},audit.curation.alpha=0.3"] if arm == "balanced" else []
         run(project, "ingest,audit,shard,pretrain,finetune", ",".join(filter(None, asked)))
         scores[arm] = pd.read_parquet(project / "data/07_model_output" / name / "finetune_scores.parquet")
     facts = clips.assign(name=clips["clip"], age=clips["age"].map(age_band))

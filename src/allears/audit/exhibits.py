@@ -14,6 +14,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from allears.audit.cuts import CutOff, cut_offs
+from allears.audit.groups import reason_masks
 from allears.audit.measuring import TEXTS
 from allears.audit.policy import reasons_of
 from allears.params.audit import AuditParams
@@ -47,18 +48,11 @@ def choose(
     )
 
 
-def clips_with(reasons: pd.Series[str], known: list[str]) -> dict[str, NDArray[np.bool_]]:
-    """Reason → which clips [N] have it, in the order of `known`; `reasons` holds them joined by commas."""
-    codes_N, combinations = pd.factorize(reasons)
-    lists = [set(str(each).split(",")) - {""} for each in combinations]
-    names = sorted(set().union(*lists), key=lambda name: (known.index(name) if name in known else len(known), name))
-    return {name: np.array([name in each for each in lists], dtype=bool)[codes_N] for name in names}
-
-
 def _of_reasons(
     table: pd.DataFrame, hash_N: NDArray[np.uint64], params: AuditParams, policy: Policy
 ) -> Iterator[dict[str, Any]]:
-    flagged = clips_with(table["reasons"], list(reasons_of(policy)))
+    masks = reason_masks(table["reasons"])
+    flagged = {reason: masks[reason] for reason in reasons_of(policy) if reason in masks}
     kept_N = (table["verdict"] == "keep").to_numpy(dtype=bool)
     clip_N = table["clip"].to_numpy(dtype=object)
     measured = {cut.reason: cut for cut in cut_offs(table, policy)}

@@ -5,7 +5,8 @@ import pandas as pd
 import pytest
 
 from allears.audit import duplicates, exhibits, policy
-from allears.audit.exhibits import BORDERLINE, REFERENCE, choose, clips_with
+from allears.audit.exhibits import BORDERLINE, REFERENCE, choose
+from allears.audit.groups import reason_masks
 from allears.params.audit import AuditParams
 from tests.audit_tables import STANDARD, manifest, measures
 
@@ -53,7 +54,7 @@ def test_worst_and_borderline_as_a_slow_search_finds_them(tables: tuple[pd.DataF
 def test_copies_come_in_pairs_and_all_reasons_are_there(tables: tuple[pd.DataFrame, ...]) -> None:
     _, _, verdicts, found = tables
     chosen = choose(*tables, PARAMS, STANDARD)
-    assert set(clips_with(verdicts["reasons"], [])) | {REFERENCE} <= set(chosen["group"])
+    assert set(reason_masks(verdicts["reasons"])) | {REFERENCE} <= set(chosen["group"])
     original = dict(zip(found["clip"], found["duplicate_of"], strict=True))
     pairs = chosen[chosen["group"] == "pcm_duplicate"].groupby("rank")
     assert len(pairs) == 3
@@ -78,15 +79,6 @@ def test_the_budget_holds_and_is_shared_by_all_groups(tables: tuple[pd.DataFrame
     if most == 12:
         assert set(some["group"]) == set(whole["group"])
     assert (some[some["group"] == "pcm_duplicate"].groupby("rank").size() == 2).all()
-
-
-def test_clips_with_reads_joined_reasons() -> None:
-    found = clips_with(
-        pd.Series(["noisy,silent", "", "licence_denied", "made_up,noisy"], dtype="string"),
-        ["licence_denied", "noisy", "silent"],
-    )
-    assert list(found) == ["licence_denied", "noisy", "silent", "made_up"]
-    assert found["noisy"].tolist() == [True, False, False, True]
 
 
 def test_a_faultless_corpus_has_references_only() -> None:

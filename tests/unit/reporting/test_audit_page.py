@@ -11,46 +11,61 @@ import subprocess
 from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
 import pytest
 
-from allears.audit import curation, duplicates, exhibits, overrides, policy, representation, summary
+from allears.audit import exhibits
+from allears.corpus.build import write_manifest
 from allears.corpus.manifest import COLUMNS
 from allears.params.audit import AuditParams
+from allears.params.base import Paths
+from allears.pipelines.audit import create_pipeline
 from allears.reporting.audit_clips import MAX_BYTES, MAX_TEXT, chosen, clips_json
 from allears.reporting.audit_page import AuditData, render
-from tests.audit_tables import STANDARD, manifest, measures
+from tests.audit_tables import POLICIES, STANDARD, manifest, measures
 
 PARAMS = AuditParams.model_validate({"representation": {"bootstrap_samples": 50}})
 RUN = "document.title='owned'"
 EVIL = f'</script><script>{RUN}</script><img src=x onerror="{RUN}">{{{{ 7*7 }}}}<!--\u2028\'"]]>'
-NOBODY = overrides.by_clip(pd.Series([], dtype="string"), None)  # no person decided anything
+STEPS = (
+    "find_duplicates", "read_overrides", "judge_clips", "select_clips", "represent", "find_disparity",
+    "tabulate_curation", "score_truth", "summarise_audit",
+)  # fmt: skip
 CHROMIUM = shutil.which("chromium") or shutil.which("google-chrome")
 
 
-def audit(table: pd.DataFrame, measured: pd.DataFrame, params: AuditParams = PARAMS) -> AuditData:
-    """The audit of these clips, as the pipeline makes it, but for sounds: each exhibit's file is called as its clip."""
-    found = duplicates.find(table, measured.assign(fingerprint=None), params.duplicates)
-    verdicts = policy.judge(table, measured, found, params, STANDARD)
-    selection = curation.select(table, verdicts, params, "tiny")
-    cells = representation.represent(table, verdicts, selection, params)
-    nothing = pd.DataFrame({"reason": []})
-    tables = summary.Tables(table, nothing, measured, verdicts, selection, cells)
-    shown = exhibits.choose(table, measured, verdicts, found, params, STANDARD)
-    shown = shown.assign(file=shown["clip"], seconds=12.0, top_hz=8000.0, problem=pd.NA)
-    facts = summary.summarise(tables, params, STANDARD, "tiny", "v" * 64)
-    return AuditData(table, measured, verdicts, found, cells, pd.DataFrame({"defect": []}), shown, facts, NOBODY)
+def audit(table: pd.DataFrame, measured: pd.DataFrame, folder: Path) -> AuditData:
+    """The audit of these clips by the pipeline's own steps, but for sounds: an exhibit's file is called as its clip."""
+    paths = Paths(corpus="tiny", data=folder / "data")
+    data: dict[str, Any] = {"manifest": write_manifest(table, folder / "manifest"), "measures": measured}
+    data |= {"quarantine": pd.DataFrame({"reason": []}), "params:paths": paths}
+    data |= {"params:audit": PARAMS, "params:policies": POLICIES}
+    for node in create_pipeline().only_nodes(*STEPS).nodes:
+        data |= node.run({name: data[name] for name in node.inputs})
+    shown = exhibits.choose(table, measured, data["verdicts"], data["duplicates"], PARAMS, STANDARD)
+    return AuditData(
+        manifest=table, measures=measured, verdicts=data["verdicts"], duplicates=data["duplicates"],
+        representation=data["representation"], disparity=data["disparity"], curation_table=data["curation_table"],
+        truth_scores=data["truth_scores"], exhibits=with_files(shown), summary=data["audit_summary"],
+        decided=data["overrides"],
+    )  # fmt: skip
+
+
+def with_files(shown: pd.DataFrame) -> pd.DataFrame:
+    """As if each exhibit had been made."""
+    return shown.assign(file=shown["clip"], seconds=12.0, top_hz=8000.0, problem=pd.NA)
 
 
 @pytest.fixture(scope="module")
-def hostile() -> AuditData:
+def hostile(tmp_path_factory: pytest.TempPathFactory) -> AuditData:
     """Forty clips whose every text is markup that wants to run, some noisy, some copies."""
     said = dict.fromkeys(("path", "text", "label", "language", "accent", "gender", "speaker", "session"), EVIL)
     table = manifest([said | {"path": f"{EVIL}{i}.wav"} for i in range(40)])
     values = [{"snr_db": 2.0 + i, "pcm_sha256": f"p{i // 2 if i > 35 else -i}"} for i in range(40)]
-    return audit(table, measures(table, values))
+    return audit(table, measures(table, values), tmp_path_factory.mktemp("hostile"))
 
 
 class Elements(HTMLParser):
@@ -142,16 +157,16 @@ def big(count: int) -> tuple[pd.DataFrame, pd.DataFrame]:
     return table[list(COLUMNS)], measured
 
 
-def test_two_hundred_thousand_clips_give_a_small_page() -> None:
+def test_two_hundred_thousand_clips_give_a_small_page(tmp_path: Path) -> None:
     """All that grows with the clips is big; what is made of groups and reasons is a small corpus's."""
     table, measured = big(200_000)
-    small = audit(*big(300))
+    small = audit(*big(300), tmp_path)
     noisy = measured["snr_db"] < 10
     verdicts = pd.DataFrame(
         {"clip": table["clip"], "verdict": np.where(noisy, "soft", "keep"), "reasons": np.where(noisy, "noisy", "")}
     ).astype("string")
     shown = exhibits.choose(table, measured, verdicts, small.duplicates, PARAMS, STANDARD)
-    shown = shown.assign(file=shown["clip"], seconds=12.0, top_hz=8000.0, problem=pd.NA)
+    shown = with_files(shown)
     facts = small.summary | {"total": small.summary["total"] | {"clips": len(table)}}
     page = render(
         replace(small, manifest=table, measures=measured, verdicts=verdicts, exhibits=shown, summary=facts),
@@ -170,8 +185,8 @@ def joined(data: AuditData) -> pd.DataFrame:
     return data.manifest.merge(data.measures, on="clip").merge(data.verdicts, on="clip")
 
 
-def test_the_table_takes_the_heard_then_all_reasons_alike() -> None:
-    data = audit(*big(3000))
+def test_the_table_takes_the_heard_then_all_reasons_alike(tmp_path: Path) -> None:
+    data = audit(*big(3000), tmp_path)
     clips = joined(data)
     places = chosen(clips, data.exhibits, 400)
     assert len(places) == len(set(places.tolist())) == 400
@@ -184,8 +199,9 @@ def test_the_table_takes_the_heard_then_all_reasons_alike() -> None:
 
 def test_the_tables_bytes_are_bounded_whatever_the_texts() -> None:
     table, measured = big(5000)
-    clips = joined(audit(table.assign(text="<" * 500, path="<" * 500, speaker="<" * 300), measured))
-    text, rows = clips_json(clips, pd.DataFrame({"clip": [], "file": []}), 5000)
+    clips = table.assign(text="<" * 500, path="<" * 500, speaker="<" * 300).merge(measured, on="clip")
+    nothing = pd.DataFrame({"clip": [], "file": []})
+    text, rows = clips_json(clips.assign(verdict="soft", reasons="noisy"), nothing, 5000)
     assert 0 < rows < 5000
     assert len(text.encode()) < MAX_BYTES + 10_000
     assert "<" not in text

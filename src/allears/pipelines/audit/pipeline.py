@@ -8,7 +8,7 @@ from allears.pipelines.audit import document_nodes, exhibit_nodes, nodes
 
 
 def create_pipeline() -> Pipeline:
-    """Manifest → measures, verdicts, representation, selection, page, documents."""
+    """Manifest → measures, verdicts, selection, representation, disparity, page, documents."""
     audit, policies, paths = "params:audit", "params:policies", "params:paths"
     return Pipeline(
         [
@@ -19,9 +19,18 @@ def create_pipeline() -> Pipeline:
                 nodes.judge_clips, ["manifest", "measures", "duplicates", "overrides", policies, audit], "verdicts",
                 name="judge_clips",
             ),
-            node(nodes.select_clips, ["manifest", "verdicts", audit, paths], "selection", name="select_clips"),
             node(
-                nodes.represent, ["manifest", "verdicts", "selection", audit], "representation", name="represent"
+                nodes.select_clips, ["manifest", "measures", "verdicts", audit, paths], "selection", name="select_clips"
+            ),
+            node(
+                nodes.represent, ["manifest", "selection", audit], ["representation", "representation_axes"],
+                name="represent",
+            ),
+            node(
+                nodes.find_disparity, ["manifest", "verdicts", "selection", audit], "disparity", name="find_disparity"
+            ),
+            node(
+                nodes.tabulate_curation, ["manifest", "selection", audit], "curation_table", name="tabulate_curation"
             ),
             node(
                 nodes.score_truth, ["manifest", "verdicts", "representation", policies, audit, paths],
@@ -30,8 +39,8 @@ def create_pipeline() -> Pipeline:
             node(
                 nodes.summarise,
                 [
-                    "manifest", "quarantine", "measures", "verdicts", "selection", "representation", policies, audit,
-                    paths,
+                    "manifest", "quarantine", "verdicts", "selection", "representation", "representation_axes",
+                    "disparity", policies, audit, paths,
                 ],
                 "audit_summary",
                 name="summarise_audit",
@@ -45,8 +54,8 @@ def create_pipeline() -> Pipeline:
             node(
                 nodes.render_audit_page,
                 [
-                    "manifest", "measures", "verdicts", "duplicates", "representation", "truth_scores",
-                    "exhibits", "audit_summary", "overrides", policies, audit,
+                    "manifest", "measures", "verdicts", "duplicates", "representation", "disparity",
+                    "curation_table", "truth_scores", "exhibits", "audit_summary", "overrides", policies, audit,
                 ],
                 "audit_page",
                 name="render_audit_page",
