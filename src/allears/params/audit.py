@@ -7,6 +7,7 @@ from typing import Literal
 from pydantic import Field, model_validator
 
 from allears.params.base import Params
+from allears.params.listen import ListenParams
 
 Axis = Literal["language", "accent", "gender", "age", "label"]
 
@@ -121,3 +122,4 @@ class AuditParams(Params):
     curation: CurationParams = CurationParams()
     keep_despite: tuple[str, ...] = ()
     """Soft reasons that flag a clip and keep it nonetheless; never a speaker who is in the test split too."""
+    listen: ListenParams = ListenParams()

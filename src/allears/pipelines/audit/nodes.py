@@ -124,13 +124,14 @@ def summarise(
 def render_audit_page(
     manifest: Manifest, measures: pd.DataFrame, verdicts: pd.DataFrame, duplicate_clips: pd.DataFrame,
     table: pd.DataFrame, disparity_table: pd.DataFrame, curated: pd.DataFrame, truth_scores: pd.DataFrame,
-    audit_summary: dict[str, Any], decided: pd.DataFrame, policies: Policies, params: AuditParams,
+    exhibits: pd.DataFrame, audit_summary: dict[str, Any], decided: pd.DataFrame, policies: Policies,
+    params: AuditParams,
 ) -> str:  # fmt: skip
     """One page that answers 'can I train on this?'; works offline."""
     from allears.reporting.audit_page import AuditData, render
 
     data = AuditData(
         manifest.frame(), measures, verdicts, duplicate_clips, table, disparity_table, curated, truth_scores,
-        audit_summary, decided,
+        exhibits, audit_summary, decided,
     )  # fmt: skip
     return render(data, params, policies.chosen(params.policy))
