@@ -17,7 +17,14 @@ from allears.params.audit import AuditParams
 from allears.params.policy import Bounds, Policy, Rule
 
 COLUMNS = ("clip", "verdict", "reasons", "duplicate_of", "override", "override_why", "overridden")
-MEASURES = (*NUMBERS, *DERIVED, *texts.NUMBERS, "sample_rate_hz", "channels")  # what a rule may look at
+MEASURES = (
+    *NUMBERS,
+    *DERIVED,
+    *texts.NUMBERS,
+    *texts.FIT_NUMBERS,
+    "sample_rate_hz",
+    "channels",
+)  # what a rule may look at
 _HARD = {
     "undecodable": "the file does not decode to audio",
     "licence_denied": "its licence is on the list of those that may not be used",

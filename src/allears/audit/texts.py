@@ -1,9 +1,15 @@
-"""What the transcripts of a manifest say without their audio: one row of numbers a clip, NaN where there is no answer.
+"""What the transcripts of a manifest say: one row of numbers a clip, NaN where there is no answer. Without their audio:
 
 chars_per_s: letters, marks and digits of the normalised text over the declared duration; what is usual depends on the
 language, so a policy compares it with the quartiles of the language. letters_per_s: the same for scripts that spell
 sounds, to which absolute limits apply. script_share: letters in a script of the clip's language. same_text_share: clips
 of the corpus with this very text, over clips with a text. The others as in `allears.text.checks`.
+
+Against their audio, where `audit.text_model` names a model (`allears.downstream.text_judge`): text_error, the
+character error rate of what it writes; text_ctc, by how many nats a character the text fits the clip worse than it fits
+the clip's mean frame. text_judged says how that was: `yes`, `known_speaker` (yes, but the model has learned other clips
+of this speaker), or why not: no_text, too_long, trained_on, unknown_characters, too_dense (more text than the model has
+frames), undecodable.
 """
 
 from __future__ import annotations
@@ -21,6 +27,9 @@ NUMBERS = (
 )  # fmt: skip
 COLUMNS = ("clip", *NUMBERS)
 MANIFEST_COLUMNS = ("clip", "text", "language", "start_s", "end_s")
+FIT_NUMBERS = ("text_error", "text_ctc")
+FIT_COLUMNS = ("clip", *FIT_NUMBERS, "text_judged")
+FIT_TYPES = {"clip": "string", "text_error": "float64", "text_ctc": "float64", "text_judged": "string"}
 
 
 def text_measures(manifest: pd.DataFrame) -> pd.DataFrame:
@@ -39,6 +48,11 @@ def text_measures(manifest: pd.DataFrame) -> pd.DataFrame:
         }
     )
     return table.astype(dict.fromkeys(NUMBERS, "float64"))
+
+
+def without_model(clips: pd.Series[str]) -> pd.DataFrame:
+    """FIT_COLUMNS where no model judges: nothing known of any clip."""
+    return pd.DataFrame({"clip": clips}).reindex(columns=list(FIT_COLUMNS)).astype(FIT_TYPES)
 
 
 def repeated_texts(manifest: pd.DataFrame, most: int = 20) -> pd.DataFrame:

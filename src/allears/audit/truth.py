@@ -16,6 +16,7 @@ COLUMNS = {
     "defect": "string", "looked_for": "bool", "planted": "int64", "flagged": "int64", "found": "int64",
     "precision": "float64", "recall": "float64", "missed": "string",
 }  # fmt: skip
+REASON = {"swapped_text": "text_mismatch"}  # defect → the reason that finds it, where it is called otherwise
 _ALSO = {"reencoded_duplicate": ("pcm_duplicate",)}  # a lossless copy of other bytes
 
 
@@ -30,16 +31,19 @@ def read(path: Path) -> pd.DataFrame:
 
 
 def score(
-    planted: pd.DataFrame, manifest: pd.DataFrame, verdicts: pd.DataFrame, representation: pd.DataFrame, policy: Policy
-) -> pd.DataFrame:
+    planted: pd.DataFrame, manifest: pd.DataFrame, measures: pd.DataFrame, verdicts: pd.DataFrame,
+    representation: pd.DataFrame, policy: Policy,
+) -> pd.DataFrame:  # fmt: skip
     """Per defect: how many were planted, flagged and found, precision and recall (COLUMNS).
 
-    A defect that is no reason of the policy has looked_for False. What was spoiled in another way counts as neither
-    right nor wrong: a file of nothing but noise is rightly silent and noisy. A pair of duplicates counts as found
-    whichever of the two is flagged. Speaker leaks are counted in speakers, dominant groups in groups, else files.
+    A defect that is no reason of the policy, or whose measure has no value, has looked_for False. What was spoiled in
+    another way counts as neither right nor wrong: a file of nothing but noise is rightly silent and noisy. A pair of
+    duplicates counts as found whichever of the two is flagged. Speaker leaks are counted in speakers, dominant groups
+    in groups, else files.
     """
     judged = manifest[["clip", "path", "group"]].merge(verdicts, on="clip", validate="1:1")
-    rows, looked_for = [], reasons_of(policy)
+    blind = {code for code, rule in policy.root.items() if _is_blind(rule.measure, measures)}
+    rows, looked_for = [], reasons_of(policy).keys() - blind
     for defect, part in planted.groupby("defect", sort=True):
         match str(defect):
             case "speaker_leak":
@@ -48,7 +52,7 @@ def score(
             case name if name.startswith("dominant_"):
                 axis = representation[representation["axis"] == name.removeprefix("dominant_")]
                 rows.append(_row(name, set(part["detail"]), set(axis.loc[axis["dominant"], "cell"]), str))
-            case name if name in looked_for:
+            case name if REASON.get(name, name) in looked_for:
                 others = planted.loc[planted["defect"] != defect, "path"]
                 rows.append(_files(name, part, judged[~_is_planted(judged["path"], others)]))
             case name:
@@ -60,7 +64,8 @@ def _files(defect: str, part: pd.DataFrame, judged: pd.DataFrame) -> dict[str, o
     path_of = dict(zip(judged["clip"], judged["path"], strict=True))
     truth = set(judged.loc[_is_planted(judged["path"], part["path"]), "path"])
     lost = set(part.loc[~_is_planted(part["path"], judged["path"]), "path"])
-    exact = having(judged["reasons"], defect) | having(judged["overridden"], defect)  # what a person forgave was found
+    reason = REASON.get(defect, defect)
+    exact = having(judged["reasons"], reason) | having(judged["overridden"], reason)  # what a person forgave was found
     also = judged["reasons"].isin([])
     for name in _ALSO.get(defect, ()):
         also |= having(judged["reasons"], name)
@@ -71,6 +76,11 @@ def _files(defect: str, part: pd.DataFrame, judged: pd.DataFrame) -> dict[str, o
         if is_exact or (is_also and pair & truth):
             flagged |= (pair & truth) or {path}
     return _row(defect, truth | lost, flagged, str)
+
+
+def _is_blind(measure: str, measures: pd.DataFrame) -> bool:
+    """Whether no clip has a value of a measure; the manifest's own numbers always have."""
+    return measure in measures and bool(measures[measure].isna().all())
 
 
 def _row(defect: str, truth: set[str], flagged: set[str], name: Callable[[str], str]) -> dict[str, object]:

@@ -34,7 +34,7 @@ class Heard:
     @classmethod
     def of(cls, corpus: str, groups_N: Iterable[str], pcm_sha256_N: Iterable[str]) -> Heard:
         """What is heard with N clips."""
-        return cls(np.unique(_groups(corpus, groups_N)), np.unique(_audio(pcm_sha256_N)))
+        return cls(np.unique(group_names(corpus, groups_N)), np.unique(audio_names(pcm_sha256_N)))
 
     def joined(self, other: Heard | None) -> Heard:
         """Both together."""
@@ -45,20 +45,30 @@ class Heard:
 
 def save_heard(folder: Path, heard: Heard) -> None:
     """Write it into the (temporary) folder of an export."""
-    try:
-        np.savez(folder / NAME, groups=heard.groups, audio=heard.audio)
-    except OSError as error:
-        raise storage_error(folder / NAME, error) from error
+    save_arrays(folder / NAME, groups=heard.groups, audio=heard.audio)
 
 
 def load_heard(folder: Path) -> Heard | None:
     """What an export says; None when it says nothing, as models of others do. StorageError when it cannot be read."""
-    path = folder / NAME
+    arrays = load_arrays(folder / NAME, ("groups", "audio"))
+    return None if arrays is None else Heard(arrays["groups"], arrays["audio"])
+
+
+def save_arrays(path: Path, **arrays: NDArray[np.uint64]) -> None:
+    """Write named arrays as one npz; StorageError when the disk is full or the folder read-only."""
+    try:
+        np.savez(path, allow_pickle=False, **arrays)
+    except OSError as error:
+        raise storage_error(path, error) from error
+
+
+def load_arrays(path: Path, names: Sequence[str]) -> dict[str, NDArray[np.uint64]] | None:
+    """The arrays of an npz; None when there is no such file, StorageError when it cannot be read."""
     if not path.exists():
         return None
     try:
         with np.load(path, allow_pickle=False) as file:
-            return Heard(file["groups"], file["audio"])
+            return {name: file[name] for name in names}
     except (OSError, ValueError, KeyError, BadZipFile) as error:
         raise StorageError(f"{path} cannot be read ({error}); export the encoder again, or fetch its folder") from error
 
@@ -80,7 +90,7 @@ def check_unheard(
     if not asked:
         return
     groups_N, audio_N = zip(*asked, strict=True)
-    known_N = np.isin(_groups(corpus, groups_N), heard.groups) | np.isin(_audio(audio_N), heard.audio)
+    known_N = np.isin(group_names(corpus, groups_N), heard.groups) | np.isin(audio_names(audio_N), heard.audio)
     if known_N.any():
         names = sorted({group for group, known in zip(groups_N, known_N, strict=True) if known})
         held_out = " and ".join(splits)
@@ -91,11 +101,12 @@ def check_unheard(
         )
 
 
-def _groups(corpus: str, groups: Iterable[str]) -> NDArray[np.uint64]:
-    """A group's name counts within its corpus."""
+def group_names(corpus: str, groups: Iterable[str]) -> NDArray[np.uint64]:
+    """Names of groups, which count within their corpus."""
     hashed = (hashlib.sha256(f"{corpus}\0{group}".encode()).digest() for group in groups)
     return np.array([int.from_bytes(digest[:8]) for digest in hashed], dtype=np.uint64)
 
 
-def _audio(pcm_sha256: Iterable[str]) -> NDArray[np.uint64]:
+def audio_names(pcm_sha256: Iterable[str]) -> NDArray[np.uint64]:
+    """Names of samples, from their digests in the index of the shards."""
     return np.array([int(digest[:16], 16) for digest in pcm_sha256], dtype=np.uint64)

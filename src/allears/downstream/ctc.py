@@ -47,7 +47,11 @@ class CTC(TaskModel):
     @torch.inference_mode()
     def predict(self, inputs_BFC: Tensor, frames_B: Tensor) -> list[str]:
         """The text of each clip's best path."""
-        best_BF = self(inputs_BFC, frames_B).argmax(-1).tolist()
+        return self.read(self(inputs_BFC, frames_B), frames_B)
+
+    def read(self, scores_BFV: Tensor, frames_B: Tensor) -> list[str]:
+        """The text of the best path through scores [B, F, V]."""
+        best_BF = scores_BFV.argmax(-1).tolist()
         return [
             self.tokenizer.decode(greedy_collapse(path[:frames]))
             for path, frames in zip(best_BF, frames_B.tolist(), strict=True)

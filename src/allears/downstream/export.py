@@ -1,4 +1,7 @@
-"""Export folders of task models: the encoder as `checkpoints.export` writes it, and `head.safetensors` beside it."""
+"""Export folders of task models: the encoder as `checkpoints.export` writes it, and `head.safetensors` beside it.
+
+`learned.npz` says which clips' targets it was fine-tuned on (`checkpoints.learned`).
+"""
 
 from __future__ import annotations
 
@@ -9,6 +12,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from allears.checkpoints.export import load_export, load_head, save_export, save_head
 from allears.checkpoints.heard import Heard
+from allears.checkpoints.learned import Learned, save_learned
 from allears.downstream.build import build_task
 from allears.downstream.task import TaskModel
 from allears.errors import StorageError
@@ -24,11 +28,14 @@ def save_task_model(
     config: ClassifyConfig | CTCConfig,
     provenance: dict[str, Any],
     heard: Heard | None = None,
+    learned: Learned | None = None,
 ) -> Path:
     """Write encoder and head to `folder`; the head comes last. Raises ValueError for a task without an encoder."""
     if model.encoder is None:
         raise ValueError("a task on the outputs of a frozen encoder has no encoder to export")
     save_export(folder, model.encoder, provenance, task_card(config), heard)
+    if learned is not None:
+        save_learned(folder, learned)
     save_head(folder / HEAD, model.head, {"config": config.model_dump_json()})
     return folder
 

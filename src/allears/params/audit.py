@@ -115,6 +115,9 @@ class AuditParams(Params):
     policy: str = "standard"
     """Which of `policies` (parameters_policies.yml) judges the clips."""
     measures: MeasureParams = MeasureParams()
+    text_model: str | None = None
+    """Folder of a model fine-tuned on characters (`task_model.json` names it), which holds texts against their audio;
+    clips whose texts it has learned are left alone. Null: nobody does."""
     duplicates: DuplicateParams = DuplicateParams()
     licences: LicenceParams = LicenceParams()
     assessable: AssessableParams = AssessableParams()

@@ -12,6 +12,8 @@ _WORDS: dict[str, tuple[str, Kind, str]] = {
     "bandwidth_share": ("bandwidth, of what the sample rate promises", "percent", ""),
     "duration_difference_s": ("decoded and declared length differ by", "measure", " s"),
     "decoded_duration_s": ("length", "measure", " s"),
+    "text_ctc": ("text against audio", "measure", " nats a character"),
+    "text_error": ("characters that a model hears otherwise", "percent", ""),
     "bit_error": ("fingerprint bits that differ", "percent", ""),
 }
 

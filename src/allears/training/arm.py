@@ -8,7 +8,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, cast
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 
 from allears.checkpoints.export import read_weights, write_weights
 from allears.downstream.build import build_task
@@ -173,6 +175,10 @@ class ArmRun:
         texts = (self.labelled.references[i] for i in self.labelled.of("train"))
         return CTCConfig(alphabet=CharacterTokenizer.fit(texts).alphabet, head=cast("CTCHeadKind", cell.head))
 
+    def lessons(self, cell: Cell) -> Labelled:
+        """The clips that a cell trains on."""
+        return self._train_clips().take([int(i) for i in self._picked(cell)])
+
     def scores(self, cell: Cell) -> Path:
         """Where a cell's test scores are."""
         return self.folder / "scores" / f"{cell.name}.parquet"
@@ -237,8 +243,7 @@ class ArmRun:
         return build_task(self.config(cell), width, encoder, seed=self.bench.params.seed + cell.seed)
 
     def _train_cell(self, cell: Cell, train: Examples, dev: Examples) -> None:
-        params = self.bench.params
-        picked = draw_share(self._classes(train.references), train.groups, cell.share, params.seed + cell.seed)
+        picked = self._picked(cell)
         found = fit(self._new(cell), train.take(picked), dev, self._settings(cell), self.bench.device)
         with atomic_path(self._weights(cell)) as temporary:
             write_weights(temporary, found.state, {"format": "pt"})
@@ -264,6 +269,14 @@ class ArmRun:
         if self.arm != "pretrained":
             return common
         return replace(common, frozen_updates=params.frozen_updates, frozen_blocks=params.frozen_blocks)
+
+    def _train_clips(self) -> Labelled:
+        return self.labelled.take(self.labelled.of("train"))
+
+    def _picked(self, cell: Cell) -> NDArray[np.int64]:
+        """Positions of the share of the labels among the training clips."""
+        train, seed = self._train_clips(), self.bench.params.seed + cell.seed
+        return draw_share(self._classes(train.references), train.groups, cell.share, seed)
 
     def _classes(self, references: Sequence[str]) -> list[str]:
         """What a share is stratified by: classes; a text is one class."""

@@ -16,6 +16,7 @@ import torch
 
 from allears.checkpoints.export import load_export
 from allears.checkpoints.heard import Heard, load_heard
+from allears.checkpoints.learned import Learned
 from allears.downstream.export import save_task_model
 from allears.errors import ConfigError
 from allears.models.audio_encoder import AudioEncoder
@@ -29,7 +30,7 @@ from allears.storage.receipt import read_receipt, write_receipt
 from allears.training.arm import ArmRun, Bench
 from allears.training.events import EventLog
 from allears.training.extract import FeatureStore
-from allears.training.grid import task_clips
+from allears.training.grid import Cell, task_clips
 from allears.training.labels import Labelled
 from allears.training.say import say
 from allears.training.score_table import CURVES, SCORES, join_parts, write_table
@@ -150,7 +151,7 @@ def _export(spec: FinetuneSpec, plan: TaskPlan, arms: list[ArmRun]) -> dict[str,
         "shards": spec.shard_set.get("digest"),
         "encoder": read_json(source) if source.exists() else spec.encoder.name,
     }
-    save_task_model(folder, best.model(cell), best.config(cell), provenance, _heard(spec, best))
+    save_task_model(folder, best.model(cell), best.config(cell), provenance, *_known(spec, best, cell))
     return {"folder": str(folder), "dev_error": best.dev_rate(cell), "share": cell.share, "seed": cell.seed}
 
 
@@ -161,9 +162,13 @@ def _licences(spec: FinetuneSpec, train: Labelled) -> dict[str, int]:
     return dict(sorted(Counter(str(licence) for clip, licence in named if clip in wanted).items()))
 
 
-def _heard(spec: FinetuneSpec, arm: ArmRun) -> Heard:
-    """Whom the arm has trained on, and whom its encoder had heard before."""
+def _known(spec: FinetuneSpec, arm: ArmRun, cell: Cell) -> tuple[Heard, Learned]:
+    """Whom the arm may have trained on and whom its encoder had heard before; and whose targets this cell learned."""
     index = read_index(ShardSet.from_json(spec.shard_set))
-    mine = arm.labelled.take(arm.labelled.of("train"))
-    pcm = (index.pcm_sha256[index.position[clip]] for clip in mine.clips)
-    return Heard.of(spec.corpus, mine.groups, pcm).joined(load_heard(spec.encoder))
+    mine, lessons = arm.labelled.take(arm.labelled.of("train")), arm.lessons(cell)
+
+    def pcm(clips: tuple[str, ...]) -> list[str]:
+        return [index.pcm_sha256[index.position[clip]] for clip in clips]
+
+    heard = Heard.of(spec.corpus, mine.groups, pcm(mine.clips)).joined(load_heard(spec.encoder))
+    return heard, Learned.of(spec.corpus, lessons.clips, pcm(lessons.clips), lessons.groups)

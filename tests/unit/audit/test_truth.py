@@ -23,7 +23,9 @@ def scores(truth: list[tuple[str, str, str]], rows: list[dict[str, Any]], values
     verdicts = judge(table, measured, find(table, measured, PARAMS.duplicates), PARAMS, STANDARD)
     selection = select(table, measured, verdicts, None, PARAMS, "zoo")
     planted = pd.DataFrame(truth, columns=["path", "defect", "detail"], dtype="string")
-    return score(planted, table, verdicts, represent(table, selection, {}, PARAMS)[0], STANDARD).set_index("defect")
+    return score(planted, table, measured, verdicts, represent(table, selection, {}, PARAMS)[0], STANDARD).set_index(
+        "defect"
+    )
 
 
 def test_precision_and_recall() -> None:

@@ -26,6 +26,7 @@ from allears.corpus.manifest import REF_COLUMNS, Manifest, clip_refs
 from allears.params.audit import AuditParams, MeasureParams
 from allears.params.base import Paths
 from allears.params.policy import Policies
+from allears.pipelines.audit import text_nodes
 
 PEOPLE_COLUMNS = (
     "clip", "source", "start_s", "end_s", "text", "label", "language", "accent", "gender", "age", "speaker", "licence",
@@ -35,13 +36,14 @@ PEOPLE_COLUMNS = (
 
 def measure_clips(manifest: Manifest, params: AuditParams, paths: Paths) -> pd.DataFrame:
     """One row of measures a clip, of its audio and its text; what was measured before is read from the journal."""
-    cuts = params.measures
+    cuts, judge = params.measures, text_nodes.find_judge(params)
     refs = clip_refs(manifest.frame(REF_COLUMNS))
     journal = paths.primary / "measures.jsonl"
     spec = measure_spec(cuts)
     measures = measuring.measure_all(refs, spec, journal, timeout_s=cuts.timeout_s, workers=cuts.workers)
     measures = derived.with_derived(measures, manifest.frame(derived.MANIFEST_COLUMNS))
-    return measures.merge(texts.text_measures(manifest.frame(texts.MANIFEST_COLUMNS)), on="clip", validate="1:1")
+    measures = measures.merge(texts.text_measures(manifest.frame(texts.MANIFEST_COLUMNS)), on="clip", validate="1:1")
+    return measures.merge(text_nodes.fit_texts(manifest, judge, params, paths), on="clip", validate="1:1")
 
 
 def measure_spec(cuts: MeasureParams) -> MeasureSpec:
@@ -103,12 +105,12 @@ def tabulate_curation(manifest: Manifest, selection: pd.DataFrame, params: Audit
 
 
 def score_truth(
-    manifest: Manifest, verdicts: pd.DataFrame, table: pd.DataFrame, policies: Policies, params: AuditParams,
-    paths: Paths,
+    manifest: Manifest, measures: pd.DataFrame, verdicts: pd.DataFrame, table: pd.DataFrame, policies: Policies,
+    params: AuditParams, paths: Paths,
 ) -> pd.DataFrame:  # fmt: skip
     """How well the audit finds the planted defects; without a truth table, an empty table."""
     chosen = policies.chosen(params.policy)
-    return truth.score(truth.read(paths.raw / "truth.csv"), manifest.frame(), verdicts, table, chosen)
+    return truth.score(truth.read(paths.raw / "truth.csv"), manifest.frame(), measures, verdicts, table, chosen)
 
 
 def summarise(

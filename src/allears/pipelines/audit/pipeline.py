@@ -34,7 +34,8 @@ def create_pipeline() -> Pipeline:
                 nodes.tabulate_curation, ["manifest", "selection", audit], "curation_table", name="tabulate_curation"
             ),
             node(
-                nodes.score_truth, ["manifest", "verdicts", "representation", policies, audit, paths],
+                nodes.score_truth,
+                ["manifest", "measures", "verdicts", "representation", policies, audit, paths],
                 "truth_scores", name="score_truth",
             ),
             node(
