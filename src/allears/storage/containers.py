@@ -36,7 +36,6 @@ class Member:
     """What the header of a tar says of a member; `problem`: why it cannot be taken (reason code and sentence)."""
 
     name: str
-    bytes: int
     content: bytes | None = None
     problem: tuple[str, str] | None = None
 
@@ -56,9 +55,9 @@ def tar_members(file: Path, small: Iterable[str] = (), most_bytes: int = 1 << 20
             handle = stack.enter_context(file.open("rb"))
             stream: Any = stack.enter_context(gzip.open(handle)) if packed else handle
             bounded: Any = _Bounded(stream)
-            tar = stack.enter_context(tarfile.open(fileobj=bounded, mode="r:"))
-            for number, member in enumerate(tar):
-                tar.members = []  # else all headers are kept
+            tar: Any = stack.enter_context(tarfile.open(fileobj=bounded, mode="r:"))
+            for number, member in enumerate(iter(tar.next, None)):
+                tar.members.clear()  # else all headers are kept
                 end = member.offset_data + member.size
                 if end > limit or number >= MAX_MEMBERS:
                     why = "more than the file holds" if not packed else "it unpacks without end"
@@ -83,12 +82,12 @@ def _member(tar: tarfile.TarFile, member: tarfile.TarInfo, endings: tuple[str, .
             problem = ("too_large", f"{member.size} bytes, at most {most_bytes} are read of such a file")
         else:
             stream = tar.extractfile(member)
-            return Member(member.name, member.size, stream.read() if stream else b"")
-    return Member(member.name, member.size, None, problem)
+            return Member(member.name, stream.read() if stream else b"")
+    return Member(member.name, None, problem)
 
 
 def _bad(reason: str, why: str) -> Member:
-    return Member("", 0, None, (reason, why))
+    return Member("", None, (reason, why))
 
 
 class _Bounded:
@@ -110,7 +109,7 @@ def read_members(file: Path, wanted: Iterable[str]) -> Iterator[tuple[str, bytes
 
     Last comes an AudioError `missing_member` for each that is not there. Of members of one name the first counts.
 
-    A parquet file's members are `row group:row` of its column `audio`, or `column:row group:row`: a struct with `bytes`.
+    A parquet file's members are `row group:row` of its column `audio`, or `column:row group:row`: structs with `bytes`.
     """
     left = dict.fromkeys(wanted)
     broken = ""
@@ -154,13 +153,13 @@ def _of_parquet(file: Path, wanted: dict[str, None]) -> Iterator[tuple[str, byte
 
     rows: dict[tuple[int, str], list[int]] = {}
     for name in wanted:
-        *column, group, row = name.rsplit(":", 2)
-        rows.setdefault((int(group), column[0] if column else "audio"), []).append(int(row))
+        *named, group, row = name.rsplit(":", 2)
+        rows.setdefault((int(group), named[0] if named else "audio"), []).append(int(row))
     try:
         with pq.ParquetFile(file) as table:
-            for (group, name), wanted_rows in sorted(rows.items()):
-                if group < table.num_row_groups and name in table.schema_arrow.names:
-                    yield from _of_group(table, group, name, sorted(wanted_rows))
+            for (number, column), of_column in sorted(rows.items()):
+                if number < table.num_row_groups and column in table.schema_arrow.names:
+                    yield from _of_group(table, number, column, sorted(of_column))
     except pa.ArrowException as error:
         raise tarfile.ReadError(str(error)) from error
 

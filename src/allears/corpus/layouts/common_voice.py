@@ -18,10 +18,6 @@ from allears.types import SPLITS
 
 NEEDS = "train.tsv (with client_id and path in its first line) beside clips/"
 _TABLES = ("train", "dev", "test", "validated", "other", "invalidated")  # the first that names a clip counts
-_COLUMNS = (
-    "path", "sentence", "client_id", "age", "gender", "accents", "accent", "locale", "variant", "sentence_id",
-    "sentence_domain", "up_votes", "down_votes", "segment", "split", "status",
-)  # fmt: skip
 
 
 def locales(root: Path) -> list[Path]:
@@ -37,14 +33,16 @@ def seen(root: Path) -> str:
     tables = ", ".join(f"{name}.tsv" for name in _TABLES if any(name in _tables(folder) for folder in found))
     names = ", ".join(folder.name for folder in found)
     return (
-        f"there are clips/ and {tables} of Common Voice ({names}); clips outside train, dev and test are used too, with "
-        "attributes.status, and the texts of invalidated ones are not"
+        f"there are clips/ and {tables} of Common Voice ({names}); what is outside the splits is used too, with its "
+        "attributes.status, and the texts of invalidated clips are not"
     )
 
 
 def columns_of(root: Path, label: str | None) -> Columns:
     """What is known of a clip; raises CorpusError when `label` is none of it."""
-    return match_columns(_COLUMNS, label, f"{root} (Common Voice)", guess=False)
+    tables = [folder / f"{name}.tsv" for folder in locales(root) for name in _tables(folder)]
+    names = dict.fromkeys(name for table in tables for name in header(read_split(table)))
+    return match_columns([*names, "locale", "split", "status"], label, f"{root} (Common Voice)", guess=False)
 
 
 def rows(root: Path, label: str | None) -> Rows:
@@ -77,9 +75,8 @@ def _table_rows(root: Path, folder: Path, table: str, columns: Columns, describe
 def _clip(root: Path, folder: Path, clip: str, record: dict[str, str], table: str, columns: Columns) -> Row:
     file = folder / "clips" / (clip if "." in clip else f"{clip}.mp3")  # the first releases left it out
     known = {"locale": folder.name} | {name: value for name, value in record.items() if value}
-    known |= {"path": relative(file, root), "split": table, "status": "validated"} if table in SPLITS else {
-        "path": relative(file, root), "status": table,
-    }  # fmt: skip
+    known |= {"path": relative(file, root)}
+    known |= {"split": table, "status": "validated"} if table in SPLITS else {"status": table}
     row = replace(row_from(known, columns), name=clip.removesuffix(".mp3"))
     if table != "invalidated" or row.text is None:
         return row
@@ -87,9 +84,8 @@ def _clip(root: Path, folder: Path, clip: str, record: dict[str, str], table: st
 
 
 def _tables(folder: Path) -> list[str]:
-    return [
-        name
-        for name in _TABLES
-        if (folder / f"{name}.tsv").is_file()
-        and {"client_id", "path"} <= set(header(read_split(folder / f"{name}.tsv")))
-    ]
+    return [name for name in _TABLES if _is_table(folder / f"{name}.tsv")]
+
+
+def _is_table(file: Path) -> bool:
+    return file.is_file() and {"client_id", "path"} <= set(header(read_split(file)))

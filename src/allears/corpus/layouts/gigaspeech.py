@@ -36,6 +36,7 @@ _COLUMNS = (
 _PUNCTUATION = {"<COMMA>": ",", "<PERIOD>": ".", "<QUESTIONMARK>": "?", "<EXCLAMATIONPOINT>": "!"}
 _NO_SPEECH = frozenset(("<SIL>", "<MUSIC>", "<NOISE>", "<OTHER>"))
 _BLOCK = 1 << 20  # characters
+_BETWEEN = " \t\r\n,"
 _LONGEST = 1 << 28  # characters of one audio with all its segments
 
 
@@ -115,12 +116,10 @@ def _audios(file: Path) -> Iterator[dict[str, Any] | Broken]:
                 yield Broken("it has no list 'audios'")
                 return
             held = held[-64:] + more
-        held = held[start.end() :]
-        need = 1
+        held, need = held[start.end() :].lstrip(_BETWEEN), 1
         while True:
             while len(held) < need and (more := handle.read(_BLOCK)):
-                held += more
-            held = held.lstrip(" \t\r\n,")
+                held = (held + more).lstrip(_BETWEEN)
             if held.startswith("]"):
                 return
             try:
@@ -131,5 +130,5 @@ def _audios(file: Path) -> Iterator[dict[str, Any] | Broken]:
                     return
                 need = 2 * len(held) + 1  # doubled, so that a long audio is tried a few times only
                 continue
-            held, need = held[end:], 1
+            held, need = held[end:].lstrip(_BETWEEN), 1
             yield audio if isinstance(audio, dict) else Broken("it is not a JSON object")

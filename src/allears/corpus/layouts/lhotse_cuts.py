@@ -9,7 +9,7 @@ from typing import Any
 from allears.corpus.layouts.columns import Columns, match_columns, row_from
 from allears.corpus.layouts.files import nearest_level, relative, split_in
 from allears.corpus.layouts.row import Reject, Row, Rows
-from allears.corpus.layouts.spans import seconds
+from allears.corpus.layouts.spans import end_of, seconds
 from allears.corpus.layouts.tables import Broken, flat, read_json_lines
 
 NEEDS = "cuts.jsonl or cuts.jsonl.gz"
@@ -75,7 +75,7 @@ def _row(root: Path, file: Path, where: str, cut: dict[str, Any] | Broken, colum
     known = _said(cut) | {"file_name": relative(path, root), "recording": str(recording.get("id") or "")}
     row = replace(row_from(known, columns), name=name, channel=channel)
     row = replace(row, split=row.split or split_in(file.name.partition(".")[0]))
-    return row if whole else replace(row, start_s=start, end_s=start + length)
+    return row if whole else replace(row, start_s=start, end_s=end_of(start, length))
 
 
 def _source(cut: dict[str, Any]) -> tuple[dict[str, Any], int | None] | str:

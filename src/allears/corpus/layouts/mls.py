@@ -16,8 +16,8 @@ from allears.corpus.layouts.tables import Broken, read_split
 NEEDS = "transcripts.txt beside audio/"
 _COLUMNS = ("file_name", "text", "speaker", "session", "gender", "language", "split", "title")
 _LANGUAGES = {
-    "english": "en", "german": "de", "dutch": "nl", "spanish": "es", "french": "fr", "italian": "it", "portuguese": "pt",
-    "polish": "pl",
+    "english": "en", "german": "de", "dutch": "nl", "spanish": "es", "french": "fr", "italian": "it",
+    "portuguese": "pt", "polish": "pl",
 }  # fmt: skip
 
 
@@ -68,8 +68,8 @@ def _part_rows(root: Path, part: Path, columns: Columns) -> Rows:
         ending = ending or _ending(file)
         record = {
             "file_name": relative(file.with_name(name + ending), root), "text": fields[1], "speaker": speaker,
-            "session": f"{speaker}_{book}", "gender": genders.get(speaker, ""), "language": language, "split": part.name,
-            "title": titles.get((speaker, book), ""),
+            "session": f"{speaker}_{book}", "gender": genders.get(speaker, ""), "language": language,
+            "split": part.name, "title": titles.get((speaker, book), ""),
         }  # fmt: skip
         yield replace(row_from(record, columns), name=name)
 

@@ -14,12 +14,13 @@ from typing import Any
 from allears.corpus.layouts.columns import Columns, match_columns, row_from
 from allears.corpus.layouts.files import relative, split_in, subfolders
 from allears.corpus.layouts.row import Reject, Row, Rows
-from allears.corpus.layouts.spans import seconds
+from allears.corpus.layouts.spans import end_of, seconds
 from allears.corpus.layouts.tables import Broken, flat, read_json_lines
 
 NEEDS = "manifest (.json or .jsonl, a line an object with audio_filepath)"
 _ENDINGS = (".json", ".jsonl", ".json.gz", ".jsonl.gz")
-_LOOKED_AT = 200  # files, and lines of the first one
+_USUAL = ("audio_filepath", "text", "lang", "speaker")
+_LOOKED_AT = 200  # files, and lines of each, to know the keys
 _NOT = "metadata.jsonl"  # AudioFolder's name
 
 
@@ -41,9 +42,9 @@ def seen(root: Path) -> str:
 
 def columns_of(root: Path, label: str | None) -> Columns:
     """How the keys of the first lines are understood; raises CorpusError when `label` is none of them."""
-    lines = islice(read_json_lines(manifests(root)[0]), _LOOKED_AT)
-    names = dict.fromkeys(name for _, line in lines if isinstance(line, dict) for name in line)
-    return match_columns({"audio_filepath": None} | names, label, f"{root} (its manifests)", guess=False)
+    lines = (line for file in manifests(root) for _, line in islice(read_json_lines(file), _LOOKED_AT))
+    names = dict.fromkeys(name for line in lines if isinstance(line, dict) for name in line)
+    return match_columns(names | dict.fromkeys(_USUAL), label, f"{root} (its manifests)", guess=False)
 
 
 def rows(root: Path, label: str | None) -> Rows:
@@ -75,7 +76,7 @@ def _row(root: Path, file: Path, where: str, record: dict[str, Any] | Broken, co
     path = relative(file.parent / given, root)
     duration, offset = record.pop("duration", None), record.pop("offset", None)
     start = None if offset is None else seconds(offset)
-    end = None if start is None else start + seconds(duration)
+    end = None if start is None else end_of(start, seconds(duration))
     known = flat(record) | {"audio_filepath": path} | ({} if start is not None else {"duration": duration})
     row = replace(row_from(known, columns), name=path, start_s=start, end_s=end)
     return replace(row, split=row.split or split_in(file.name.partition(".")[0]))

@@ -85,7 +85,7 @@ def explain_label(root: Path, layout: Layout, label: str | None) -> str:
 
 
 def _checked(items: Iterable[Row | Reject], root: Path, *, absolute: bool) -> Rows:
-    """The same, but rejects for rows whose path leads out of `root`, by its words or by a link, or whose times are none.
+    """The same, but rejects for rows whose path leads out of `root`, in words or by a link, or whose times are none.
 
     A layout that may name files anywhere (`absolute`) says where they are; a link in `root` does not say so.
     """

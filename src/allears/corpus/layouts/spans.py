@@ -14,6 +14,11 @@ def seconds(value: Any) -> float:
         return math.nan
 
 
+def end_of(start_s: float, duration_s: float) -> float:
+    """Where it ends; NaN for a duration that is none."""
+    return start_s + duration_s if duration_s > 0 else math.nan
+
+
 def problem(start_s: float | None, end_s: float | None) -> str | None:
     """Why this is no time span, or None. An end of −1 goes to the end of the recording."""
     if start_s is None and end_s is None:

@@ -1,4 +1,4 @@
-"""Other people's text tables, read a line at a time: one odd line costs itself alone, and no line is read without end."""
+"""Other people's text tables, a line at a time: an odd line costs itself alone, and none is read without end."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, cast
 
 LINE_CHARACTERS = 16 << 20  # a cut with all its words and times is a few MB; what is longer is no line
 _RECORD_LINES = 100  # a quoted field of CSV may hold this many line ends
@@ -75,7 +75,8 @@ def read_split(file: Path, delimiter: str = "\t") -> Iterator[tuple[int, list[st
 def read_csv(file: Path, delimiter: str = ",") -> Iterator[tuple[int, list[str] | Broken]]:
     """Number of the first line, and fields, of each record.
 
-    A quote that is never closed would swallow all lines up to the next one: here it costs its own line alone.
+    A quote that is never closed would swallow all lines up to the next one: here it costs its own line alone. Other odd
+    quotes are read as the csv module, pandas and the rest read them.
     """
     lines = read_lines(file)
     waiting: deque[tuple[int, str | Broken]] = deque()
@@ -86,11 +87,17 @@ def read_csv(file: Path, delimiter: str = ",") -> Iterator[tuple[int, list[str] 
             continue
         if not line.strip():
             continue
+        found = _parsed([line], delimiter, strict=line.count('"') % 2 == 1)
         together = _closed(line, waiting, lines)
-        try:
-            yield from ((number, fields) for fields in csv.reader(together, delimiter=delimiter, strict=True) if fields)
-        except csv.Error as error:
-            yield number, Broken(f"it is not CSV ({error})")
+        across = _parsed(together, delimiter, strict=True) if len(together) > 1 else Broken("")
+        if not isinstance(across, Broken):
+            found = across
+            for _ in together[1:]:
+                waiting.popleft()
+        if isinstance(found, Broken):
+            yield number, found
+        else:
+            yield from ((number, fields) for fields in found)
 
 
 def records(rows: Iterator[tuple[int, list[str] | Broken]]) -> Iterator[tuple[int, dict[str, str] | Broken]]:
@@ -122,10 +129,17 @@ def flat(record: dict[str, Any]) -> dict[str, Any]:
     }
 
 
+def _parsed(lines: list[str], delimiter: str, *, strict: bool) -> list[list[str]] | Broken:
+    try:
+        return [fields for fields in csv.reader(lines, delimiter=delimiter, strict=strict) if fields]
+    except csv.Error as error:
+        return Broken(f"it is not CSV ({error})")
+
+
 def _closed(
     line: str, waiting: deque[tuple[int, str | Broken]], lines: Iterator[tuple[int, str | Broken]]
 ) -> list[str]:
-    """`line` and those after it up to the one that closes its quote; `line` alone where none does. The others wait."""
+    """`line` and those after it up to the one that closes its quote, or `line` alone. Those after it are `waiting`."""
     together, size = [line], len(line)
     quotes, at = line.count('"'), 0
     while quotes % 2 and len(together) < _RECORD_LINES and size < LINE_CHARACTERS:
@@ -142,16 +156,11 @@ def _closed(
         together.append(text)
         quotes += text.count('"')
         size += len(text)
-    if quotes % 2:
-        return [line]
-    for _ in range(at):
-        waiting.popleft()
-    return together
+    return [line] if quotes % 2 else together
 
 
 def _opened(file: Path) -> IO[str]:
     opener: Any = gzip.open if file.name.lower().endswith(".gz") else open
     with opener(file, "rb") as handle:
         encoding = _MARKS.get(handle.read(2), "utf-8-sig")
-    handle = opener(file, "rt", encoding=encoding, errors="replace", newline="\n")
-    return handle  # type: ignore[no-any-return]
+    return cast("IO[str]", opener(file, "rt", encoding=encoding, errors="replace", newline="\n"))

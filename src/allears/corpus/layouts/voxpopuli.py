@@ -18,7 +18,8 @@ from allears.corpus.layouts.tables import Broken, header, read_csv, records
 
 NEEDS = "asr_LANGUAGE.tsv.gz (| between session_id, start_time …)"
 _COLUMNS = (
-    "file_name", "normed_text", "speaker_id", "session_id", "gender", "language", "split", "original_text", "id_", "vad",
+    "file_name", "normed_text", "speaker_id", "session_id", "gender", "language", "split", "original_text", "id_",
+    "vad",
 )  # fmt: skip
 
 

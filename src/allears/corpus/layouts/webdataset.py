@@ -20,6 +20,7 @@ from allears.corpus.layouts.tables import Broken, flat, parsed
 from allears.storage.containers import Member, is_tar, tar_members
 
 NEEDS = "tar with recordings"
+_USUAL = ("text", "language", "speaker")
 _TEXTS = (".txt", ".json", ".cls")
 _KEY = re.compile(r"^((?:.*/|)[^.]+)[.]([^/]*)$", re.DOTALL)  # as webdataset's base_plus_ext
 _LOOKED_AT = 300  # members of the first shard
@@ -50,7 +51,7 @@ def columns_of(root: Path, label: str | None) -> Columns:
     names: dict[str, None] = {}
     for _, sample in _samples(members, []):
         names |= dict.fromkeys(_known(sample)[0])
-    return match_columns({"text": None} | names, label, f"{root} (its tars)", guess=False)
+    return match_columns(names | dict.fromkeys(_USUAL), label, f"{root} (its tars)", guess=False)
 
 
 def rows(root: Path, label: str | None) -> Rows:
