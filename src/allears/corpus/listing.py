@@ -92,7 +92,7 @@ def read_listing(sources: Iterable[Source], limit: int | None) -> pd.DataFrame:
 def unlisted(sources: Iterable[Source], listing: pd.DataFrame) -> Iterator[tuple[Source, int]]:
     """How many recordings below a described source no line speaks of (they are not used, and that is said)."""
     for source in sources:
-        if source.layout in ("kaldi", "audiofolder"):
+        if source.layout not in ("folder_per_label", "plain"):
             named = set(listing.loc[listing["source"] == source.name, "path"].dropna())
             yield source, sum(path not in named for path in walk_audio(source.root))
 
