@@ -12,13 +12,14 @@ from typing import Any
 
 import pandas as pd
 
-from allears.corpus.clips import Recording
+from allears.corpus.clips import Recording, recording_at
 from allears.corpus.layouts.detect import check_present, detect
 from allears.corpus.layouts.files import walk_audio
 from allears.corpus.layouts.read import explain_label, read_rows
 from allears.corpus.layouts.row import Reject, Row
 from allears.errors import CorpusError
 from allears.params.corpus import CorpusSettings, Layout
+from allears.storage.tables import records
 
 TEXT_COLUMNS = (
     "source", "root", "licence_of_source", "name", "path", "member", "text", "label", "language", "accent", "gender",
@@ -99,9 +100,8 @@ def unlisted(sources: Iterable[Source], listing: pd.DataFrame) -> Iterator[tuple
 
 def recordings_of(listing: pd.DataFrame) -> list[Recording]:
     """What the rows of a listing are cut from, each once, in one order."""
-    rows = listing[["root", "path", "member"]].drop_duplicates().itertuples(index=False, name=None)
-    found = [Recording(Path(root) / path, None if pd.isna(member) else member) for root, path, member in rows]
-    return sorted(found, key=lambda each: (each.file, each.member or ""))
+    rows = listing[["root", "path", "member"]].drop_duplicates().sort_values(["root", "path", "member"])
+    return [recording_at(row["root"], row["path"], row["member"]) for row in records(rows)]
 
 
 def _record(source: Source, item: Row | Reject) -> dict[str, Any]:
