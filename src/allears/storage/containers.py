@@ -24,6 +24,7 @@ TARS = (".tar", ".tar.gz", ".tgz")
 BROKEN = (tarfile.TarError, EOFError, zlib.error, gzip.BadGzipFile)
 _LONGEST_READ = 1 << 26  # of a header: names and pax records are read whole
 _BLOCK = 512
+_ROWS = 16  # of embedded audio, read together
 
 
 def is_tar(name: str) -> bool:
@@ -165,8 +166,15 @@ def _of_parquet(file: Path, wanted: dict[str, None]) -> Iterator[tuple[str, byte
 
 
 def _of_group(table: Any, group: int, name: str, rows: list[int]) -> Iterator[tuple[str, bytes | AudioError]]:
-    column = table.read_row_group(group, columns=[f"{name}.bytes"])[name]
-    for row in rows:
-        value = column[row].as_py() if row < len(column) else None
-        if value is not None and value.get("bytes") is not None:
-            yield parquet_member(name, group, row), value["bytes"]
+    """A few rows at a time: a row group may be larger than the memory."""
+    first, left = 0, set(rows)
+    for batch in table.iter_batches(_ROWS, row_groups=[group], columns=[f"{name}.bytes"]):
+        column = batch.column(0)
+        for row in sorted(row for row in left if row < first + len(column)):
+            left.discard(row)
+            value = column[row - first].as_py()
+            if value is not None and value.get("bytes") is not None:
+                yield parquet_member(name, group, row), value["bytes"]
+        first += len(column)
+        if not left:
+            return

@@ -21,8 +21,9 @@ from allears.corpus.layouts.files import inside, walk
 from allears.corpus.layouts.read import read_rows
 from allears.corpus.layouts.row import Reject, Row
 from allears.corpus.listing import Source, read_listing
-from allears.errors import CorpusError
+from allears.errors import AudioError, CorpusError
 from allears.params.corpus import Layout
+from allears.storage.containers import read_members
 from tests.unit.corpus import miniatures, published
 
 
@@ -125,6 +126,22 @@ def test_a_broken_shard_costs_itself_alone(tmp_path: Path) -> None:
     rows, rejects = read(root, "huggingface")
     assert len(rows) == 5
     assert [reject.reason for reject in rejects] == ["no_audio_entry", "malformed_table", "malformed_table"]
+
+
+def test_an_audio_column_of_another_name_is_read_and_a_cache_of_links_within_it(tmp_path: Path) -> None:
+    blob = tmp_path / "blobs" / "0123"
+    blob.parent.mkdir()
+    rows = [{"sound:x": {"bytes": published.sound(300 + i), "path": None}} for i in range(40)]
+    pq.write_table(pa.Table.from_pylist(rows), blob, row_group_size=25)
+    link = tmp_path / "snapshots" / "abc" / "data" / "train-00000-of-00001.parquet"
+    link.parent.mkdir(parents=True)
+    link.symlink_to("../../../blobs/0123")
+    found, rejects = read(tmp_path, "huggingface")
+    assert not rejects
+    assert [row.member for row in found] == [f"sound:x:{i // 25}:{i % 25}" for i in range(40)]
+    inside = dict(read_members(link, ["sound:x:1:14", "sound:x:0:3", "sound:x:7:0", "sound:x:1:15"]))
+    assert [inside[f"sound:x:{at}"] for at in ("0:3", "1:14")] == [published.sound(303), published.sound(339)]
+    assert all(isinstance(inside[f"sound:x:{at}"], AudioError) for at in ("7:0", "1:15"))
 
 
 def test_bytes_that_some_rows_lack_are_found_without_statistics(tmp_path: Path) -> None:

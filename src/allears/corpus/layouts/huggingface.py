@@ -37,8 +37,11 @@ class _Shape:
 
 
 def files(root: Path) -> list[Path]:
-    """All parquet files of `root`, or of its folders, or of theirs, where one of the first has embedded audio."""
-    folders = nearest_level(root, lambda folder: any(_embeds(file) for file in _parquets(folder)[:_LOOKED_AT]), depth=2)
+    """All parquet files of the nearest folders where one of the first has embedded audio.
+
+    Three levels down, as in a cache of the hub, `datasets--NAME/snapshots/REVISION/data`: its files are links within it.
+    """
+    folders = nearest_level(root, lambda folder: any(_embeds(file) for file in _parquets(folder)[:_LOOKED_AT]), depth=3)
     return [file for folder in folders for file in _parquets(folder)]
 
 
@@ -138,18 +141,10 @@ def _columns(shape: _Shape, label: str | None, where: str) -> Columns:
 def _shape(file: Path) -> _Shape | str:
     """What a file holds, or why it cannot be used."""
     import pyarrow as pa
-    import pyarrow.parquet as pq
 
-    try:
-        if (size := footer_bytes(file)) > _MAX_FOOTER_BYTES:
-            return f"its description alone is {size:,} bytes: it has too many columns"
-        schema = pq.read_schema(file)
-    except (pa.ArrowException, OSError) as error:
-        return f"it is no parquet file, or breaks off ({error}): copy it again"
-    if len(schema.names) > MAX_COLUMNS:
-        return (
-            f"it has {len(schema.names):,} columns, at most {MAX_COLUMNS:,} are read: keep those that describe a clip"
-        )
+    schema = _schema(file)
+    if isinstance(schema, str):
+        return schema
     features = _features(schema)
     structs = [f.name for f in schema if pa.types.is_struct(f.type) and f.type.get_field_index("bytes") >= 0]
     declared = [name for name in structs if features.get(name, {}).get("_type") == "Audio"]
@@ -164,6 +159,24 @@ def _shape(file: Path) -> _Shape | str:
     return _Shape(audio, tuple(name for name in schema.names if name not in structs), classes)
 
 
+def _schema(file: Path) -> Any:
+    """Its pyarrow schema, or a sentence on why it is refused."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    try:
+        if (size := footer_bytes(file)) > _MAX_FOOTER_BYTES:
+            return f"its description alone is {size:,} bytes: it has too many columns"
+        schema = pq.read_schema(file)
+    except (pa.ArrowException, OSError) as error:
+        return f"it is no parquet file, or breaks off ({error}): copy it again"
+    if len(schema.names) > MAX_COLUMNS:
+        return (
+            f"it has {len(schema.names):,} columns, at most {MAX_COLUMNS:,} are read: keep those that describe a clip"
+        )
+    return schema
+
+
 def footer_bytes(file: Path) -> int:
     """How long a parquet file's description says it is. Raises OSError when it is no parquet file."""
     with file.open("rb") as handle:
@@ -176,9 +189,9 @@ def footer_bytes(file: Path) -> int:
 
 def check_width(file: Path) -> None:
     """Raise CorpusError for a parquet table that is wider than any description of clips, or is none."""
-    shape = _shape(file)
-    if isinstance(shape, str) and "{bytes, path}" not in shape:
-        raise CorpusError(f"{file}: {shape}")
+    schema = _schema(file)
+    if isinstance(schema, str):
+        raise CorpusError(f"{file}: {schema}")
 
 
 def _features(schema: Any) -> dict[str, dict[str, Any]]:

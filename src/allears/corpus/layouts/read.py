@@ -97,7 +97,7 @@ def _checked(items: Iterable[Row | Reject], root: Path, *, absolute: bool) -> Ro
         why = unsafe(item.path, absolute=absolute)
         reason = "outside_root" if item.path else "malformed_line"
         if why is None and not item.path.startswith("/") and not stays(item.path):
-            why = f"'{item.path}' is a link that leads out of the source's folder: add where it leads to as a source"
+            why = f"'{item.path}' is a link that leads out of the source's folder: give the folder that holds both"
         if why is None:
             why, reason = problem(item.start_s, item.end_s), "bad_segment"
         yield (
