@@ -7,6 +7,7 @@ import heapq
 import json
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, fields
+from operator import attrgetter
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +27,7 @@ TEXT_COLUMNS = (
     "age", "speaker", "session", "licence", "split", "attributes", "reason", "message",
 )  # fmt: skip
 COLUMNS = (*TEXT_COLUMNS[:6], "channel", "start_s", "end_s", *TEXT_COLUMNS[6:])
-_OF_ROW = [field.name for field in fields(Row) if field.name != "attributes"]
+_of_row = attrgetter(*(field.name for field in fields(Row) if field.name != "attributes"))  # in the order of COLUMNS
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -80,7 +81,7 @@ def read_listing(sources: Iterable[Source], limit: int | None) -> pd.DataFrame:
 
     `limit` keeps that many rows, drawn by the hash of their names: a first look at the whole corpus, not at its start.
     """
-    rows = (_record(source, item) for source in sources for item in read_rows(source.root, source.layout, source.label))
+    rows = (record for source in sources for record in _records(source))
     kept = list(rows) if limit is None else heapq.nsmallest(limit, rows, key=_draw)
     table = pd.DataFrame(kept, columns=list(COLUMNS))
     if table.empty:
@@ -104,15 +105,18 @@ def recordings_of(listing: pd.DataFrame) -> list[Recording]:
     return [recording_at(row["root"], row["path"], row["member"]) for row in records(rows)]
 
 
-def _record(source: Source, item: Row | Reject) -> dict[str, Any]:
-    common = {"source": source.name, "root": str(source.root), "licence_of_source": source.licence}
-    if isinstance(item, Reject):
-        return common | {"name": item.name, "path": item.path, "reason": item.reason, "message": item.message}
-    known = {name: getattr(item, name) for name in _OF_ROW}
-    attributes = json.dumps(item.attributes, ensure_ascii=False, sort_keys=True) if item.attributes else None
-    return common | known | {"attributes": attributes}
+def _records(source: Source) -> Iterator[tuple[Any, ...]]:
+    """What COLUMNS name, of each row and reject."""
+    common = (source.name, str(source.root), source.licence)
+    nothing = (None,) * (len(COLUMNS) - 7)
+    for item in read_rows(source.root, source.layout, source.label):
+        if isinstance(item, Reject):
+            yield (*common, item.name, item.path, *nothing, item.reason, item.message)
+        else:
+            attributes = json.dumps(item.attributes, ensure_ascii=False, sort_keys=True) if item.attributes else None
+            yield (*common, *_of_row(item), attributes, None, None)
 
 
-def _draw(record: dict[str, Any]) -> bytes:
-    key = f"{record['source']}\0{record['name']}\0{record['path']}"
-    return hashlib.blake2b(key.encode(), digest_size=16).digest()
+def _draw(record: tuple[Any, ...]) -> bytes:
+    source, _, _, name, path, *_ = record
+    return hashlib.blake2b(f"{source}\0{name}\0{path}".encode(), digest_size=16).digest()

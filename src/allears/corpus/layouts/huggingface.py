@@ -39,7 +39,7 @@ class _Shape:
 def files(root: Path) -> list[Path]:
     """All parquet files of the nearest folders where one of the first has embedded audio.
 
-    Three levels down, as in a cache of the hub, `datasets--NAME/snapshots/REVISION/data`: its files are links within it.
+    Three levels down: a cache of the hub is `datasets--NAME/snapshots/REVISION/data`, and its files are links within.
     """
     folders = nearest_level(root, lambda folder: any(_embeds(file) for file in _parquets(folder)[:_LOOKED_AT]), depth=3)
     return [file for folder in folders for file in _parquets(folder)]
