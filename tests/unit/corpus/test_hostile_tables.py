@@ -1,5 +1,6 @@
 """Tables and archives that mean harm, or were written carelessly: rows in = rows + rejects, and nothing leads out."""
 
+import contextlib
 import gzip
 import io
 import json
@@ -17,14 +18,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from allears.corpus.layouts import tables
-from allears.corpus.layouts.files import inside, walk
-from allears.corpus.layouts.read import read_rows
+from allears.corpus.layouts.detect import detect
+from allears.corpus.layouts.files import inside, is_audio, walk
+from allears.corpus.layouts.read import READERS, read_rows
 from allears.corpus.layouts.row import Reject, Row
 from allears.corpus.listing import Source, read_listing
 from allears.errors import AudioError, CorpusError
 from allears.params.corpus import Layout
 from allears.storage.containers import read_members
 from tests.unit.corpus import miniatures, published
+from tests.unit.corpus.test_published import MINIATURES
 
 
 def read(root: Path, layout: Layout = "audiofolder") -> tuple[list[Row], list[Reject]]:
@@ -297,6 +300,13 @@ def test_a_size_that_lies_is_noticed(tmp_path: Path, ending: str, claimed: int) 
     assert [reject.reason for reject in rejects] == ["truncated_member"]
 
 
+def test_a_first_tar_that_is_none_costs_itself_alone(tmp_path: Path) -> None:
+    (published.webdataset(tmp_path) / "a.tar").write_bytes(b"no tar at all" * 100)
+    rows, rejects = read(tmp_path, "webdataset")
+    assert (len(rows), [reject.path for reject in rejects]) == (4, ["a.tar"])
+    assert rows[0].speaker == "s0"
+
+
 def test_a_tar_that_breaks_off_gives_what_it_has(tmp_path: Path) -> None:
     file = published.packed(tmp_path / "x.tar", {f"{i}.flac": published.sound() for i in range(5)})
     os.truncate(file, file.stat().st_size // 2)
@@ -318,3 +328,31 @@ def test_the_same_number_in_as_out_whatever_the_table(tmp_path: Path) -> None:
     (tmp_path / "metadata.jsonl").write_text("\n".join(lines))
     rows, rejects = read(tmp_path)
     assert (len(rows), len(rejects)) == (5, 6)
+
+
+def mutated(data: bytes, rng: np.random.Generator) -> bytes:
+    """A few bytes changed, put in or taken out, or the end cut off."""
+    for _ in range(rng.integers(1, 10)):
+        at = int(rng.integers(0, len(data) + 1))
+        put_in = [b'"', b"\t", b"\n", b"|", b"{", b"]", b"null", b"\0", b"\xff", b"-1e999", b"NaN", rng.bytes(1), b""]
+        gone = int(rng.choice([0, 1, 20, len(data) if rng.random() < 0.1 else 0]))
+        data = data[:at] + put_in[rng.integers(len(put_in))] + data[at + gone :]
+    return data
+
+
+@pytest.mark.parametrize("layout", READERS)
+def test_mutated_descriptions_cost_lines_or_end_in_a_sentence(tmp_path: Path, layout: Layout) -> None:
+    root, rng = MINIATURES[layout](tmp_path), np.random.default_rng(0)
+    files = sorted(file for file in root.rglob("*") if file.is_file() and not is_audio(file.name))
+    for _ in range(25):
+        file = files[rng.integers(len(files))]
+        whole = file.read_bytes()
+        packed = file.suffix == ".gz"
+        content = mutated(gzip.decompress(whole) if packed else whole, rng)
+        file.write_bytes(gzip.compress(content) if packed else content)
+        with contextlib.suppress(CorpusError):
+            read(root, layout)
+        with contextlib.suppress(CorpusError):
+            detect(root)
+        file.write_bytes(whole)
+    assert read(root, layout)[0]

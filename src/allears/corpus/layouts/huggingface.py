@@ -53,8 +53,8 @@ def seen(root: Path) -> str:
 
 def columns_of(root: Path, label: str | None) -> Columns:
     """How the first file's columns are understood; raises CorpusError when `label` is none of them."""
-    shape = next(shape for file in files(root) if isinstance(shape := _shape(file), _Shape))
-    return _columns(shape, label, str(root))
+    shapes = (shape for file in files(root) if isinstance(shape := _shape(file), _Shape))
+    return _columns(next(shapes, _Shape("audio", (), {})), label, str(root))
 
 
 def rows(root: Path, label: str | None) -> Rows:

@@ -23,7 +23,8 @@ NEEDS = "tar with recordings"
 _USUAL = ("text", "language", "speaker")
 _TEXTS = (".txt", ".json", ".cls")
 _KEY = re.compile(r"^((?:.*/|)[^.]+)[.]([^/]*)$", re.DOTALL)  # as webdataset's base_plus_ext
-_LOOKED_AT = 300  # members of the first shard
+_LOOKED_AT = 300  # members of a shard
+_SHARDS_LOOKED_AT = 4  # one of them may be broken
 
 
 @dataclass(slots=True)
@@ -47,10 +48,10 @@ def seen(root: Path) -> str:
 
 def columns_of(root: Path, label: str | None) -> Columns:
     """How the keys of the first samples are understood; raises CorpusError when `label` is none of them."""
-    members = islice(tar_members(shards(root)[0], _TEXTS), _LOOKED_AT)
     names: dict[str, None] = {}
-    for _, sample in _samples(members, []):
-        names |= dict.fromkeys(_known(sample)[0])
+    for shard in shards(root)[:_SHARDS_LOOKED_AT]:
+        for _, sample in _samples(islice(tar_members(shard, _TEXTS), _LOOKED_AT), []):
+            names |= dict.fromkeys(_known(sample)[0])
     return match_columns(names | dict.fromkeys(_USUAL), label, f"{root} (its tars)", guess=False)
 
 
@@ -115,8 +116,8 @@ def _known(sample: _Sample) -> tuple[dict[str, Any], Broken | None]:
 
 
 def _has_shards(folder: Path) -> bool:
-    first = next(iter(_tars(folder)), None)
-    return first is not None and any(is_audio(member.name) for member in islice(tar_members(first), _LOOKED_AT))
+    first = _tars(folder)[:_SHARDS_LOOKED_AT]
+    return any(is_audio(member.name) for tar in first for member in islice(tar_members(tar), _LOOKED_AT))
 
 
 def _tars(folder: Path) -> list[Path]:
