@@ -67,7 +67,7 @@ def batches(refs: Sequence[ClipRef]) -> list[list[ClipRef]]:
     for ref in refs:
         of_file[ref.file] = of_file.get(ref.file, 0) + 1
     for ref in refs:
-        if of_file[ref.file] == 1:
+        if of_file[ref.file] == 1 and ref.member is None:
             alone.append(ref)
         else:
             stretch = 0 if ref.member is not None else int(ref.start_s // BLOCK_S)
