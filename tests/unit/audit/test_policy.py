@@ -173,9 +173,9 @@ def test_joined_reasons_are_those_of_judging_clip_by_clip() -> None:
     for row, value, found in zip(rows, values, table["reasons"], strict=True):
         speech, seconds = row.get("text", "hello") is not None, value["decoded_duration_s"]
         expected = ["licence_unknown"] if row["licence"] == "unknown" else []
+        expected += ["silent"] if value["silence_share"] > (0.6 if speech else 0.95) else []
         expected += ["noisy"] if speech and seconds >= 1 and value["snr_db"] < 10 else []
         expected += ["clipped"] if value["clipped_share"] > 0.005 else []
-        expected += ["silent"] if value["silence_share"] > (0.6 if speech else 0.95) else []
         expected += ["truncated"] if abs(seconds - 2) > 0.1 else []
         expected += ["too_short"] if seconds < 0.1 else ["too_long"] if seconds > 60 else []
         assert found == ",".join(expected)
