@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 import pandas as pd
 
 from allears.audit import leakage, licences, quality
 from allears.params.audit import AuditParams
 
-HARD = ("undecodable", "licence_denied", "licence_unknown", "byte_duplicate", "pcm_duplicate")
+HARD = ("undecodable", "withdrawn", "licence_denied", "licence_unknown", "byte_duplicate", "pcm_duplicate")
 SOFT = (
     "noisy", "clipped", "silent", "upsampled", "truncated", "too_short", "too_long", "speaker_leak",
     "reencoded_duplicate",
@@ -15,6 +17,7 @@ SOFT = (
 COLUMNS = ("clip", "verdict", "reasons", "duplicate_of")
 MEANINGS = {
     "undecodable": "the file does not decode to audio",
+    "withdrawn": "decodes to the samples of a clip that was withdrawn from this corpus",
     "licence_denied": "its licence is on the list of those that may not be used",
     "licence_unknown": "its licence is unknown or in neither list",
     "byte_duplicate": "the same bytes as another clip",
@@ -31,14 +34,21 @@ MEANINGS = {
 }
 
 
-def judge(manifest: pd.DataFrame, measures: pd.DataFrame, found: pd.DataFrame, params: AuditParams) -> pd.DataFrame:
-    """One verdict a clip, in the manifest's order: COLUMNS; `reasons` joins all that apply, hard ones first."""
+def judge(
+    manifest: pd.DataFrame, measures: pd.DataFrame, found: pd.DataFrame, params: AuditParams,
+    withdrawn: Iterable[str] = (),
+) -> pd.DataFrame:  # fmt: skip
+    """One verdict a clip, in the manifest's order: COLUMNS; `reasons` joins all that apply, hard ones first.
+
+    `withdrawn` are the digests of decoded audio that may not come back.
+    """
     table = manifest.merge(measures, on="clip", how="left", validate="1:1")
     kinds = table["clip"].map(dict(zip(found["clip"], found["kind"], strict=True)))
     unique = table["licence"].unique()
     standings = table["licence"].map({name: licences.standing(name, params.licences) for name in unique})
     raised = {
         "undecodable": table["failed_reason"].notna() | table["decoded_duration_s"].isna(),
+        "withdrawn": table["pcm_sha256"].isin(list(withdrawn)),
         "licence_denied": standings == "denied",
         "licence_unknown": (standings == "unknown") & (params.licences.unknown == "refuse"),
         "byte_duplicate": kinds == "byte",

@@ -8,7 +8,9 @@ import pandas as pd
 
 from allears.audio.measures import MeasureSpec
 from allears.audit import curation, duplicates, measuring, policy, representation, summary, truth
+from allears.corpus import versions
 from allears.corpus.manifest import REF_COLUMNS, Manifest, clip_refs
+from allears.corpus.withdrawn import Refused, read_tombstones
 from allears.params.audit import AuditParams
 from allears.params.base import Paths
 
@@ -33,10 +35,13 @@ def find_duplicates(manifest: Manifest, measures: pd.DataFrame, params: AuditPar
 
 
 def judge_clips(
-    manifest: Manifest, measures: pd.DataFrame, duplicate_clips: pd.DataFrame, params: AuditParams
+    manifest: Manifest, measures: pd.DataFrame, duplicate_clips: pd.DataFrame, params: AuditParams, paths: Paths
 ) -> pd.DataFrame:
-    """A verdict for every clip, with all its reasons."""
-    return policy.judge(manifest.frame(), measures, duplicate_clips, params)
+    """A verdict for every clip, with all its reasons; kept with the version of the corpus too."""
+    refused = Refused(read_tombstones(paths))
+    verdicts = policy.judge(manifest.frame(), measures, duplicate_clips, params, refused.pcm)
+    versions.keep_verdicts(paths, manifest.digest, verdicts)
+    return verdicts
 
 
 def select_clips(manifest: Manifest, verdicts: pd.DataFrame, params: AuditParams, paths: Paths) -> pd.DataFrame:

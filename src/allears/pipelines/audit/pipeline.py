@@ -14,7 +14,10 @@ def create_pipeline() -> Pipeline:
         [
             node(nodes.measure_clips, ["manifest", audit, paths], "measures", name="measure_clips"),
             node(nodes.find_duplicates, ["manifest", "measures", audit], "duplicates", name="find_duplicates"),
-            node(nodes.judge_clips, ["manifest", "measures", "duplicates", audit], "verdicts", name="judge_clips"),
+            node(
+                nodes.judge_clips, ["manifest", "measures", "duplicates", audit, paths], "verdicts",
+                name="judge_clips",
+            ),
             node(nodes.select_clips, ["manifest", "verdicts", audit, paths], "selection", name="select_clips"),
             node(
                 nodes.represent, ["manifest", "verdicts", "selection", audit], "representation", name="represent"
