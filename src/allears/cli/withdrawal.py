@@ -54,6 +54,7 @@ def finish(paths: Paths) -> Withdrawal | None:
     found = withdrawal.read_note(paths)
     if found is None:
         return None
+    purge.purge_temporary(paths)
     manifest = purge.purge_manifest(paths, found)
     purge.purge_tables(paths, found.clips)
     purge.purge_listing(paths, found)

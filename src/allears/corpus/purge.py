@@ -20,6 +20,7 @@ from allears.corpus import versions
 from allears.corpus.build import write_manifest
 from allears.corpus.deliveries import before_of, manifest_of
 from allears.corpus.manifest import Manifest
+from allears.corpus.waste import temporary
 from allears.corpus.withdrawal import Withdrawal, line_ids
 from allears.engine.mapping import forget_where
 from allears.params.base import Paths
@@ -47,6 +48,15 @@ def purge_manifest(paths: Paths, withdrawal: Withdrawal) -> Manifest:
         _purge_version(paths, version, withdrawal)
     _drop_parts(paths, now)
     return now
+
+
+def purge_temporary(paths: Paths) -> None:
+    """Delete half-written files: a kill may have left any of it in them."""
+    for path in temporary(paths):
+        if path.is_dir():
+            shutil.rmtree(path, ignore_errors=True)
+        else:
+            path.unlink(missing_ok=True)
 
 
 def purge_tables(paths: Paths, clips: Collection[str]) -> None:

@@ -37,15 +37,17 @@ def unused(paths: Paths, shards: Collection[str]) -> list[Waste]:
         *_waste((file for file in records if file.stem not in names), "a version that nothing uses"),
         *_waste((file for file in verdicts if file.stem not in names), "verdicts of a version that nothing uses"),
         *_waste((file for file in now.folder.glob("*.parquet") if file.name not in parts), "rows of such a version"),
-        *_waste(_temporary(paths), "left by a killed command"),
+        *_waste(temporary(paths), "left by a killed command"),
     ]
 
 
-def _temporary(paths: Paths) -> Iterable[Path]:
+def temporary(paths: Paths) -> list[Path]:
+    """Half-written files of killed commands. Those of pretrainings are left alone: one may run on another machine."""
     layers = (
         paths.intermediate, paths.primary, paths.features, paths.shards, paths.models, paths.outputs, paths.reports,
     )  # fmt: skip
-    return (file for layer in layers for file in layer.rglob(".*.tmp"))
+    found = [*paths.raw.glob(".*.tmp"), *(file for layer in layers for file in layer.rglob(".*.tmp"))]
+    return sorted(file for file in found if paths.models / "runs" not in file.parents)
 
 
 def _waste(files: Iterable[Path], why: str) -> list[Waste]:
