@@ -6,6 +6,7 @@ import subprocess
 import time
 from pathlib import Path
 
+import mlcroissant
 import nbformat
 import pandas as pd
 import pytest
@@ -45,7 +46,7 @@ def test_one_command_does_it_all(project: Path, first_run: subprocess.CompletedP
     assert first_run.returncode == 0, first_run.stdout[-3000:] + first_run.stderr[-3000:]
     assert "Traceback" not in first_run.stderr
     reports = project / "data" / "08_reporting" / "sample"
-    for name in ("audit.html", "report.html", "model_card.md", "datasheet.md"):
+    for name in ("audit.html", "report.html", "model_card.md", "datasheet.md", "croissant.json"):
         assert (reports / name).stat().st_size > 1000, name
     assert "Fine-tuning: errors on test speakers" in first_run.stdout
     page = (reports / "report.html").read_text()
@@ -62,6 +63,13 @@ def test_every_row_is_accounted_for(project: Path, first_run: subprocess.Complet
     assert len(listing) == len(verdicts) + len(quarantine)
     assert len(clips) == (verdicts["verdict"] != "hard").sum()
     assert set(clips["clip"]) == set(verdicts.loc[verdicts["verdict"] != "hard", "clip"])
+
+
+def test_mlcroissant_reads_the_document(project: Path, first_run: subprocess.CompletedProcess[str]) -> None:
+    dataset = mlcroissant.Dataset(project / "data" / "08_reporting" / "sample" / "croissant.json")
+    read = [record["clips/clip"].decode() for record in dataset.records("clips")]
+    verdicts = pd.read_parquet(project / "data" / "03_primary" / "sample" / "verdicts.parquet")
+    assert read == verdicts["clip"].tolist()
 
 
 def test_no_held_out_speaker_was_heard(project: Path, first_run: subprocess.CompletedProcess[str]) -> None:

@@ -116,7 +116,7 @@ def withdrawal(project: Path, speaker: str) -> None:
     before, gone = steward.tars(project), set(steward.manifest(project).query("speaker == @speaker")["clip"])
     index = steward.index_of(project)
     touched = {index.shards[int(index.shard_N[index.position[clip]])] for clip in gone}
-    clip = sorted(gone)[0]
+    clip = min(gone)
     file = project / "data/01_raw/mine/corrections.csv"
     file.write_text(file.read_text() + f"{clip},text,corrected too,\n")
 

@@ -8,7 +8,8 @@ from pathlib import Path
 import pandas as pd
 
 from allears.audit.leakage import leaking_groups
-from allears.audit.policy import HARD, SOFT
+from allears.audit.policy import having, reasons_of
+from allears.params.policy import Policy
 from allears.storage.files import storage_error
 
 COLUMNS = {
@@ -29,15 +30,16 @@ def read(path: Path) -> pd.DataFrame:
 
 
 def score(
-    planted: pd.DataFrame, manifest: pd.DataFrame, verdicts: pd.DataFrame, representation: pd.DataFrame
+    planted: pd.DataFrame, manifest: pd.DataFrame, verdicts: pd.DataFrame, representation: pd.DataFrame, policy: Policy
 ) -> pd.DataFrame:
     """Per defect: how many were planted, flagged and found, precision and recall (COLUMNS).
 
-    A defect that no measure looks for has looked_for False. A pair of duplicates counts as found whichever of the two
-    is flagged. Speaker leaks are counted in speakers, dominant groups in groups, all else in files.
+    A defect that is no reason of the policy has looked_for False. What was spoiled in another way counts as neither
+    right nor wrong: a file of nothing but noise is rightly silent and noisy. A pair of duplicates counts as found
+    whichever of the two is flagged. Speaker leaks are counted in speakers, dominant groups in groups, else files.
     """
     judged = manifest[["clip", "path", "group"]].merge(verdicts, on="clip", validate="1:1")
-    rows = []
+    rows, looked_for = [], reasons_of(policy)
     for defect, part in planted.groupby("defect", sort=True):
         match str(defect):
             case "speaker_leak":
@@ -46,8 +48,9 @@ def score(
             case name if name.startswith("dominant_"):
                 axis = representation[representation["axis"] == name.removeprefix("dominant_")]
                 rows.append(_row(name, set(part["detail"]), set(axis.loc[axis["dominant"], "cell"]), str))
-            case name if name in HARD or name in SOFT:
-                rows.append(_files(name, part, judged))
+            case name if name in looked_for:
+                others = planted.loc[planted["defect"] != defect, "path"]
+                rows.append(_files(name, part, judged[~_is_planted(judged["path"], others)]))
             case name:
                 rows.append(_not_looked_for(name, len(part)))
     return pd.DataFrame(rows, columns=list(COLUMNS)).astype(COLUMNS)
@@ -56,10 +59,11 @@ def score(
 def _files(defect: str, part: pd.DataFrame, judged: pd.DataFrame) -> dict[str, object]:
     path_of = dict(zip(judged["clip"], judged["path"], strict=True))
     truth = set(judged.loc[_is_planted(judged["path"], part["path"]), "path"])
-    lost = set(part["path"]) - {p for p in part["path"] if any(_ends(path, p) for path in truth)}
-    reasons = judged["reasons"].str.split(",")
-    exact = reasons.map(lambda each: defect in each)
-    also = reasons.map(lambda each: any(name in each for name in _ALSO.get(defect, ())))
+    lost = set(part.loc[~_is_planted(part["path"], judged["path"]), "path"])
+    exact = having(judged["reasons"], defect) | having(judged["overridden"], defect)  # what a person forgave was found
+    also = judged["reasons"].isin([])
+    for name in _ALSO.get(defect, ()):
+        also |= having(judged["reasons"], name)
     twin = judged["duplicate_of"].map(path_of)
     flagged: set[str] = set()
     for path, other, is_exact, is_also in zip(judged["path"], twin, exact, also, strict=True):
@@ -91,8 +95,11 @@ def _not_looked_for(defect: str, planted: int) -> dict[str, object]:
 def _is_planted(paths: pd.Series[str], planted: pd.Series[str]) -> pd.Series[bool]:
     """Which manifest paths are in the truth table, whose paths may be relative to a folder above the source."""
     names = set(planted)
-    return paths.map(lambda path: path in names or any(_ends(path, name) for name in names)).astype(bool)
+    ends = {end for name in names for end in _ends(name)}
+    return paths.map(lambda path: path in ends or not names.isdisjoint(_ends(path))).astype(bool)
 
 
-def _ends(path: str, name: str) -> bool:
-    return path == name or name.endswith("/" + path) or path.endswith("/" + name)
+def _ends(path: str) -> list[str]:
+    """`a/b/c` → `a/b/c`, `b/c`, `c`."""
+    parts = path.split("/")
+    return ["/".join(parts[i:]) for i in range(len(parts))]

@@ -15,11 +15,11 @@ from allears.corpus import withdrawn
 from allears.corpus.clips import Recording, clip_id
 from allears.corpus.corrections import Correction, corrected
 from allears.corpus.deliveries import Before, join, seconds_of, splits_so_far
-from allears.corpus.licences import UNKNOWN
+from allears.corpus.licences import joined
 from allears.corpus.listing import COLUMNS as LISTING_COLUMNS
 from allears.corpus.manifest import COLUMNS, Manifest, parts_digest
 from allears.corpus.probe import Probed
-from allears.corpus.segment import Span, spans
+from allears.corpus.segment import Span, pieces, span
 from allears.corpus.splits import carve
 from allears.corpus.withdrawn import Refused
 from allears.errors import AudioError, CorpusError
@@ -29,6 +29,7 @@ from allears.storage.tables import table_digest, write_parquet
 QUARANTINE_COLUMNS = ("clip", "source", "path", "stage", "reason", "message")
 ROWS_PER_PART = 200_000
 REFUSED = Refused()
+_OF_A_PERSON = ("text", "speaker", "gender", "age", "accent")
 _KNOWN = ("text", "label", "language", "accent", "gender", "age", "speaker", "session", "attributes")
 
 
@@ -58,8 +59,9 @@ def build(
     if used + len(rejects) != len(listing):  # pragma: no cover  the promise of this module
         raise CorpusError(f"{len(listing)} rows were listed, but {used} used and {len(rejects)} quarantined")
     table = corrected(join(before, pd.DataFrame(clips, columns=list(COLUMNS))), corrections)
-    if any(one.column == "speaker" for one in corrections):
-        table["group"] = [_group({str(k): v for k, v in record.items()}) for record in _objects(table)]
+    if someone := {one.clip for one in corrections if one.column == "speaker"}:
+        rows = table["clip"].isin(list(someone))
+        table.loc[rows, "group"] = [_group(record) for record in _objects(table[rows])]
     table["split"], table["split_origin"] = carve(
         [None if pd.isna(split) else split for split in table["split"]], list(table["group"]),
         dev=params.splits.dev, test=params.splits.test, seed=params.splits.seed, known=splits_so_far(before, table),
@@ -114,8 +116,9 @@ class _Rejected(Exception):  # noqa: N818  not an error of the run
         self.stage, self.reason = stage, reason
 
 
-def _objects(table: pd.DataFrame) -> list[dict[Any, Any]]:
-    return table.astype(object).where(table.notna(), None).to_dict("records")
+def _objects(table: pd.DataFrame) -> list[dict[str, Any]]:
+    records = table.astype(object).where(table.notna(), None).to_dict("records")
+    return [{str(name): value for name, value in record.items()} for record in records]
 
 
 def _records(listing: pd.DataFrame) -> list[dict[str, Any]]:
@@ -134,18 +137,32 @@ def _clips(
     channel = record["channel"]
     if channel is not None and channel >= probed.channels:
         raise _Rejected("probe", "no_such_channel", f"{record['path']}: no channel {channel}, it has {probed.channels}")
-    max_s = params.segment_max_s if params.segment == "fixed" else None
-    try:
-        pieces = spans(probed.duration_s, record["start_s"], record["end_s"], max_s=max_s, min_s=params.min_duration_s)
-    except AudioError as error:
-        raise _Rejected("segment", error.reason, f"{record['path']}: {error}") from None
-    allowed = [piece for piece in pieces if not refused.clip(probed.sha256, channel, piece.start_s, piece.end_s)]
-    if not allowed:
+    split = channel is None and params.channels == "split" and probed.channels > 1
+    clips = []
+    for each in range(probed.channels) if split else [channel]:
+        one = _of_channel(record, each) if split else record
+        try:
+            whole = span(probed.duration_s, record["start_s"], record["end_s"], min_s=params.min_duration_s)
+            cut = [whole] if params.segment == "none" else pieces(whole, max_s=params.segment_max_s)
+        except AudioError as error:
+            raise _Rejected("segment", error.reason, f"{record['path']}: {error}") from None
+        allowed = [piece for piece in cut if not refused.clip(probed.sha256, each, piece.start_s, piece.end_s)]
+        clips += [_clip(one, probed, piece, _group(record)) for piece in allowed]
+    if not clips:
         raise _Rejected("probe", withdrawn.REASON, withdrawn.MESSAGE)
-    return [_clip(record, probed, piece) for piece in allowed]
+    return clips
 
 
-def _clip(record: dict[str, Any], probed: Probed, piece: Span) -> dict[str, Any]:
+def _of_channel(record: dict[str, Any], channel: int) -> dict[str, Any]:
+    """One side of a conversation: which of the two said the words, and is of that age, is not known."""
+    attributes = record["attributes"]
+    for name in _OF_A_PERSON:
+        if record[name] is not None:
+            attributes = _with(attributes, f"{name}_of_whole", record[name])
+    return record | dict.fromkeys(_OF_A_PERSON) | {"channel": channel, "attributes": attributes}
+
+
+def _clip(record: dict[str, Any], probed: Probed, piece: Span, group: str) -> dict[str, Any]:
     start, end = (record["start_s"], record["end_s"]) if piece.whole else (piece.start_s, piece.end_s)
     known = {name: record[name] for name in _KNOWN}
     if not piece.whole and known["text"] is not None:  # whose words are in which piece is not known
@@ -160,8 +177,8 @@ def _clip(record: dict[str, Any], probed: Probed, piece: Span) -> dict[str, Any]
         "start_s": piece.start_s, "end_s": piece.end_s,
         "file_sha256": probed.sha256, "file_bytes": probed.bytes, "codec": probed.codec,
         "sample_rate_hz": probed.sample_rate_hz, "channels": probed.channels, "file_duration_s": probed.duration_s,
-        "licence": record["licence"] or record["licence_of_source"] or UNKNOWN,
-        "split": record["split"], "group": _group(record),
+        "licence": joined(record["licence"], record["licence_of_source"]),
+        "split": record["split"], "group": group,
     } | known  # fmt: skip
 
 

@@ -23,6 +23,7 @@ from allears.corpus.manifest import Manifest
 from allears.corpus.waste import temporary
 from allears.corpus.withdrawal import Withdrawal, line_ids
 from allears.engine.mapping import forget_where
+from allears.errors import CorpusError
 from allears.params.base import Paths
 from allears.storage.files import atomic_path, write_json, write_text
 from allears.storage.tables import write_parquet
@@ -123,7 +124,13 @@ def purge_documents(paths: Paths, withdrawal: Withdrawal) -> None:
 
 def forget_lines(file: Path, clips: Collection[str]) -> None:
     """Take the lines of `clips` out of a CSV file that has a column `clip`; other files stay as they are."""
-    reader = csv.DictReader(io.StringIO(file.read_text(encoding="utf-8-sig")))
+    try:
+        reader = csv.DictReader(io.StringIO(file.read_text(encoding="utf-8-sig")))
+    except UnicodeDecodeError as error:
+        raise CorpusError(
+            f"{file} is not UTF-8 ({error.reason}), so nobody can see whether it names a withdrawn clip: save it as "
+            "UTF-8, then run the same command again"
+        ) from error
     if _OF_CLIPS not in (reader.fieldnames or ()):
         return
     rows = list(reader)

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from allears.audio.frames import equal_pieces
 from allears.errors import AudioError
 
 _TOLERANCE_S = 0.1  # a segment may end this much after what the header declares: tables are rounded
+LONGEST_PAUSE_S = 1.0  # a longer one is no part of a piece
+SHORTEST_PIECE_S = 2.0  # what is shorter takes in some of the pause around it
+
+Stretch = tuple[float, float]  # start_s, end_s
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,12 +24,9 @@ class Span:
     whole: bool
 
 
-def spans(
-    duration_s: float, start_s: float | None, end_s: float | None, *, max_s: float | None, min_s: float
-) -> list[Span]:
-    """The pieces of one described clip: one, or the fewest equal ones of at most `max_s` (None: never cut).
+def span(duration_s: float, start_s: float | None, end_s: float | None, *, min_s: float) -> Span:
+    """What the corpus describes of a file, checked (None: the whole file; an end of −1: to its end).
 
-    `start_s` and `end_s` are what the corpus says (None: the whole file; an end of −1: to its end).
     Raises AudioError `too_short` under `min_s`, `bad_segment` for a span that lies outside the file.
     """
     start = start_s or 0.0
@@ -36,6 +38,58 @@ def spans(
     end = min(end, duration_s)
     if end - start < min_s:
         raise AudioError("too_short", f"it lasts {end - start:.4f} s, under ingest.min_duration_s={min_s:g}")
-    if max_s is None or end - start <= max_s:
-        return [Span(start, end, whole=True)]
-    return [Span(a, b, whole=False) for a, b in equal_pieces(start, end, max_s)]
+    return Span(start, end, whole=True)
+
+
+def pieces(whole: Span, *, max_s: float, speech: Sequence[Stretch] | None = None) -> list[Span]:
+    """`whole` if it lasts at most `max_s`; else the fewest equal pieces of it, or those in which there is `speech`.
+
+    Raises AudioError `no_speech` when there is none.
+    """
+    if whole.end_s - whole.start_s <= max_s:
+        return [whole]
+    if speech is None:
+        cut = equal_pieces(whole.start_s, whole.end_s, max_s)
+    else:
+        inside = [(max(a, whole.start_s), min(b, whole.end_s)) for a, b in speech]
+        cut = speech_pieces([(a, b) for a, b in inside if a < b], whole.start_s, whole.end_s, max_s)
+        if not cut:
+            raise AudioError("no_speech", f"no speech was found in its {whole.end_s - whole.start_s:.0f} s")
+    return [Span(start, end, whole=False) for start, end in cut]
+
+
+def speech_pieces(speech: Sequence[Stretch], start_s: float, end_s: float, max_s: float) -> list[Stretch]:
+    """Pieces of at most `max_s` that hold all `speech` (ordered stretches within [start_s, end_s)), in order, disjoint.
+
+    Neighbours are joined over pauses of at most LONGEST_PAUSE_S while they fit; a stretch that does not fit alone is
+    cut into equal parts; a piece under SHORTEST_PIECE_S grows into the pauses on both sides as far as there is room.
+    """
+    joined: list[Stretch] = []
+    for begin, end in speech:
+        if joined and begin - joined[-1][1] <= LONGEST_PAUSE_S and end - joined[-1][0] <= max_s:
+            joined[-1] = (joined[-1][0], end)
+        else:
+            joined += equal_pieces(begin, end, max_s)
+    grown: list[Stretch] = []
+    for number, (begin, end) in enumerate(joined):
+        before = grown[-1][1] if grown else start_s
+        after = joined[number + 1][0] if number + 1 < len(joined) else end_s
+        grown.append(_grown(begin, end, before, after))
+    return grown
+
+
+def _grown(begin: float, end: float, before: float, after: float) -> Stretch:
+    """At least SHORTEST_PIECE_S around [begin, end), on both sides alike where [before, after) has room."""
+    missing = max(SHORTEST_PIECE_S - (end - begin), 0.0)
+    first = max(before, min(begin - missing / 2, after - SHORTEST_PIECE_S))
+    return min(first, begin), max(end, min(after, first + SHORTEST_PIECE_S if missing else end))
+
+
+def gaps(cut: Sequence[Span], whole: Span) -> float:
+    """Seconds of `whole` that are in none of its pieces. Raises AssertionError when they overlap or leave it."""
+    at, left = whole.start_s, 0.0
+    for piece in cut:
+        assert at <= piece.start_s < piece.end_s <= whole.end_s, (piece, whole)  # noqa: S101  the promise of this module
+        left += piece.start_s - at
+        at = piece.end_s
+    return left + whole.end_s - at

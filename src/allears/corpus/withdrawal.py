@@ -30,6 +30,7 @@ _ROW = ("source", "name", "root", "path", "channel", "start_s", "end_s", "member
 _COLUMNS = (
     "clip", "source", "root", "path", "member", "channel", "start_s", "end_s", "file_sha256", "speaker", "group",
 )  # fmt: skip
+_SPAN = ("channel", "start_s", "end_s")
 _FILE = ("source", "path", "member")
 TO_THE_END_S = 1e9
 
@@ -205,16 +206,28 @@ def _values(table: pd.DataFrame, columns: Iterable[str]) -> list[tuple[Any, ...]
 
 def _lost_lines(listing: pd.DataFrame, gone: pd.DataFrame, kept: pd.DataFrame) -> NDArray[np.bool_]:
     """Lines of the listing that spoke of withdrawn clips alone, as the manifest's rows tell."""
-    spans: dict[tuple[Any, ...], list[tuple[float, float, bool]]] = {}
-    for table, stays in ((gone, False), (kept, True)):
-        for key, (_, _, start, end) in zip(_values(table, _FILE), _spans(table), strict=True):
-            spans.setdefault(key, []).append((start, end, stays))
-    lost = []
-    for key, (start, end) in zip(_values(listing, _FILE), _values(listing, ("start_s", "end_s")), strict=True):
-        first, last = _bounds(start, end)
-        inside = [stays for a, b, stays in spans.get(key, ()) if a < last and b > first]
-        lost.append(bool(inside) and not any(inside))
-    return np.array(lost, dtype=bool)
+    of_gone, of_kept = _by_file(gone), _by_file(kept)
+    spoken = [(of_gone.get(key, []), of_kept.get(key, [])) for key in _values(listing, _FILE)]
+    lines = zip(spoken, _values(listing, _SPAN), strict=True)
+    return np.array([bool(_inside(lost, line)) and not _inside(stays, line) for (lost, stays), line in lines], bool)
+
+
+def _by_file(rows: pd.DataFrame) -> dict[tuple[Any, ...], list[tuple[Any, ...]]]:
+    """Source, path and member → clip, channel, start and end of each row."""
+    found: dict[tuple[Any, ...], list[tuple[Any, ...]]] = {}
+    for key, clip in zip(_values(rows, _FILE), _values(rows, ("clip", *_SPAN)), strict=True):
+        found.setdefault(key, []).append(clip)
+    return found
+
+
+def _inside(clips: list[tuple[Any, ...]], line: tuple[Any, ...]) -> list[str]:
+    """Ids of the clips of a file that a line of the corpus (channel, start, end) speaks of."""
+    first, last = _bounds(*line[1:])
+    return [
+        clip
+        for clip, channel, start, end in clips
+        if (line[0] is None or channel is None or line[0] == channel) and start < last and end > first
+    ]
 
 
 def line_ids(listing: pd.DataFrame) -> list[str]:
@@ -224,14 +237,11 @@ def line_ids(listing: pd.DataFrame) -> list[str]:
 
 def _lines(spoke: pd.DataFrame, gone: pd.DataFrame) -> dict[str, str]:
     """Clip → digest of the corpus's line that it was all of; of several clips of a line the first stands for it."""
-    cut: dict[tuple[Any, ...], list[tuple[float, float, str]]] = {}
-    for key, (_, _, start, end), clip in zip(_values(gone, _FILE), _spans(gone), gone["clip"], strict=True):
-        cut.setdefault(key, []).append((start, end, clip))
+    of_file = _by_file(gone)
     by_clip: dict[str, str] = {}
     for values in _values(spoke, _ROW):
-        first, last = _bounds(values[5], values[6])
-        inside = (clip for a, b, clip in cut[values[0], values[3], values[7]] if a < last and b > first)
-        clip = next((one for one in inside if one not in by_clip), None)
+        clips = _inside(of_file[values[0], values[3], values[7]], values[4:7])
+        clip = next((one for one in clips if one not in by_clip), None)
         digest = row_digest(*values)
         if digest is not None and clip is not None:
             by_clip[clip] = digest

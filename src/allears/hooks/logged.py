@@ -19,7 +19,7 @@ from allears.tracking.run import ENCODER_MODEL
 if TYPE_CHECKING:
     import pandas as pd
 
-PAGES = ("audit_page", "report_page", "model_card", "datasheet")  # logged as they are saved
+PAGES = ("audit_page", "croissant", "datasheet", "report_page", "model_card")  # logged as they are saved
 HANDLES = {"encoder": ENCODER_MODEL}  # exports that are registered, and the first part of their name
 TABLES = ("probe", "probe_comparison", "evaluation", "encoder_comparison")  # what a run proved
 SUMMARIES = ("audit_summary", "pretrain_summary")  # their numbers become metrics of the run
@@ -40,7 +40,13 @@ def parameters(pipeline: Pipeline, catalog: CatalogProtocol) -> dict[str, Any]:
     """The parameters that the pipeline's nodes read."""
     prefix = "params:"
     names = sorted(name for name in pipeline.inputs() if name.startswith(prefix))
-    return {name.removeprefix(prefix): catalog.load(name) for name in names}
+    values = {name.removeprefix(prefix): catalog.load(name) for name in names}
+    if "policies" in values:  # of all that are written down, the one that judges
+        rules = values["policies"].chosen(values["audit"].policy).root
+        values["policies"] = {
+            code: rule.model_dump(exclude_defaults=True, exclude={"means"}) for code, rule in rules.items()
+        }
+    return values
 
 
 def note_input(run: TrackedRun, name: str, data: Any) -> None:

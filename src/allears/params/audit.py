@@ -9,9 +9,6 @@ from pydantic import Field, model_validator
 from allears.params.base import Params
 
 Axis = Literal["language", "accent", "gender", "age", "label"]
-QualityReason = Literal["noisy", "clipped", "silent", "upsampled", "truncated", "too_short", "too_long"]
-SoftReason = Literal[QualityReason, "speaker_leak", "reencoded_duplicate"]
-Forgivable = Literal[QualityReason, "reencoded_duplicate"]
 
 
 class MeasureParams(Params):
@@ -31,35 +28,6 @@ class MeasureParams(Params):
     """A clip that takes longer to decode and measure is given up."""
     workers: int | None = Field(default=None, ge=1)
     """Processes that decode; null: one a core."""
-
-
-class QualityParams(Params):
-    """From where on a clip is flagged; a change rewrites tables only."""
-
-    max_clipped_share: float = Field(default=0.005, ge=0, le=1)
-    min_snr_db: float = Field(default=10.0, ge=-20, le=100)
-    snr_needs_s: float = Field(default=1.0, ge=0)
-    """Shorter clips are not judged for noise: the estimate (WADA) needs about a second of speech."""
-    snr_of: Literal["speech", "all", "none"] = "speech"
-    """Which clips are judged for noise: WADA assumes speech, so by default those with a text, language or speaker."""
-    max_silence_share: float = Field(default=0.6, ge=0, le=1)
-    """Of a clip with a text, language or speaker."""
-    max_silence_share_of_sounds: float = Field(default=0.95, ge=0, le=1)
-    """Of any other clip: a dog that barks once in five seconds is no defect."""
-    min_bandwidth_share: float = Field(default=0.6, ge=0, le=1)
-    """Of what the sample rate promises; below it the clip was probably upsampled."""
-    bandwidth_reference_hz: float = Field(default=16000.0, gt=0)
-    """Sample rate beyond which nothing more is promised."""
-    max_duration_difference_s: float = Field(default=0.1, gt=0)
-    """Between what the header declares and what the clip decodes to."""
-    min_duration_s: float = Field(default=0.1, ge=0)
-    max_duration_s: float = Field(default=60.0, gt=0)
-
-    @model_validator(mode="after")
-    def _ordered(self) -> QualityParams:
-        if self.min_duration_s >= self.max_duration_s:
-            raise ValueError("audit.quality.min_duration_s must be smaller than audit.quality.max_duration_s")
-        return self
 
 
 class DuplicateParams(Params):
@@ -95,6 +63,9 @@ class RepresentationParams(Params):
 
     axes: tuple[Axis, ...] = ("language", "accent", "gender", "age", "label")
     crossed: tuple[tuple[Axis, Axis], ...] = (("gender", "age"), ("language", "gender"), ("accent", "gender"))
+    target: dict[str, str] = Field(default={})
+    """Axis → 'uniform', or the path of a CSV (axis, cell, share): a census, or the traffic expected. A crossed axis is
+    named like 'gender × age'."""
     max_share: float = Field(default=0.5, gt=0, le=1)
     """A cell with more of the hours than this, and twice those of the next, dominates its axis."""
     min_keep_ratio: float = Field(default=0.8, gt=0, le=1)
@@ -102,27 +73,47 @@ class RepresentationParams(Params):
     bootstrap_samples: int = Field(default=500, ge=50)
     seed: int = Field(default=0, ge=0)
 
+    @model_validator(mode="after")
+    def _targets_have_axes(self) -> RepresentationParams:
+        valid = [*self.axes, *(f"{one} × {other}" for one, other in self.crossed)]
+        if unknown := [name for name in self.target if name not in valid]:
+            raise ValueError(f"audit.representation.target: '{unknown[0]}' is no axis; valid are {', '.join(valid)}")
+        return self
 
-class WeightParams(Params):
-    """How often a clip is heard in an epoch."""
+
+class CurationParams(Params):
+    """Which of the training clips that the policy keeps are heard, and how often; dev and test stay as they are."""
 
     axis: Axis | Literal["speaker", "source"] | None = None
-    """Balance the hours of this column's values; null: every clip once."""
+    """The column whose groups are balanced; null: one group."""
     alpha: float = Field(default=1.0, ge=0, le=1)
-    """Shares of the hours become p^alpha: 1 leaves them, 0 makes them equal."""
+    """The groups' shares of the hours p become p^alpha: 1 leaves them, 0 makes them equal."""
+    target: str | None = None
+    """Aim at these shares instead: 'uniform', or the path of a CSV (axis, cell, share); unknown keeps its share."""
     max_repeat: float = Field(default=4.0, ge=1)
     """No clip is heard more often in an epoch."""
+    speaker_max_hours: float | None = Field(default=None, gt=0)
+    """Of a speaker (else session, else recording), the best ones; null: all."""
+    budget_hours: float | None = Field(default=None, gt=0)
+    """Hours for training: as near to the groups' shares as they come, of each group the best; null: all."""
+
+    @model_validator(mode="after")
+    def _aims_at_an_axis(self) -> CurationParams:
+        if self.target is not None and self.axis is None:
+            raise ValueError("audit.curation.target needs audit.curation.axis: the column whose groups it is about")
+        return self
 
 
 class AuditParams(Params):
     """Everything `audit` decides by."""
 
+    policy: str = "standard"
+    """Which of `policies` (parameters_policies.yml) judges the clips."""
     measures: MeasureParams = MeasureParams()
-    quality: QualityParams = QualityParams()
     duplicates: DuplicateParams = DuplicateParams()
     licences: LicenceParams = LicenceParams()
     assessable: AssessableParams = AssessableParams()
     representation: RepresentationParams = RepresentationParams()
-    weights: WeightParams = WeightParams()
-    keep_despite: tuple[Forgivable, ...] = ()
+    curation: CurationParams = CurationParams()
+    keep_despite: tuple[str, ...] = ()
     """Soft reasons that flag a clip and keep it nonetheless; never a speaker who is in the test split too."""

@@ -8,6 +8,8 @@ from typing import Any
 import pandas as pd
 
 from allears.params.audit import AuditParams
+from allears.params.policy import Policy
+from allears.reporting import audit_curation, audit_people, policy_sections
 from allears.reporting import audit_sections as sections
 from allears.reporting.html import page, written
 from allears.reporting.truth import truth_table
@@ -24,11 +26,14 @@ class AuditData:
     verdicts: pd.DataFrame
     duplicates: pd.DataFrame
     representation: pd.DataFrame
+    disparity: pd.DataFrame
+    curation_table: pd.DataFrame
     truth_scores: pd.DataFrame
     summary: dict[str, Any]
+    decided: pd.DataFrame
 
 
-def render(data: AuditData, params: AuditParams) -> str:
+def render(data: AuditData, params: AuditParams, policy: Policy) -> str:
     """The page as one HTML string that needs nothing else."""
     summary = data.summary
     table = data.manifest.merge(data.measures, on="clip").merge(data.verdicts, on="clip")
@@ -47,9 +52,18 @@ def render(data: AuditData, params: AuditParams) -> str:
         unknown_axes=sections.unknown_axes(summary["axes"]),
         cluster_name=_cluster_name(summary),
         assessable=params.assessable,
-        min_keep_ratio=params.representation.min_keep_ratio,
+        balance=audit_people.balance(summary["axes"]),
+        against_target=audit_people.against_target(data.representation),
+        disparity_line=audit_people.disparity_line(
+            data.disparity, summary["disparity"], params.representation.min_keep_ratio
+        ),
+        disparity_warnings=audit_people.disparity_warnings(summary["disparity"]),
+        removed=audit_people.removed(data.disparity),
+        curation_line=audit_curation.line(params.curation),
+        curation_whole=audit_curation.whole(data.curation_table),
+        curation_axes=audit_curation.by_axis(data.curation_table),
         speaker_line=_speaker_line(summary),
-        sound=sections.sound(table, params),
+        sound=policy_sections.sound(table, policy),
         quality=sections.quality(table),
         copies=sections.copies(data.duplicates, data.manifest),
         copies_line=_copies_line(data.duplicates),
@@ -57,8 +71,9 @@ def render(data: AuditData, params: AuditParams) -> str:
         licences=sections.licences(summary),
         flagged=sections.flagged(table),
         flagged_line=_flagged_line(summary, sections.MAX_ROWS),
+        decisions=policy_sections.decisions(data.decided, table),
         truth=truth_table(data.truth_scores),
-        methods=sections.methods(params),
+        methods=policy_sections.methods(policy, params),
     )
 
 
@@ -85,17 +100,18 @@ def answer(summary: dict[str, Any]) -> dict[str, str]:
 
 def _cards(summary: dict[str, Any]) -> list[dict[str, str]]:
     selected, splits = summary["selected"], summary["splits"]
-    verdicts = summary["verdicts"]
-    kept_softly = selected["clips"] - verdicts["keep"]["clips"]
+    left_out = summary["left_out"]
     speakers = selected["speakers"]
     cards = [
         ("clips selected", written(selected["clips"], "count")),
         ("speakers" if speakers else "recordings or sessions", written(speakers or selected["groups"], "count")),
         ("hours for training", written(splits["train"]["selected_hours"], "hours")),
         ("hours held out", written(sum(splits[name]["selected_hours"] for name in ("dev", "test")), "hours")),
-        ("left out, softly", written(verdicts["soft"]["clips"] - kept_softly, "count")),
-        ("refused, hard", written(verdicts["hard"]["clips"], "count")),
+        ("left out, softly", written(left_out["soft"], "count")),
+        ("refused, hard", written(left_out["hard"], "count")),
     ]
+    if left_out["curation"]:
+        cards.append(("left out by the curation", written(left_out["curation"], "count")))
     if sum(summary["quarantine"].values()):
         cards.append(("quarantined before", written(sum(summary["quarantine"].values()), "count")))
     return [{"name": name, "value": value} for name, value in cards]
@@ -119,7 +135,8 @@ def _speaker_line(summary: dict[str, Any]) -> str:
     who = "speakers" if selected["speakers"] else "sessions or recordings"
     return (
         f"{selected['groups']:,} {who} are selected. The most talkative one in a hundred (at least one) has "
-        f"{written(facts['top_percent_share'], 'percent')} of the hours; Gini coefficient {facts['gini']:.2f} "
+        f"{written(facts['top_percent_share'], 'percent')} of the hours, the most talkative of all "
+        f"{written(facts['top_share'], 'percent')}; Gini coefficient {facts['gini']:.2f} "
         "(0: all speak equally long)."
     )
 

@@ -48,7 +48,14 @@ def horizontal_bars(
     return go.Figure(
         bar,
         layout=_layout(
-            xaxis=axis, yaxis={"autorange": "reversed", "automargin": True, "fixedrange": True, "showgrid": False}
+            xaxis=axis,
+            yaxis={
+                "autorange": "reversed",
+                "automargin": True,
+                "fixedrange": True,
+                "showgrid": False,
+                "type": "category",
+            },
         ),
     )
 
@@ -61,15 +68,15 @@ def stacked_bars(
             for part, values, colour in parts]  # fmt: skip
     layout = _layout(
         xaxis={"title": title, "fixedrange": True},
-        yaxis={"autorange": "reversed", "automargin": True, "fixedrange": True, "showgrid": False},
+        yaxis={"autorange": "reversed", "automargin": True, "fixedrange": True, "showgrid": False, "type": "category"},
     )
     return go.Figure(bars, layout=layout | {"barmode": "stack", "showlegend": True})
 
 
 def histogram(
-    values: NDArray[np.float64], *, title: str, cut: float | None = None, cut_name: str = "", bins: int = 48
+    values: NDArray[np.float64], *, title: str, cuts: Sequence[tuple[float, str]] = (), bins: int = 48
 ) -> go.Figure:
-    """Counts of `values` (NaN left out), binned here: the page stays small. A dashed line where the policy cuts."""
+    """Counts of `values` (NaN left out), binned here: the page stays small. A dashed, named line at each of `cuts`."""
     known = values[np.isfinite(values)]
     counts, edges = np.histogram(known, bins=bins) if len(known) else (np.zeros(1), np.array([0.0, 1.0]))
     middle = (edges[:-1] + edges[1:]) / 2
@@ -84,8 +91,13 @@ def histogram(
         )
         | {"bargap": 0},
     )  # fmt: skip
-    if cut is not None and len(known) and edges[0] <= cut <= edges[-1]:
-        shown.add_vline(x=cut, line_dash="dash", line_color=RED, annotation_text=cut_name, annotation_font_color=RED)
+    inside = sorted(cut for cut in cuts if len(known) and edges[0] <= cut[0] <= edges[-1])
+    for number, (cut, name) in enumerate(inside):
+        side = "top left" if 2 * cut > edges[0] + edges[-1] else "top right"
+        shown.add_vline(
+            x=cut, line_dash="dash", line_color=RED, annotation_text=name, annotation_font_color=RED,
+            annotation_yshift=-14 * number, annotation_position=side,  # one under the other: cuts may lie close
+        )  # fmt: skip
     return shown
 
 

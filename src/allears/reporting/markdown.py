@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import jinja2
@@ -12,6 +13,15 @@ _TEMPLATES = jinja2.Environment(
     autoescape=False,  # noqa: S701 Markdown
     keep_trailing_newline=True,
 )
+
+
+def as_data(text: str) -> str:
+    """`text` with all that Markdown or HTML would take for more than text escaped."""
+    escaped = re.sub(r"([\\`*#\[\]|]|\b_|_\b)", r"\\\1", text)
+    return escaped.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
+
+
+_TEMPLATES.filters["as_data"] = as_data
 
 
 def render_markdown(template: str, values: dict[str, Any]) -> str:

@@ -129,3 +129,18 @@ def test_a_corpus_that_moved_is_the_same_version(tmp_path: Path) -> None:
         manifests.append(write_manifest(built.clips, tmp_path / "manifest"))
     assert manifests[0].digest == manifests[1].digest
     assert manifests[0].parts != manifests[1].parts
+
+
+def test_channels_that_are_split_are_clips_of_their_own_and_stay_together(tmp_path: Path) -> None:
+    listing = listing_of(miniatures.audiofolder(tmp_path / "corpus"), "audiofolder")
+    known = {each: facts(65.0, channels=2) for each in usable(listing)}
+    table = build(listing, known, PARAMS.model_copy(update={"channels": "split"})).clips
+    assert len(table) == 4 * 2 * 3
+    assert set(table["channel"]) == {0, 1}
+    assert table["clip"].is_unique
+    assert table["speaker"].isna().all()
+    assert set(table["group"]) == {"s/speaker/ann", "s/speaker/bob"}  # both sides of a call in one split
+    assert json.loads(table["attributes"].iloc[0])["speaker_of_whole"] == "ann"
+    assert set(table["label"]) == {"0", "1"}
+    mixed = build(listing, known, PARAMS).clips
+    assert mixed["channel"].isna().all()

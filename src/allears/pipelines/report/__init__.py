@@ -1,1 +1,1 @@
-"""`report`: one page, a model card and a datasheet."""
+"""`report`: one page and a model card."""

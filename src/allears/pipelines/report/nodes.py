@@ -14,15 +14,6 @@ from allears.storage.digest import file_digest
 from allears.storage.files import read_json
 
 
-def write_datasheet(
-    sources: list[dict[str, Any]], manifest: Manifest, quarantine: pd.DataFrame, verdicts: pd.DataFrame, paths: Paths
-) -> str:
-    """The datasheet of the corpus, in Markdown."""
-    from allears.reporting.datasheet import datasheet
-
-    return datasheet(paths.corpus, manifest.digest[:12], sources, manifest.frame(), quarantine, verdicts)
-
-
 def write_model_card(
     pretrained: dict[str, Any],
     encoder: dict[str, Any],

@@ -8,15 +8,9 @@ from allears.pipelines.report import nodes
 
 
 def create_pipeline() -> Pipeline:
-    """Results → one page, a model card and a datasheet."""
+    """Results → one page and a model card."""
     return Pipeline(
         [
-            node(
-                nodes.write_datasheet,
-                ["sources", "manifest", "quarantine", "verdicts", "params:paths"],
-                "datasheet",
-                name="write_datasheet",
-            ),
             node(nodes.draw_gains, ["probe", "evaluation"], ["probe_chart", "finetune_chart"], name="draw_gains"),
             node(
                 nodes.write_model_card,
