@@ -131,6 +131,8 @@ def withdrawal(project: Path, speaker: str) -> None:
     assert {name for name, data in steward.tars(project).items() if before[name] != data} <= touched
     assert set(before) - set(steward.tars(project)) <= touched
     assert not set(steward.index_of(project).clips) & gone
+    clips = steward.table(project, "05_model_input/mine/clips.parquet")  # the next plan reads these two
+    assert tuple(clips["clip"]) == steward.index_of(project).clips
     in_mlflow(project)
 
     tars = steward.tars(project)

@@ -26,6 +26,8 @@ def show_plan(found: Withdrawal) -> None:
     table.add_row("Deleted", "all pages of the corpus (the next run makes them again) and what caches know of it")
     screen.print(table)
     _show_trained(found)
+    for hint in found.hints:
+        screen.print(f"Mind {hint}.", soft_wrap=True)
 
 
 def show_done(found: Withdrawal) -> None:

@@ -7,6 +7,7 @@ versions, tables, journals, listing; 4. tars, index, labels; 5. pages; 6. what M
 from __future__ import annotations
 
 import uuid
+from collections.abc import Iterator
 from dataclasses import asdict, replace
 from typing import Any
 
@@ -16,10 +17,12 @@ from allears.checkpoints.trained import trained_on
 from allears.corpus import purge, withdrawal, withdrawn
 from allears.corpus.deliveries import manifest_of
 from allears.corpus.manifest import REF_COLUMNS, Manifest, clip_refs
+from allears.corpus.settings import known_corpora
 from allears.corpus.versions import all_versions
 from allears.corpus.withdrawal import Kind, Withdrawal
 from allears.corpus.withdrawn import Tombstone
 from allears.params.base import Paths
+from allears.params.corpus import SAMPLE
 from allears.shards.handle import made_from
 from allears.shards.removal import held, remove_clips
 from allears.shards.sidecar import forget_labels
@@ -40,7 +43,7 @@ def prepare(paths: Paths, kind: Kind, name: str, source: str | None, why: str) -
     chosen = withdrawal.choose(rows, kind, name, source, paths.corpus)
     gone = withdrawal.with_the_same_audio(rows, chosen, decoded)
     found = withdrawal.plan(paths, rows, gone, decoded, listing, why=why, uid=uuid.uuid4().hex)
-    return _with_shards(paths, found)
+    return replace(_with_shards(paths, found), hints=tuple(_hints(paths, found)))
 
 
 def begin(paths: Paths, found: Withdrawal) -> None:
@@ -86,6 +89,23 @@ def _with_shards(paths: Paths, found: Withdrawal) -> Withdrawal:
         found = replace(found, tar_keys=keys, shards_were_fresh=fresh)
     heard = trained_on(paths.data, paths.corpus, pcm=pcm, groups=found.groups, shards=shards)
     return replace(found, shards=shards, heard=tuple(asdict(one) for one in heard))
+
+
+def _hints(paths: Paths, found: Withdrawal) -> Iterator[str]:
+    """Where else it may be: recordings that sound the same, and the same files in other corpora."""
+    clips, files = set(found.clips), {str(one["file_sha256"]) for one in found.tombstones} - {""}
+    duplicates = _table(paths, "duplicates")
+    if duplicates is not None:
+        pairs = zip(duplicates["clip"], duplicates["duplicate_of"], strict=True)
+        alike = sorted({one for pair in pairs if clips & set(pair) for one in pair} - clips)
+        if alike:
+            yield f"{', '.join(alike)}: the audit takes them for the same recording in another encoding, and they stay"
+    for corpus in [SAMPLE, *known_corpora(paths.data)]:
+        manifest = manifest_of(Paths(corpus=corpus, data=paths.data))
+        if manifest is not None and corpus != paths.corpus:
+            rows = manifest.frame(["clip", "file_sha256"])
+            if count := int(rows["file_sha256"].isin(list(files)).sum()):
+                yield f"corpus '{corpus}' has {count} clips of the same files: withdraw them there, too"
 
 
 def _remove_from_shards(paths: Paths, found: Withdrawal, manifest: Manifest) -> None:

@@ -42,7 +42,7 @@ class Withdrawal:
     `files`: recordings of which nothing stays, as [root, path, member]; `groups`: groups of which nothing stays;
     `lines`: ids of the corpus's lines that spoke of them alone; `versions`: digest → clips taken out of it; `pcm`:
     digests of decoded audio; `shards`: digests of shards that held any → clips; `tar_keys`: tars to write again;
-    `heard`: what had trained on it; `uid` names the run in MLflow.
+    `heard`: what had trained on it; `hints`: where else it may be; `uid` names the run in MLflow.
     """
 
     corpus: str
@@ -58,7 +58,8 @@ class Withdrawal:
     shards: dict[str, int] = field(default_factory=dict)
     tar_keys: dict[str, str] = field(default_factory=dict)
     shards_were_fresh: bool = False
-    heard: tuple[dict[str, str], ...] = ()
+    heard: tuple[dict[str, Any], ...] = ()
+    hints: tuple[str, ...] = ()
 
     @property
     def paths(self) -> set[str]:
@@ -77,7 +78,7 @@ def read_note(paths: Paths) -> Withdrawal | None:
     if not file.exists():
         return None
     value = read_json(file)
-    lists = ("clips", "groups", "tombstones", "lines", "pcm", "heard")
+    lists = ("clips", "groups", "tombstones", "lines", "pcm", "heard", "hints")
     fixed = {name: tuple(value[name]) for name in lists} | {"files": tuple(tuple(one) for one in value["files"])}
     return Withdrawal(**(value | fixed))
 
