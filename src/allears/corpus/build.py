@@ -12,7 +12,7 @@ from typing import Any
 import pandas as pd
 
 from allears.corpus import withdrawn
-from allears.corpus.clips import Recording, clip_id
+from allears.corpus.clips import Recording, clip_id, recording_at
 from allears.corpus.corrections import Correction, corrected
 from allears.corpus.deliveries import Before, join, seconds_of, splits_so_far
 from allears.corpus.licences import joined
@@ -24,7 +24,7 @@ from allears.corpus.splits import carve
 from allears.corpus.withdrawn import Refused
 from allears.errors import AudioError, CorpusError
 from allears.params.ingest import IngestParams
-from allears.storage.tables import table_digest, write_parquet
+from allears.storage.tables import records, table_digest, write_parquet
 
 QUARANTINE_COLUMNS = ("clip", "source", "path", "stage", "reason", "message")
 ROWS_PER_PART = 200_000
@@ -50,7 +50,7 @@ def build(
     clips: list[dict[str, Any]] = []
     rejects: list[dict[str, Any]] = []
     used = 0
-    for record in _records(listing):
+    for record in records(listing[list(LISTING_COLUMNS)]):
         try:
             clips += _clips(record, probed, params, refused)
             used += 1
@@ -61,7 +61,7 @@ def build(
     table = corrected(join(before, pd.DataFrame(clips, columns=list(COLUMNS))), corrections)
     if someone := {one.clip for one in corrections if one.column == "speaker"}:
         rows = table["clip"].isin(list(someone))
-        table.loc[rows, "group"] = [_group(record) for record in _objects(table[rows])]
+        table.loc[rows, "group"] = [_group(record) for record in records(table[rows])]
     table["split"], table["split_origin"] = carve(
         [None if pd.isna(split) else split for split in table["split"]], list(table["group"]),
         dev=params.splits.dev, test=params.splits.test, seed=params.splits.seed, known=splits_so_far(before, table),
@@ -116,22 +116,12 @@ class _Rejected(Exception):  # noqa: N818  not an error of the run
         self.stage, self.reason = stage, reason
 
 
-def _objects(table: pd.DataFrame) -> list[dict[str, Any]]:
-    records = table.astype(object).where(table.notna(), None).to_dict("records")
-    return [{str(name): value for name, value in record.items()} for record in records]
-
-
-def _records(listing: pd.DataFrame) -> list[dict[str, Any]]:
-    columns = [[None if pd.isna(value) else value for value in listing[name]] for name in LISTING_COLUMNS]
-    return [dict(zip(LISTING_COLUMNS, values, strict=True)) for values in zip(*columns, strict=True)]
-
-
 def _clips(
     record: dict[str, Any], facts: Mapping[Recording, Probed], params: IngestParams, refused: Refused
 ) -> list[dict[str, Any]]:
     if record["reason"] is not None:
         raise _Rejected("layout", record["reason"], record["message"])
-    probed = facts[Recording(Path(record["root"]) / record["path"], record["member"])]
+    probed = facts[recording_at(record["root"], record["path"], record["member"])]
     if probed.reason is not None:
         raise _Rejected("probe", probed.reason, probed.message or probed.reason)
     channel = record["channel"]

@@ -7,7 +7,7 @@ import tempfile
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from allears.audio.decode import BLOCK_S, Decoder, Mono, mixed
+from allears.audio.decode import BLOCK_S, Channels, Decoder, chosen
 from allears.corpus.clips import ClipRef, Recording
 from allears.errors import AudioError
 from allears.storage.containers import read_members
@@ -35,8 +35,11 @@ def opened(recordings: Sequence[Recording]) -> Iterator[tuple[Recording, Path | 
             path.unlink()
 
 
-def decoded_clips(refs: Sequence[ClipRef]) -> Iterator[tuple[ClipRef, tuple[Mono, int] | AudioError]]:
-    """Each clip of a batch with its samples [T] and their rate, or with why there are none. Raises OSError."""
+def decoded_clips(refs: Sequence[ClipRef]) -> Iterator[tuple[ClipRef, tuple[Channels, int] | AudioError]]:
+    """Each clip of a batch with the samples [T, C] of its channels and their rate, or with why there are none.
+
+    Raises OSError.
+    """
     of_recording: dict[Recording, list[ClipRef]] = {}
     for ref in refs:
         of_recording.setdefault(ref.recording, []).append(ref)
@@ -48,7 +51,7 @@ def decoded_clips(refs: Sequence[ClipRef]) -> Iterator[tuple[ClipRef, tuple[Mono
         for ref in of_recording[recording]:
             try:
                 audio_TC, rate_hz = decoder.piece(ref.start_s, ref.end_s)
-                yield ref, (mixed(audio_TC, ref.channel, recording.file), rate_hz)
+                yield ref, (chosen(audio_TC, ref.channel, recording.file), rate_hz)
             except AudioError as error:
                 yield ref, error
 
@@ -64,7 +67,7 @@ def batches(refs: Sequence[ClipRef]) -> list[list[ClipRef]]:
     for ref in refs:
         of_file[ref.file] = of_file.get(ref.file, 0) + 1
     for ref in refs:
-        if of_file[ref.file] == 1:
+        if of_file[ref.file] == 1 and ref.member is None:
             alone.append(ref)
         else:
             stretch = 0 if ref.member is not None else int(ref.start_s // BLOCK_S)

@@ -123,8 +123,9 @@ def choose(rows: pd.DataFrame, kind: Kind, name: str, source: str | None, corpus
         case "speaker" | "clip":
             found = rows[rows[kind] == name]
         case "file":
-            whole = rows["root"].str.rstrip("/") + "/" + rows["path"]
-            found = rows[(rows["path"] == name) | (whole == str(Path(name).expanduser().absolute()))]
+            asked = str(Path(name).expanduser().absolute())
+            whole = [str(Path(root) / path) == asked for root, path in zip(rows["root"], rows["path"], strict=True)]
+            found = rows[(rows["path"] == name).to_numpy(dtype=bool) | np.array(whole)]
     if source is not None:
         found = found[found["source"] == source]
     sources = sorted(found["source"].unique())

@@ -7,6 +7,7 @@ from typing import Literal
 from pydantic import Field, model_validator
 
 from allears.params.base import Params
+from allears.params.listen import ListenParams
 
 Axis = Literal["language", "accent", "gender", "age", "label"]
 
@@ -24,6 +25,10 @@ class MeasureParams(Params):
     bandwidth_drop_db: float = Field(default=60.0, gt=0)
     """The bandwidth ends where the mean spectrum has fallen this far under its peak. At 50 dB a second of clean speech
     without an s counts as narrow; resampling from 8 kHz leaves 90 dB."""
+    speech_probability: float = Field(default=0.5, gt=0, lt=1)
+    """From where on 32 ms of audio count as speech, as the detector (Silero VAD) judges them."""
+    speech_stride: int = Field(default=2, ge=1)
+    """Of a clip over two seconds the detector hears one quarter of a second in so many: it takes most of the time."""
     timeout_s: float = Field(default=300.0, gt=0)
     """A clip that takes longer to decode and measure is given up."""
     workers: int | None = Field(default=None, ge=1)
@@ -117,3 +122,4 @@ class AuditParams(Params):
     curation: CurationParams = CurationParams()
     keep_despite: tuple[str, ...] = ()
     """Soft reasons that flag a clip and keep it nonetheless; never a speaker who is in the test split too."""
+    listen: ListenParams = ListenParams()

@@ -7,14 +7,19 @@ from typing import Any
 
 import pandas as pd
 
+from allears.audio.picture import BRIGHTEST_DBFS, DARKEST_DBFS
+from allears.audit.measuring import TEXTS
+from allears.audit.policy import reasons_of
 from allears.params.audit import AuditParams
 from allears.params.policy import Policy
-from allears.reporting import audit_curation, audit_people, policy_sections
+from allears.reporting import audit_curation, audit_listen, audit_people, policy_sections
 from allears.reporting import audit_sections as sections
+from allears.reporting.audit_clips import clips_json
 from allears.reporting.html import page, written
 from allears.reporting.truth import truth_table
 
 MIN_TRAIN_HOURS = 1.0  # below, the answer says that it is little; recipes that learn anything heard hours
+_SHOWN = ("clip", "path", "start_s", "end_s", "text", "label", "language", "speaker", "split")  # of the manifest
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +34,7 @@ class AuditData:
     disparity: pd.DataFrame
     curation_table: pd.DataFrame
     truth_scores: pd.DataFrame
+    exhibits: pd.DataFrame
     summary: dict[str, Any]
     decided: pd.DataFrame
 
@@ -36,9 +42,13 @@ class AuditData:
 def render(data: AuditData, params: AuditParams, policy: Policy) -> str:
     """The page as one HTML string that needs nothing else."""
     summary = data.summary
-    table = data.manifest.merge(data.measures, on="clip").merge(data.verdicts, on="clip")
+    table = data.manifest[list(_SHOWN)].merge(data.measures.drop(columns=list(TEXTS)), on="clip")
+    table = table.merge(data.verdicts, on="clip")
+    means = {code: reason.means for code, reason in reasons_of(policy).items()}
+    listed, rows = clips_json(table, data.exhibits, params.listen.table_rows)
     return page(
         "audit.html",
+        scripts=("listen.js", "clips.js"),
         title=f"Audit of {summary['corpus']}",
         corpus=summary["corpus"],
         version=summary["version"][:12],
@@ -69,8 +79,12 @@ def render(data: AuditData, params: AuditParams, policy: Policy) -> str:
         copies_line=_copies_line(data.duplicates),
         leaks_line=_leaks_line(summary["leaking_groups"]),
         licences=sections.licences(summary),
-        flagged=sections.flagged(table),
-        flagged_line=_flagged_line(summary, sections.MAX_ROWS),
+        listen=audit_listen.groups(data.exhibits, table, params.listen.max_s, means),
+        pairs=audit_listen.pairs(data.exhibits, table, params.listen.max_s, means),
+        darkest=f"{DARKEST_DBFS:g}",
+        brightest=f"{BRIGHTEST_DBFS:g}",
+        clips_json=listed,
+        table_line=_table_line(summary, rows),
         decisions=policy_sections.decisions(data.decided, table),
         truth=truth_table(data.truth_scores),
         methods=policy_sections.methods(policy, params),
@@ -160,8 +174,11 @@ def _leaks_line(groups: list[str]) -> str:
     return f"In more than one split: {shown}. Their clips on the training side are left out; the test clips stay."
 
 
-def _flagged_line(summary: dict[str, Any], shown: int) -> str:
-    flagged = summary["verdicts"]["soft"]["clips"] + summary["verdicts"]["hard"]["clips"]
-    if flagged == 0:
-        return "None."
-    return f"{flagged:,} clips" + (f"; at most {shown} of each reason are listed." if flagged > shown else ".")
+def _table_line(summary: dict[str, Any], rows: int) -> str:
+    total, corpus = summary["total"]["clips"], summary["corpus"]
+    where = f"the tables measures and verdicts in data/03_primary/{corpus}/ (parquet, joined by clip)"
+    if rows == total:
+        return f"All {total:,} clips, flagged ones first; with all measures they are in {where}."
+    return (
+        f"{rows:,} of {total:,} clips: flagged ones, evenly by reason, and some kept ones. All of them are in {where}."
+    )

@@ -160,28 +160,6 @@ def licences(summary: dict[str, Any]) -> Markup:
     )  # fmt: skip
 
 
-def flagged(clips: pd.DataFrame) -> Markup | None:
-    """Clips with their reasons and the figures behind them: at most MAX_ROWS of each first reason."""
-    some = clips[clips["reasons"] != ""]
-    if some.empty:
-        return None
-    first = some["reasons"].str.split(",").str[0]
-    rows = some.groupby(first.to_numpy(), sort=False).head(MAX_ROWS).sort_values(["verdict", "reasons", "path"])
-    rows = rows.assign(reasons=rows["reasons"].str.replace(",", ", "))
-    listed = table(
-        rows,
-        (
-            Column(key="path", title="file", kind="path"), Column(key="split", title="split"),
-            Column(key="reasons", title="reasons"), Column(key="decoded_duration_s", title="length", kind="seconds"),
-            Column(key="snr_db", title="SNR, dB", kind="decimal"),
-            Column(key="bandwidth_hz", title="bandwidth, Hz", kind="count"),
-            Column(key="silence_share", title="silent", kind="percent"),
-            Column(key="clipped_share", title="clipped", kind="percent"),
-        ),
-    )  # fmt: skip
-    return Markup("<details><summary>{} clips as a table</summary>{}</details>").format(len(rows), listed)
-
-
 def _kept(summary: dict[str, Any]) -> dict[str, Any]:
     """What has no reason against it, neither of the policy nor of the curation."""
     left_out = summary["curation"].values()

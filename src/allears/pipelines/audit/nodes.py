@@ -19,6 +19,7 @@ from allears.audit import (
     representation,
     summary,
     targets,
+    texts,
     truth,
 )
 from allears.corpus import versions
@@ -35,13 +36,14 @@ PEOPLE_COLUMNS = (
 
 
 def measure_clips(manifest: Manifest, params: AuditParams, paths: Paths) -> pd.DataFrame:
-    """One row of measures a clip; what was measured before is read from the journal and not decoded again."""
+    """One row of measures a clip, of its audio and its text; what was measured before is read from the journal."""
     cuts = params.measures
     refs = clip_refs(manifest.frame(REF_COLUMNS))
     journal = paths.primary / "measures.jsonl"
     spec = measure_spec(cuts)
     measures = measuring.measure_all(refs, spec, journal, timeout_s=cuts.timeout_s, workers=cuts.workers)
-    return derived.with_derived(measures, manifest.frame(derived.MANIFEST_COLUMNS))
+    measures = derived.with_derived(measures, manifest.frame(derived.MANIFEST_COLUMNS))
+    return measures.merge(texts.text_measures(manifest.frame(texts.MANIFEST_COLUMNS)), on="clip", validate="1:1")
 
 
 def measure_spec(cuts: MeasureParams) -> MeasureSpec:
@@ -51,12 +53,14 @@ def measure_spec(cuts: MeasureParams) -> MeasureSpec:
         silence_dbfs=cuts.silence_dbfs,
         silence_below_loud_db=cuts.silence_below_loud_db,
         bandwidth_drop_db=cuts.bandwidth_drop_db,
+        speech_probability=cuts.speech_probability,
+        speech_stride=cuts.speech_stride,
     )
 
 
 def find_duplicates(manifest: Manifest, measures: pd.DataFrame, params: AuditParams) -> pd.DataFrame:
     """Clips that are another clip again: by bytes, decoded samples or fingerprint."""
-    return duplicates.find(manifest.frame(), measures, params.duplicates)
+    return duplicates.find(manifest.frame(duplicates.NEEDS), measures, params.duplicates)
 
 
 def read_overrides(manifest: Manifest, paths: Paths) -> pd.DataFrame:
@@ -127,13 +131,14 @@ def summarise(
 def render_audit_page(
     manifest: Manifest, measures: pd.DataFrame, verdicts: pd.DataFrame, duplicate_clips: pd.DataFrame,
     table: pd.DataFrame, disparity_table: pd.DataFrame, curated: pd.DataFrame, truth_scores: pd.DataFrame,
-    audit_summary: dict[str, Any], decided: pd.DataFrame, policies: Policies, params: AuditParams,
+    exhibits: pd.DataFrame, audit_summary: dict[str, Any], decided: pd.DataFrame, policies: Policies,
+    params: AuditParams,
 ) -> str:  # fmt: skip
     """One page that answers 'can I train on this?'; works offline."""
     from allears.reporting.audit_page import AuditData, render
 
     data = AuditData(
         manifest.frame(), measures, verdicts, duplicate_clips, table, disparity_table, curated, truth_scores,
-        audit_summary, decided,
+        exhibits, audit_summary, decided,
     )  # fmt: skip
     return render(data, params, policies.chosen(params.policy))

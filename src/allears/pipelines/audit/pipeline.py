@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from kedro.pipeline import Pipeline, node
+from kedro.pipeline.node import Node
 
-from allears.pipelines.audit import document_nodes, nodes
+from allears.pipelines.audit import document_nodes, exhibit_nodes, nodes
 
 
 def create_pipeline() -> Pipeline:
@@ -45,25 +46,38 @@ def create_pipeline() -> Pipeline:
                 "audit_summary",
                 name="summarise_audit",
             ),
-            node(
-                nodes.render_audit_page,
-                [
-                    "manifest", "measures", "verdicts", "duplicates", "representation", "disparity",
-                    "curation_table", "truth_scores", "audit_summary", "overrides", policies, audit,
-                ],
-                "audit_page",
-                name="render_audit_page",
-            ),
-            node(document_nodes.read_answers, paths, "datasheet_answers", name="read_answers"),
-            node(
-                document_nodes.write_documents,
-                [
-                    "sources", "manifest", "verdicts", "representation", "audit_summary", "datasheet_answers", audit,
-                    paths,
-                ],
-                ["croissant", "datasheet"],
-                name="write_documents",
-            ),
+            *_pages(audit, policies, paths),
         ],
         tags=["audit"],
     )  # fmt: skip
+
+
+def _pages(audit: str, policies: str, paths: str) -> list[Node]:
+    """What people read, and hear."""
+    return [
+        node(
+            exhibit_nodes.exhibit_clips,
+            ["manifest", "measures", "verdicts", "duplicates", policies, audit, paths],
+            "exhibits",
+            name="exhibit_clips",
+        ),
+        node(
+            nodes.render_audit_page,
+            [
+                "manifest", "measures", "verdicts", "duplicates", "representation", "disparity",
+                "curation_table", "truth_scores", "exhibits", "audit_summary", "overrides", policies, audit,
+            ],
+            "audit_page",
+            name="render_audit_page",
+        ),
+        node(document_nodes.read_answers, paths, "datasheet_answers", name="read_answers"),
+        node(
+            document_nodes.write_documents,
+            [
+                "sources", "manifest", "verdicts", "representation", "audit_summary", "datasheet_answers", audit,
+                paths,
+            ],
+            ["croissant", "datasheet"],
+            name="write_documents",
+        ),
+    ]  # fmt: skip

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import logging
 from collections import Counter
-from dataclasses import asdict, replace
+from dataclasses import fields, replace
+from operator import attrgetter
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -56,13 +57,16 @@ def read_layouts(sources: list[dict[str, Any]], paths: Paths, ingest: IngestPara
 def probe_files(listing: pd.DataFrame, paths: Paths, ingest: IngestParams) -> pd.DataFrame:
     """Digest and header of every file, read once; a file's facts are kept until its size or time changes."""
     from allears.corpus.listing import recordings_of
+    from allears.corpus.probe import Probed
     from allears.corpus.probe import probe_files as probe
 
     usable = listing[listing["reason"].isna()]
     facts = probe(recordings_of(usable), paths.intermediate / "probe.jsonl", workers=ingest.workers)
     logger.info("%d recordings: %d read now, the rest known", len(facts), sum(fact.fresh for fact in facts.values()))
-    rows = [{"file": str(each.file), "member": each.member, **asdict(fact)} for each, fact in facts.items()]
-    return pd.DataFrame(rows).drop(columns="fresh").astype({"member": "string"})
+    names = [field.name for field in fields(Probed) if field.name != "fresh"]
+    known = attrgetter(*names)
+    rows = [(str(each.file), each.member, *known(fact)) for each, fact in facts.items()]
+    return pd.DataFrame(rows, columns=["file", "member", *names]).astype({"member": "string"})
 
 
 def build_manifest(
@@ -79,12 +83,9 @@ def build_manifest(
     from allears.corpus.deliveries import before_of, keep_carved, manifest_of, seconds_of
     from allears.corpus.probe import Probed
     from allears.corpus.withdrawn import Refused, read_tombstones
+    from allears.storage.tables import records
 
-    records = headers.astype(object).where(headers.notna(), None).to_dict(orient="records")
-    facts = {
-        Recording(Path(record.pop("file")), record.pop("member")): Probed(**{str(k): v for k, v in record.items()})
-        for record in records
-    }
+    facts = {Recording(Path(record.pop("file")), record.pop("member")): Probed(**record) for record in records(headers)}
     known = manifest_of(paths)
     before = before_of(paths)
     corrections = read_corrections(corrections_file(paths))
