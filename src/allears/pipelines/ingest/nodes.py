@@ -100,13 +100,13 @@ def build_manifest(
     changes = versions.changes_between(before.clips if before else None, built.clips).counts()
     splits = ingest.splits.model_dump(mode="json")
     versions.record(paths, manifest, built.clips, changes, {"splits": splits})
-    _tell(built, manifest, changes, known is not None)
+    _tell(built, manifest, changes, known)
     if known is not None and versions.current(paths).settings.get("splits", splits) != splits:
         logger.warning("ingest.splits is another than before: known groups stay in their split, new ones go by it")
     return manifest, built.quarantine
 
 
-def _tell(built: Built, manifest: Manifest, changes: dict[str, int], grown: bool) -> None:
+def _tell(built: Built, manifest: Manifest, changes: dict[str, int], known: Manifest | None) -> None:
     hours = to_hours(float((built.clips["end_s"] - built.clips["start_s"]).sum()))
     logger.info(
         "%d rows listed = %d used (%d clips, %.2f h, %d groups) + %d quarantined%s",
@@ -114,6 +114,6 @@ def _tell(built: Built, manifest: Manifest, changes: dict[str, int], grown: bool
         built.clips["group"].nunique(), len(built.quarantine),
         "".join(f", {count} {reason}" for reason, count in Counter(built.quarantine["reason"]).most_common()),
     )  # fmt: skip
-    if grown:
+    if known is not None:
         told = ", ".join(f"{count} {name}" for name, count in changes.items() if count) or "nothing is new"
-        logger.info("against version %s: %s", (manifest.parent or manifest.digest)[:12], told)
+        logger.info("against version %s: %s", known.digest[:12], told)
