@@ -2,15 +2,23 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pandas as pd
+import yaml
 
+from allears.audit.derived import with_derived
 from allears.audit.measuring import COLUMNS as MEASURE_COLUMNS
 from allears.audit.measuring import NUMBERS, TEXTS
 from allears.corpus.manifest import COLUMNS
 from allears.corpus.schema import SCHEMA
+from allears.params.policy import Policies
 
+POLICIES = Policies.model_validate(
+    yaml.safe_load((Path(__file__).parents[1] / "conf/base/parameters_policies.yml").read_text())["policies"]
+)
+STANDARD = POLICIES.chosen("standard")
 _CLIP: dict[str, Any] = {
     "source": "s", "root": "/r", "member": None, "channel": None, "start_s": 0.0, "end_s": 2.0, "file_bytes": 1,
     "codec": "wav",
@@ -37,11 +45,11 @@ def manifest(rows: list[dict[str, Any]]) -> pd.DataFrame:
 
 
 def measures(table: pd.DataFrame, rows: list[dict[str, Any]] | None = None) -> pd.DataFrame:
-    """Measures of a manifest's clips: faultless but for what `rows` says."""
+    """Measures of a manifest's clips, derived ones too: faultless but for what `rows` says."""
     rows = rows or [{}] * len(table)
     full = [
         _MEASURE | {"clip": clip, "pcm_sha256": f"pcm{clip}"} | row
         for clip, row in zip(table["clip"], rows, strict=True)
     ]
     types = dict.fromkeys(NUMBERS, "float64") | dict.fromkeys(("clip", *TEXTS), "string")
-    return pd.DataFrame(full)[list(MEASURE_COLUMNS)].astype(types)
+    return with_derived(pd.DataFrame(full)[list(MEASURE_COLUMNS)].astype(types), table)

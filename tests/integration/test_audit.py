@@ -13,13 +13,15 @@ import soundfile
 import soxr
 import yaml
 
+from allears.audit.overrides import Decision, append
 from allears.corpus.build import write_manifest
 from allears.corpus.manifest import Manifest
 from allears.errors import CorpusError
 from allears.params.audit import AuditParams
 from allears.params.base import Paths
+from allears.params.policy import Policies
 from allears.pipelines.audit import create_pipeline
-from tests.audit_tables import manifest
+from tests.audit_tables import POLICIES, manifest
 from tests.real import REAL, needs_real
 
 RATE = 16_000
@@ -71,10 +73,11 @@ def corpus(tmp_path: Path) -> tuple[Manifest, Paths, dict[str, str]]:
     return handle, Paths(corpus="tiny", data=tmp_path / "data"), {name: reason for name, (_, reason) in sounds.items()}
 
 
-def run(handle: Manifest, paths: Paths, params: AuditParams) -> dict[str, Any]:
+def run(handle: Manifest, paths: Paths, params: AuditParams, policies: Policies = POLICIES) -> dict[str, Any]:
     pipeline = create_pipeline()
     data: dict[str, Any] = {"manifest": handle, "quarantine": pd.DataFrame({"reason": ["zero_byte"]})}
-    data |= {"params:audit": params, "params:paths": paths, "sources": [{"name": "s", "licence": "CC0-1.0"}]}
+    data |= {"params:audit": params, "params:policies": policies, "params:paths": paths}
+    data |= {"sources": [{"name": "s", "licence": "CC0-1.0"}]}
     assert set(pipeline.inputs()) == set(data)
     for node in pipeline.nodes:
         data |= node.run({name: data[name] for name in node.inputs})
@@ -109,10 +112,20 @@ def test_each_defect_is_found_and_everything_adds_up(corpus: tuple[Manifest, Pat
 
     for file in Path(handle.frame(["root"])["root"].iloc[0]).iterdir():
         file.unlink()
-    looser = AuditParams.model_validate({"quality": {"max_clipped_share": 1.0}})
-    again = run(handle, paths, looser)  # nothing to decode: another policy reads the journal
+    written = POLICIES.model_dump()
+    written["standard"]["clipped"]["max"] = 1.0
+    again = run(handle, paths, AuditParams(), Policies.model_validate(written))  # nothing to decode: reads the journal
     assert again["measures"].equals(out["measures"])
     assert again["verdicts"].set_index("clip").loc["clipped", "verdict"] != "soft"
+
+    append(paths.raw / "overrides.csv", Decision(clip="silent", decision="keep", why="a pause that we need"))
+    append(paths.raw / "overrides.csv", Decision(clip="good1", decision="drop", why="<i>names a patient"))
+    decided = run(handle, paths, AuditParams())
+    changed = decided["selection"].set_index("clip")["keep"] != out["selection"].set_index("clip")["keep"]
+    assert sorted(changed.index[changed]) == ["good1", "silent"]
+    assert decided["truth_scores"].equals(out["truth_scores"]), "a person's word changes no score of the audit"
+    assert "a pause that we need" in decided["audit_page"]
+    assert "&lt;i&gt;names a patient" in decided["audit_page"]
 
 
 def test_without_a_licence_the_run_ends_in_a_sentence(corpus: tuple[Manifest, Paths, dict[str, str]]) -> None:

@@ -24,7 +24,7 @@ from allears.pipelines.audit.document_nodes import read_answers, write_documents
 from allears.pipelines.shard.nodes import write_shards
 from allears.reporting import questions
 from allears.storage.files import write_json, write_text
-from tests.audit_tables import manifest, measures
+from tests.audit_tables import STANDARD, manifest, measures
 
 HOSTILE = 'x"\n# <script>alert(1)</script> `*[a](http://b)|'
 SECRETS = {
@@ -46,12 +46,12 @@ class Corpus:
         self.manifest = write_manifest(self.table, self.paths.intermediate / "manifest")
         measured = measures(self.table)
         found = pd.DataFrame({"clip": [], "kind": [], "duplicate_of": []})
-        self.verdicts = policy.judge(self.table, measured, found, self.params)
+        self.verdicts = policy.judge(self.table, measured, found, self.params, STANDARD)
         selection = curation.select(self.table, self.verdicts, self.params, "tiny")
         self.groups = representation.represent(self.table, self.verdicts, selection, self.params)
         quarantine = pd.DataFrame({"reason": ["zero_byte"]})
         tables = summary.Tables(self.table, quarantine, measured, self.verdicts, selection, self.groups)
-        self.summary = summary.summarise(tables, self.params, "tiny", self.manifest.digest)
+        self.summary = summary.summarise(tables, self.params, STANDARD, "tiny", self.manifest.digest)
 
     def documents(self) -> tuple[dict[str, Any], str]:
         sources = [{"name": "s", "root": "/home/erika/s", "layout": "kaldi", "licence": "CC0-1.0"}]

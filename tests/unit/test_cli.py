@@ -7,12 +7,16 @@ import pytest
 from click.testing import CliRunner
 from kedro.validation import ParameterValidationError
 
+from allears.audit.overrides import read
 from allears.cli.app import app, project_data
 from allears.cli.doctor import examine
 from allears.cli.sentences import VERBOSE, sentence, sentences
 from allears.cli.stages import look
+from allears.corpus.build import write_manifest
 from allears.errors import AudioError, ConfigError, StorageError
+from allears.params.base import Paths
 from allears.storage.files import write_json
+from tests.audit_tables import manifest
 from tests.project import make_recordings
 
 
@@ -133,3 +137,44 @@ def test_the_data_folder_is_the_projects_wherever_one_stands(project, monkeypatc
     (project / "notebooks").mkdir()
     monkeypatch.chdir(project / "notebooks")
     assert project_data() == project / "data"
+
+
+@pytest.fixture
+def zoo(tmp_path, monkeypatch):
+    """A project with an ingested corpus of three clips, two of one file."""
+    rows = [{"clip": "a-1", "path": "a.wav"}, {"clip": "b-1", "path": "b.wav"}]
+    rows.append({"clip": "b-2", "path": "b.wav", "start_s": 2.0, "end_s": 4.0})
+    paths = Paths(corpus="zoo", data=tmp_path / "data")
+    write_json(paths.intermediate / "manifest.json", write_manifest(manifest(rows), paths.intermediate / "m").to_json())
+    monkeypatch.chdir(tmp_path)
+    return paths
+
+
+def test_a_person_decides_by_clip_or_by_file(zoo):
+    kept = CliRunner().invoke(app, ["keep", "zoo", "a.wav", "--why", "quiet,\n but clear", "--who", "ann"])
+    dropped = CliRunner().invoke(app, ["drop", "zoo", "b-2", "--why", "a cough"])
+    assert (kept.exit_code, dropped.exit_code) == (0, 0), kept.output + dropped.output
+    assert "kedro run --pipeline audit --params corpus=zoo" in kept.output
+    table = read(zoo.raw / "overrides.csv", ["a-1", "b-1", "b-2"])
+    assert table[["clip", "decision", "why"]].to_numpy().tolist() == [
+        ["a-1", "keep", "quiet, but clear"], ["b-2", "drop", "a cough"],
+    ]  # fmt: skip
+    assert table["who"].iloc[0] == "ann"
+    assert len(table["date"].iloc[0]) == 10
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["keep", "zoo", "c.wav", "--why", "x"], "'c.wav' is no clip and no file of corpus 'zoo'; did you mean"),
+        (["keep", "zoo", "b.wav", "--why", "x"], "'b.wav' holds 2 clips; name one of them: b-1, b-2"),
+        (["drop", "zoo", "a-1", "--why", " "], "why is empty"),
+        (["drop", "zoo", "a-1", "--why", "=1+1"], "why begins like a formula"),
+        (["drop", "zooo", "a-1", "--why", "x"], "corpus 'zooo' has no manifest yet"),
+    ],
+)
+def test_a_decision_that_cannot_be_taken_is_a_sentence_and_writes_nothing(zoo, arguments, said):
+    done = CliRunner().invoke(app, arguments)
+    assert done.exit_code == 1
+    assert said in done.stderr
+    assert not (zoo.raw / "overrides.csv").exists()

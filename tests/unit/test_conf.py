@@ -5,9 +5,12 @@ from pathlib import Path
 import pytest
 import yaml
 from kedro.config import OmegaConfigLoader
+from pydantic import RootModel
 
 from allears.hooks.parameters import MODELS, check_parameters, load_model
+from allears.params.policy import Policies
 from allears.settings import CONFIG_LOADER_ARGS
+from tests.audit_tables import STANDARD
 
 CONF = Path(__file__).parents[2] / "conf"
 ENVIRONMENTS = sorted(folder.name for folder in CONF.iterdir() if folder.is_dir() and folder.name != "base")
@@ -50,7 +53,24 @@ def test_what_the_base_says_is_what_the_model_defaults_to_knows(name):
     """Every key in the file is a field; every field without a default is in the file (checked by the models)."""
     values = yaml.safe_load((CONF / "base" / f"parameters_{name}.yml").read_text())
     assert list(values) == [name]
-    assert set(values[name]) <= set(load_model(MODELS[name]).model_fields)
+    model = load_model(MODELS[name])
+    assert issubclass(model, RootModel) or set(values[name]) <= set(model.model_fields)
+
+
+def test_one_rule_of_a_policy_can_be_changed_and_one_policy_added():
+    policies = Policies.model_validate(
+        load("local", "parameters", policies={
+            "standard": {"noisy": {"min": 5}, "silent": {"sounds": {"max": 0.9}}, "clipped": {"of": "none"}},
+            "mine": {"loud": {"measure": "rms_dbfs", "max": -3}},
+        })["policies"]
+    )  # fmt: skip
+    before, after = STANDARD.root, policies.chosen("standard").root
+    assert (after["noisy"].min, after["noisy"].measure, after["noisy"].needs_s) == (5, "snr_db", 1)
+    assert (after["silent"].max, after["silent"].sounds.max, after["clipped"].of) == (0.6, 0.9, "none")
+    assert {code: rule for code, rule in after.items() if code not in ("noisy", "silent", "clipped")} == {
+        code: rule for code, rule in before.items() if code not in ("noisy", "silent", "clipped")
+    }
+    assert list(policies.chosen("mine").root) == ["loud"]
 
 
 def test_the_terminal_stays_quiet_about_libraries():

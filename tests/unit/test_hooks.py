@@ -3,6 +3,7 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
+import yaml
 from kedro.framework.startup import bootstrap_project
 from kedro.validation import TypeExtractor
 from pydantic import BaseModel
@@ -17,7 +18,8 @@ from allears.params.base import Paths
 from allears.pipeline_registry import register_pipelines
 
 ROOT = Path(__file__).parents[2]
-VALID = {"corpus": "mine", "paths": {"corpus": "mine"}, "pretrain": {}, "finetune": {}}
+POLICIES = yaml.safe_load((ROOT / "conf/base/parameters_policies.yml").read_text())["policies"]
+VALID = {"corpus": "mine", "paths": {"corpus": "mine"}, "pretrain": {}, "finetune": {}, "policies": POLICIES}
 
 
 @pytest.mark.parametrize(
@@ -39,6 +41,18 @@ VALID = {"corpus": "mine", "paths": {"corpus": "mine"}, "pretrain": {}, "finetun
         ({"finetune": {"seed": -1}}, r"finetune\.seed: expected greater than or equal to 0, found -1"),
         ({"pretrain": {"units": {"seed": -1}}}, r"pretrain\.units\.seed: expected greater than or equal to 0"),
         ({"pretrain": {"probe": {"seed": -1}}}, r"pretrain\.probe\.seed: expected greater than or equal to 0"),
+        ({"audit": {"policy": "strikt"}}, r"no policy 'strikt'; did you mean 'strict'\?.* lenient, strict"),
+        ({"audit": {"keep_despite": ["noise"]}}, r"'noise' is no soft reason of .*; did you mean 'noisy'\?"),
+        (
+            {"audit": {"keep_despite": ["speaker_leak"]}},
+            r"'speaker_leak' is no soft reason .* Valid are noisy",
+        ),
+        ({"policies": {"standard": {"noisy": {"measur": "x"}}}}, r"'policies\.standard\.noisy\.measur' .*'measure'\?"),
+        ({"policies": {"standard": {"a": {"measure": "snr", "min": 1}}}}, r"no measure 'snr'; did you mean 'snr_db'\?"),
+        (
+            {"policies": {"standard": {"a": {"measure": "snr_db", "min": "x"}}}},
+            r"\.a\.min: .*number.*found 'x'",
+        ),
         ({"evaluate": {"axis": []}}, r"'evaluate\.axis' is not known; did you mean 'axes'\?"),
     ],
 )

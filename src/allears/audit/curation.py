@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 
 from allears.audit import licences
-from allears.audit.policy import HARD, count_reasons
+from allears.audit.policy import count_reasons, having
 from allears.errors import CorpusError
 from allears.params.audit import AuditParams, WeightParams
 
@@ -17,8 +17,9 @@ def select(manifest: pd.DataFrame, verdicts: pd.DataFrame, params: AuditParams, 
     Raises CorpusError with the reasons when nothing is left, or nothing to train on.
     """
     tolerated = set(params.keep_despite)
-    keep = np.array([set(reasons.split(",")) - {""} <= tolerated for reasons in verdicts["reasons"]], dtype=bool)
-    _check_some_left(manifest, verdicts, keep, corpus)
+    passes = {each: set(each.split(",")) - {""} <= tolerated for each in verdicts["reasons"].unique()}
+    keep = verdicts["reasons"].map(passes).to_numpy(dtype=bool)
+    _check_some_left(manifest, verdicts, keep, params, corpus)
     weight = np.where(keep, _weights(manifest, keep, params.weights), 0.0)
     return pd.DataFrame({"clip": manifest["clip"].astype("string"), "keep": keep, "weight": weight})
 
@@ -45,16 +46,22 @@ def _weights(manifest: pd.DataFrame, keep: np.ndarray, params: WeightParams) -> 
     return weight
 
 
-def _check_some_left(manifest: pd.DataFrame, verdicts: pd.DataFrame, keep: np.ndarray, corpus: str) -> None:
+def _check_some_left(
+    manifest: pd.DataFrame, verdicts: pd.DataFrame, keep: np.ndarray, params: AuditParams, corpus: str
+) -> None:
     trained = keep & (manifest["split"] == "train").to_numpy()
     if trained.any():
         return
     counts = ", ".join(f"{reason} {count:,}" for reason, count in count_reasons(verdicts).items()) or "none"
     what = "no clip is" if not keep.any() else "no clip of the train split is"
     message = f"corpus '{corpus}': {what} left after the audit of {len(manifest):,} clips. Reasons: {counts}. "
-    if verdicts["reasons"].str.contains("licence_unknown").any():
-        unknown = manifest.loc[verdicts["reasons"].str.contains("licence_unknown").to_numpy(), "licence"]
-        raise CorpusError(message + "The " + licences.how_to_declare(corpus, unknown) + ".")
-    soft = [reason for reason in count_reasons(verdicts) if reason not in HARD]
+    if (undeclared := having(verdicts["reasons"], "licence_unknown")).any():
+        unknown = manifest.loc[undeclared.to_numpy(), "licence"]
+        raise CorpusError(message + "The " + licences.how_to_declare(corpus, unknown, params.licences) + ".")
+    unforgiven = ("speaker_leak", "dropped_by_person")  # never by a policy
+    soft = [each for each in count_reasons(verdicts[verdicts["verdict"] == "soft"]) if each not in unforgiven]
     hint = f"for example audit.keep_despite=[{','.join(soft)}]" if soft else "check the recordings and their licences"
-    raise CorpusError(message + f"Change the cut-offs in parameters_audit.yml ({hint}), then run the command again.")
+    raise CorpusError(
+        message + f"Choose another audit.policy or change its rules in parameters_policies.yml ({hint}), then run the "
+        "command again."
+    )

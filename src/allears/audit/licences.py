@@ -1,7 +1,7 @@
 """The licence gate: SPDX names against the lists of what may be used, what may not, and all the rest.
 
-Expressions: of `A OR B` the better holds, of `A AND B` the more restrictive; with brackets, or both words at once, the
-most restrictive of all names holds. `WITH exception` changes nothing.
+Expressions as SPDX reads them (specification 2.3, annex D): of `A OR B` the better holds, of `A AND B` the more
+restrictive, AND binds closer, `WITH exception` changes nothing.
 """
 
 from __future__ import annotations
@@ -14,27 +14,62 @@ from typing import Literal
 from allears.params.audit import LicenceParams
 
 Standing = Literal["allowed", "denied", "unknown"]
-_SEVERITY: dict[Standing, int] = {"allowed": 0, "unknown": 1, "denied": 2}
+_ORDER: tuple[Standing, ...] = ("allowed", "unknown", "denied")  # from the best to the most restrictive
+_WORDS = ("AND", "OR", "WITH", "(", ")")
 
 
 def standing(licence: str, params: LicenceParams) -> Standing:
-    """Whether audio under `licence` may be used."""
-    text = licence.strip()
-    plain = re.sub(r"\s+WITH\s+\S+", "", text, flags=re.IGNORECASE)
-    names = [name for name in re.split(r"\s+(?:AND|OR)\s+|[()]", plain, flags=re.IGNORECASE) if name.strip()]
-    standings = [_standing_of_name(name.strip(), params) for name in names] or ["unknown"]
-    either = re.search(r"\sOR\s", plain, re.IGNORECASE) and not re.search(r"\sAND\s|[()]", plain, re.IGNORECASE)
-    return (min if either else max)(standings, key=_SEVERITY.__getitem__)
+    """Whether audio under `licence` may be used; what is no expression is unknown, or denied where a name in it is."""
+    found, rest = _either(_tokens(licence), params)
+    if not rest and found is not None:
+        return found
+    return "denied" if "denied" in [_standing_of_name(name, params) for name in _names(licence)] else "unknown"
 
 
-def how_to_declare(corpus: str, licences: Iterable[str]) -> str:
-    """One line that says how a licence is declared, or an undeclared one allowed."""
-    names = ", ".join(f"'{name}'" for name in sorted(set(licences)))
+def how_to_declare(corpus: str, licences: Iterable[str], params: LicenceParams) -> str:
+    """One line that says how a licence is declared, or an undeclared one allowed; names those in neither list."""
+    found = {name for each in set(licences) for name in _names(each) if _standing_of_name(name, params) == "unknown"}
+    names = ", ".join(f"'{name}'" for name in sorted(found))
     return (
-        f"licence {names} is in neither list; if you may use this audio, say under what: "
-        f"--params corpus={corpus},ingest.licence=<SPDX name or LicenseRef-yours>, or add the name to "
-        "audit.licences.allow, or set audit.licences.unknown=allow"
+        f"licence {names} is in neither list; if you may use this audio, say under what: for a source "
+        f"--params corpus={corpus},ingest.licence=<SPDX name or LicenseRef-yours>, for single clips the column licence "
+        "of their table; or add the name to audit.licences.allow, or set audit.licences.unknown=allow"
     )
+
+
+def _tokens(licence: str) -> list[str]:
+    plain = re.sub(r"\s+WITH\s+[^\s()]+", "", licence, flags=re.IGNORECASE)
+    return re.findall(r"[()]|[^\s()]+", plain)
+
+
+def _names(licence: str) -> list[str]:
+    return [token for token in _tokens(licence) if token.upper() not in _WORDS]
+
+
+def _either(tokens: list[str], params: LicenceParams) -> tuple[Standing | None, list[str]]:
+    """The standing of `A OR B …` at the head of `tokens`, and what follows it; None: there is none."""
+    best, rest = _both(tokens, params)
+    while best is not None and rest and rest[0].upper() == "OR":
+        other, rest = _both(rest[1:], params)
+        best = other and min(best, other, key=_ORDER.index)
+    return best, rest
+
+
+def _both(tokens: list[str], params: LicenceParams) -> tuple[Standing | None, list[str]]:
+    worst, rest = _one(tokens, params)
+    while worst is not None and rest and rest[0].upper() == "AND":
+        other, rest = _one(rest[1:], params)
+        worst = other and max(worst, other, key=_ORDER.index)
+    return worst, rest
+
+
+def _one(tokens: list[str], params: LicenceParams) -> tuple[Standing | None, list[str]]:
+    if not tokens or tokens[0].upper() in ("AND", "OR", ")"):
+        return None, tokens
+    if tokens[0] != "(":
+        return _standing_of_name(tokens[0], params), tokens[1:]
+    inner, rest = _either(tokens[1:], params)
+    return (inner, rest[1:]) if rest and rest[0] == ")" else (None, rest)
 
 
 def _standing_of_name(name: str, params: LicenceParams) -> Standing:

@@ -1,42 +1,152 @@
-"""From flags to verdicts. Hard: never in a shard. Soft: in the shards, left out by the selection."""
+"""From rules and findings to verdicts. Hard: never in a shard. Soft: in the shards, left out by the selection."""
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
-from allears.audit import leakage, licences, quality
+from allears.audit import leakage, licences, overrides, rules
+from allears.audit.derived import DERIVED
+from allears.audit.measuring import NUMBERS
+from allears.errors import ConfigError, nearest
 from allears.params.audit import AuditParams
+from allears.params.policy import Bounds, Policy, Rule
 
-HARD = ("undecodable", "licence_denied", "licence_unknown", "byte_duplicate", "pcm_duplicate")
-SOFT = (
-    "noisy", "clipped", "silent", "upsampled", "truncated", "too_short", "too_long", "speaker_leak",
-    "reencoded_duplicate",
-)  # fmt: skip
-COLUMNS = ("clip", "verdict", "reasons", "duplicate_of")
-MEANINGS = {
+COLUMNS = ("clip", "verdict", "reasons", "duplicate_of", "override", "override_why", "overridden")
+MEASURES = (*NUMBERS, *DERIVED, "sample_rate_hz", "channels")  # what a rule may look at
+_HARD = {
     "undecodable": "the file does not decode to audio",
     "licence_denied": "its licence is on the list of those that may not be used",
     "licence_unknown": "its licence is unknown or in neither list",
     "byte_duplicate": "the same bytes as another clip",
     "pcm_duplicate": "decodes to exactly the samples of another clip",
-    "noisy": "estimated signal-to-noise ratio under the cut-off",
-    "clipped": "too many samples at full scale",
-    "silent": "mostly silence",
-    "upsampled": "less bandwidth than its sample rate promises",
-    "truncated": "shorter or longer than its header declares",
-    "too_short": "too short",
-    "too_long": "too long",
+}
+_SOFT = {
     "speaker_leak": "its speaker is also in a held-out split",
     "reencoded_duplicate": "another encoding of the same recording",
+    "dropped_by_person": "a person decided to leave it out",
 }
 
 
-def judge(manifest: pd.DataFrame, measures: pd.DataFrame, found: pd.DataFrame, params: AuditParams) -> pd.DataFrame:
-    """One verdict a clip, in the manifest's order: COLUMNS; `reasons` joins all that apply, hard ones first."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reason:
+    """What a reason code does and means. `forgivable`: `keep_despite` and a person's keep may set it aside."""
+
+    verdict: str
+    means: str
+    forgivable: bool = False
+
+
+def reasons_of(policy: Policy) -> dict[str, Reason]:
+    """Every reason code that a clip can get under the policy, in the order in which a clip's reasons are named."""
+    given = {
+        code: Reason(verdict=rule.verdict, means=rule.means or in_words(rule), forgivable=rule.verdict == "soft")
+        for code, rule in policy.root.items()
+    }
+    return {
+        **{code: Reason(verdict="hard", means=means) for code, means in _HARD.items()},
+        **{code: reason for code, reason in given.items() if reason.verdict == "hard"},
+        **{code: reason for code, reason in given.items() if reason.verdict == "soft"},
+        **{
+            code: Reason(verdict="soft", means=means, forgivable=code == "reencoded_duplicate")
+            for code, means in _SOFT.items()
+        },
+    }
+
+
+def in_words(rule: Rule) -> str:
+    """The rule as a phrase: `snr_db under 10, of clips with a text, language or speaker, of 1 s and more`."""
+    parts = [_bounds_in_words(bounds) + (f" ({where})" if where else "") for where, bounds in rule.all_bounds()]
+    if rule.iqr is not None:
+        parts.append(f"over {rule.iqr:g} interquartile ranges outside the quartiles of its language")
+    text = f"{rule.measure} {', '.join(part for part in parts if part)}"
+    whose = {
+        "speech": ", of clips with a text, language or speaker", "text": ", of clips with a text",
+        "sounds": ", of clips without text, language and speaker", "all": "", "none": " (switched off)",
+    }  # fmt: skip
+    return text + whose[rule.of] + (f", of {rule.needs_s:g} s and more" if rule.needs_s else "")
+
+
+def check(policy: Policy, params: AuditParams, measures: Iterable[str] = MEASURES) -> None:
+    """ConfigError for a rule over a measure that does not exist, and for a `keep_despite` that forgives nothing."""
+    known = list(measures)
+    for code, rule in policy.root.items():
+        if rule.measure not in known:
+            raise ConfigError(
+                f"policies.{params.policy}.{code}.measure: there is no measure '{rule.measure}'"
+                f"{nearest(rule.measure, known) or '.'} Valid are {', '.join(known)}"
+            )
+    forgivable = [code for code, reason in reasons_of(policy).items() if reason.forgivable]
+    for code in params.keep_despite:
+        if code not in forgivable:
+            raise ConfigError(
+                f"audit.keep_despite: '{code}' is no soft reason of the policy '{params.policy}'"
+                f"{nearest(code, forgivable) or '.'} Valid are {', '.join(forgivable)}"
+            )
+
+
+def judge(
+    manifest: pd.DataFrame, measures: pd.DataFrame, found: pd.DataFrame, params: AuditParams, policy: Policy,
+    decided: pd.DataFrame | None = None,
+) -> pd.DataFrame:  # fmt: skip
+    """One verdict a clip, in the manifest's order: COLUMNS; `reasons` joins all that apply, hard ones first.
+
+    `found` are the duplicates, `decided` a person's overrides (`overrides.COLUMNS`): a keep sets forgivable reasons
+    aside, and `overridden` names them; a drop adds a soft reason. Raises ConfigError as `check` does.
+    """
     table = manifest.merge(measures, on="clip", how="left", validate="1:1")
+    check(policy, params, table.select_dtypes("number").columns)
+    person = overrides.by_clip(table["clip"], decided)
+    kept_N, dropped_N = (person["decision"].fillna("").eq(word).to_numpy(dtype=bool) for word in ("keep", "drop"))
+    flags = _flags(table, found, params, policy) | {"dropped_by_person": dropped_N}
+    known = reasons_of(policy)
+    bits_N = np.zeros(len(table), dtype=np.uint64)
+    for place, code in enumerate(known):
+        bits_N |= flags[code].astype(np.uint64) << np.uint64(place)
+    forgivable = _mask(code for code, reason in enumerate(known.values()) if reason.forgivable)
+    aside_N = np.where(kept_N, bits_N & forgivable, np.uint64(0))
+    bits_N &= ~aside_N
+    hard = _mask(code for code, reason in enumerate(known.values()) if reason.verdict == "hard")
+    result = pd.DataFrame(
+        {
+            "clip": table["clip"],
+            "verdict": np.where(bits_N & hard, "hard", np.where(bits_N, "soft", "keep")),
+            "reasons": _joined(bits_N, list(known)),
+            "duplicate_of": table["clip"].map(dict(zip(found["clip"], found["duplicate_of"], strict=True))),
+            "override": person["decision"],
+            "override_why": person["why"],
+            "overridden": _joined(aside_N, list(known)),
+        }
+    )
+    return result.astype(dict.fromkeys(COLUMNS, "string"))
+
+
+def having(reasons: pd.Series[str], code: str) -> pd.Series[bool]:
+    """Which clips have the reason, of a column of joined reasons; looks at each combination once."""
+    return reasons.map({each: code in each.split(",") for each in reasons.unique()}).astype(bool)
+
+
+def count_reasons(verdicts: pd.DataFrame) -> dict[str, int]:
+    """Reason → clips that it applies to (a clip may have several), the most frequent first."""
+    combinations = verdicts["reasons"].value_counts()
+    counts: dict[str, int] = {}
+    for joined, clips in combinations.items():
+        for code in filter(None, str(joined).split(",")):
+            counts[code] = counts.get(code, 0) + int(clips)
+    return dict(sorted(counts.items(), key=lambda item: (-item[1], item[0])))
+
+
+def _flags(
+    table: pd.DataFrame, found: pd.DataFrame, params: AuditParams, policy: Policy
+) -> dict[str, NDArray[np.bool_]]:
     kinds = table["clip"].map(dict(zip(found["clip"], found["kind"], strict=True)))
-    unique = table["licence"].unique()
-    standings = table["licence"].map({name: licences.standing(name, params.licences) for name in unique})
+    standings = table["licence"].map(
+        {name: licences.standing(name, params.licences) for name in table["licence"].unique()}
+    )
     raised = {
         "undecodable": table["failed_reason"].notna() | table["decoded_duration_s"].isna(),
         "licence_denied": standings == "denied",
@@ -45,31 +155,23 @@ def judge(manifest: pd.DataFrame, measures: pd.DataFrame, found: pd.DataFrame, p
         "pcm_duplicate": kinds == "pcm",
         "reencoded_duplicate": kinds == "reencoded",
         "speaker_leak": leakage.leaks(table),
-        **quality.flags(table, params.quality),
     }
-    reasons = [[] for _ in range(len(table))]  # type: list[list[str]]
-    for reason in (*HARD, *SOFT):
-        for row in raised[reason].fillna(value=False).to_numpy(dtype=bool).nonzero()[0]:
-            reasons[row].append(reason)
-    result = pd.DataFrame(
-        {
-            "clip": table["clip"],
-            "verdict": [_verdict(each) for each in reasons],
-            "reasons": [",".join(each) for each in reasons],
-            "duplicate_of": table["clip"].map(dict(zip(found["clip"], found["duplicate_of"], strict=True))),
-        }
-    )
-    return result.astype(dict.fromkeys(COLUMNS, "string"))
+    structural = {code: flag.fillna(value=False).to_numpy(dtype=bool) for code, flag in raised.items()}
+    return structural | {code: rules.flagged(table, rule) for code, rule in policy.root.items()}
 
 
-def _verdict(reasons: list[str]) -> str:
-    if any(reason in HARD for reason in reasons):
-        return "hard"
-    return "soft" if reasons else "keep"
+def _mask(places: Iterable[int]) -> np.uint64:
+    return np.uint64(sum(1 << place for place in places))
 
 
-def count_reasons(verdicts: pd.DataFrame) -> dict[str, int]:
-    """Reason → clips that it applies to (a clip may have several), in the order of HARD and SOFT."""
-    split = verdicts["reasons"].str.split(",").explode()
-    counts = split[split != ""].value_counts()
-    return {reason: int(counts[reason]) for reason in (*HARD, *SOFT) if reason in counts.index}
+def _joined(bits_N: NDArray[np.uint64], codes: list[str]) -> NDArray[np.object_]:
+    """The names of the bits that are set, joined by commas; each combination is written once."""
+    combinations, which_N = np.unique(bits_N, return_inverse=True)
+    names = [",".join(code for place, code in enumerate(codes) if int(bits) >> place & 1) for bits in combinations]
+    return np.array(names, dtype=object)[which_N]
+
+
+def _bounds_in_words(bounds: Bounds) -> str:
+    low = f"under {bounds.min:g}" if bounds.min is not None else ""
+    high = f"over {bounds.max:g}" if bounds.max is not None else ""
+    return " or ".join(filter(None, (low, high)))

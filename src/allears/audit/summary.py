@@ -7,10 +7,11 @@ from typing import Any
 
 import pandas as pd
 
-from allears.audit import curation, leakage, representation
-from allears.audit.policy import HARD, MEANINGS, SOFT
+from allears.audit import curation, leakage, licences, representation
+from allears.audit.policy import count_reasons, having, reasons_of
 from allears.errors import AllearsError
 from allears.params.audit import AuditParams
+from allears.params.policy import Policy
 from allears.types import SPLITS
 
 VERDICTS = ("keep", "soft", "hard")
@@ -28,7 +29,7 @@ class Tables:
     representation: pd.DataFrame
 
 
-def summarise(tables: Tables, params: AuditParams, corpus: str, version: str) -> dict[str, Any]:
+def summarise(tables: Tables, params: AuditParams, policy: Policy, corpus: str, version: str) -> dict[str, Any]:
     """The JSON-like summary of an audit. Raises AllearsError when clips in are not kept + soft + hard."""
     table = _joined(tables)
     by_verdict = {name: _counts(table[table["verdict"] == name]) for name in VERDICTS}
@@ -41,12 +42,14 @@ def summarise(tables: Tables, params: AuditParams, corpus: str, version: str) ->
     summary = {
         "corpus": corpus,
         "version": version,
+        "policy": params.policy,
         "total": _counts(table),
         "verdicts": by_verdict,
         "selected": _counts(table[table["keep"]])
         | {"effective_clips": curation.effective_clips(table["weight"].to_numpy())},
         "splits": {name: _split(table[table["split"] == name]) for name in SPLITS},
-        "reasons": _reasons(table),
+        "reasons": _reasons(table, policy),
+        "overrides": _overrides(table),
         "quarantine": {str(k): int(v) for k, v in tables.quarantine["reason"].value_counts().items()},
         "leaking_groups": leakage.leaking_groups(tables.manifest),
         "speaker_hours": {
@@ -61,18 +64,39 @@ def summarise(tables: Tables, params: AuditParams, corpus: str, version: str) ->
 
 def findings(summary: dict[str, Any], params: AuditParams) -> list[dict[str, str]]:
     """What a reader should know first: level `stop`, `warn` or `note`, and a sentence."""
-    found = [*_about_clips(summary), *_about_people(summary, params)]
+    found = [*_about_licences(summary, params), *_about_clips(summary), *_about_decisions(summary)]
+    found += _about_people(summary, params)
     order = ("stop", "warn", "note")
     return sorted(found, key=lambda finding: order.index(finding["level"]))
 
 
+def _about_licences(summary: dict[str, Any], params: AuditParams) -> list[dict[str, str]]:
+    found = []
+    for reason in ("licence_unknown", "licence_denied"):
+        if facts := summary["reasons"].get(reason):
+            text = f"{_clips(facts['clips'])} may not be used: {facts['means']}."
+            if reason == "licence_unknown":
+                names = [row["licence"] for row in summary["licences"]]
+                unknown = [name for name in names if licences.standing(name, params.licences) == "unknown"]
+                text += f" The {licences.how_to_declare(summary['corpus'], unknown, params.licences)}."
+            found.append(_finding("warn", text))
+    return found
+
+
+def _about_decisions(summary: dict[str, Any]) -> list[dict[str, str]]:
+    decided, found = summary["overrides"], []
+    if decided["kept"] or decided["dropped"]:
+        text = f"Decided by a person, against the policy: {decided['kept']:,} kept, {decided['dropped']:,} dropped."
+        found.append(_finding("note", text))
+    if decided["refused"]:
+        reasons = ", ".join(f"{code} {clips:,}" for code, clips in decided["refused"].items())
+        who = f"Kept by a person, but out all the same: {_clips(decided['refused_clips'])} ({reasons})."
+        found.append(_finding("warn", f"{who} A hard reason and a leaking speaker are not for a person to forgive."))
+    return found
+
+
 def _about_clips(summary: dict[str, Any]) -> list[dict[str, str]]:
     found = []
-    reasons = summary["reasons"]
-    for reason in ("licence_unknown", "licence_denied"):
-        if reason in reasons:
-            clips = _clips(reasons[reason]["clips"])
-            found.append(_finding("warn", f"{clips} may not be used: {MEANINGS[reason]}."))
     if summary["leaking_groups"]:
         names = summary["leaking_groups"]
         text = f"In more than one split: {len(names):,} of {summary['total']['groups']:,} {_who(summary)}"
@@ -149,16 +173,16 @@ def _split(table: pd.DataFrame) -> dict[str, Any]:
     return _counts(table) | {f"selected_{name}": value for name, value in selected.items()} | verdicts
 
 
-def _reasons(table: pd.DataFrame) -> dict[str, dict[str, Any]]:
+def _reasons(table: pd.DataFrame, policy: Policy) -> dict[str, dict[str, Any]]:
     """Reason → clips it applies to, and `counted`: clips whose first reason it is, which add up to soft + hard."""
-    first = table["reasons"].str.split(",").str[0]
-    listed = table["reasons"].str.split(",")
+    first = table["reasons"].map({each: each.split(",")[0] for each in table["reasons"].unique()})
     found = {}
-    for reason in (*HARD, *SOFT):
-        has = listed.map(lambda each, reason=reason: reason in each)
+    for reason, what in reasons_of(policy).items():
+        has = having(table["reasons"], reason)
         if has.any():
             found[reason] = {
-                "verdict": "hard" if reason in HARD else "soft",
+                "verdict": what.verdict,
+                "means": what.means,
                 "clips": int(has.sum()),
                 "hours": float(table.loc[has, "hours"].sum()),
                 "counted": int((first == reason).sum()),
@@ -166,6 +190,18 @@ def _reasons(table: pd.DataFrame) -> dict[str, dict[str, Any]]:
                 "counted_splits": {name: int(((first == reason) & (table["split"] == name)).sum()) for name in SPLITS},
             }
     return found
+
+
+def _overrides(table: pd.DataFrame) -> dict[str, Any]:
+    """How many clips a person kept against the policy or dropped, and whose keep had no effect, by reason."""
+    wanted = table[table["override"] == "keep"]
+    refused = wanted[wanted["reasons"] != ""]
+    return {
+        "kept": int(((wanted["overridden"] != "") & (wanted["reasons"] == "")).sum()),
+        "dropped": int((table["override"] == "drop").sum()),
+        "refused_clips": len(refused),
+        "refused": count_reasons(refused),
+    }
 
 
 def _licences(table: pd.DataFrame) -> list[dict[str, Any]]:

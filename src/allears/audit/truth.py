@@ -8,7 +8,8 @@ from pathlib import Path
 import pandas as pd
 
 from allears.audit.leakage import leaking_groups
-from allears.audit.policy import HARD, SOFT
+from allears.audit.policy import having, reasons_of
+from allears.params.policy import Policy
 from allears.storage.files import storage_error
 
 COLUMNS = {
@@ -29,16 +30,16 @@ def read(path: Path) -> pd.DataFrame:
 
 
 def score(
-    planted: pd.DataFrame, manifest: pd.DataFrame, verdicts: pd.DataFrame, representation: pd.DataFrame
+    planted: pd.DataFrame, manifest: pd.DataFrame, verdicts: pd.DataFrame, representation: pd.DataFrame, policy: Policy
 ) -> pd.DataFrame:
     """Per defect: how many were planted, flagged and found, precision and recall (COLUMNS).
 
-    A defect that no measure looks for has looked_for False. What was spoiled in another way counts as neither right nor
-    wrong: a file of nothing but noise is rightly silent and noisy. A pair of duplicates counts as found whichever of the
-    two is flagged. Speaker leaks are counted in speakers, dominant groups in groups, all else in files.
+    A defect that is no reason of the policy has looked_for False. What was spoiled in another way counts as neither
+    right nor wrong: a file of nothing but noise is rightly silent and noisy. A pair of duplicates counts as found
+    whichever of the two is flagged. Speaker leaks are counted in speakers, dominant groups in groups, else files.
     """
     judged = manifest[["clip", "path", "group"]].merge(verdicts, on="clip", validate="1:1")
-    rows = []
+    rows, looked_for = [], reasons_of(policy)
     for defect, part in planted.groupby("defect", sort=True):
         match str(defect):
             case "speaker_leak":
@@ -47,7 +48,7 @@ def score(
             case name if name.startswith("dominant_"):
                 axis = representation[representation["axis"] == name.removeprefix("dominant_")]
                 rows.append(_row(name, set(part["detail"]), set(axis.loc[axis["dominant"], "cell"]), str))
-            case name if name in HARD or name in SOFT:
+            case name if name in looked_for:
                 others = planted.loc[planted["defect"] != defect, "path"]
                 rows.append(_files(name, part, judged[~_is_planted(judged["path"], others)]))
             case name:
@@ -59,9 +60,10 @@ def _files(defect: str, part: pd.DataFrame, judged: pd.DataFrame) -> dict[str, o
     path_of = dict(zip(judged["clip"], judged["path"], strict=True))
     truth = set(judged.loc[_is_planted(judged["path"], part["path"]), "path"])
     lost = set(part.loc[~_is_planted(part["path"], judged["path"]), "path"])
-    reasons = judged["reasons"].str.split(",")
-    exact = reasons.map(lambda each: defect in each)
-    also = reasons.map(lambda each: any(name in each for name in _ALSO.get(defect, ())))
+    exact = having(judged["reasons"], defect) | having(judged["overridden"], defect)  # what a person forgave was found
+    also = judged["reasons"].isin([])
+    for name in _ALSO.get(defect, ()):
+        also |= having(judged["reasons"], name)
     twin = judged["duplicate_of"].map(path_of)
     flagged: set[str] = set()
     for path, other, is_exact, is_also in zip(judged["path"], twin, exact, also, strict=True):

@@ -1,7 +1,8 @@
-"""`allears add`, `allears doctor`, `allears status`, `allears run`."""
+"""`allears add`, `allears keep`, `allears drop`, `allears doctor`, `allears status`, `allears run`."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import get_args
 
@@ -23,7 +24,10 @@ def app() -> None:
 @app.command()
 @click.argument("name")
 @click.argument("path")
-@click.option("--licence", help="SPDX name (CC-BY-4.0 …) or LicenseRef-NAME; for clips that name none of their own.")
+@click.option(
+    "--licence",
+    help="SPDX name (CC-BY-4.0 …) or LicenseRef-NAME; a clip's own holds beside it.",
+)
 @click.option("--layout", type=click.Choice(get_args(Layout)), help="Default: detected.")
 @click.option("--label", help="The column that probes and fine-tuning learn.")
 @click.option("--verbose", "-v", is_flag=True, help="Show tracebacks.")
@@ -43,6 +47,44 @@ def add(name: str, path: str, licence: str | None, layout: Layout | None, label:
         for source in settings.sources:
             click.echo(f"{source.name}: {source.path} ({source.layout or 'layout detected'}, {source.licence})")
         click.echo(f"\nCorpus '{name}' is remembered. Now type\n  kedro run --pipeline pretrain --params corpus={name}")
+
+
+def _decision(command: Callable[..., None]) -> Callable[..., None]:
+    """The arguments that `keep` and `drop` share."""
+    for option in (
+        click.option("--verbose", "-v", is_flag=True, help="Show tracebacks."),
+        click.option("--who", help="Who decides. Default: your user name."),
+        click.option("--why", required=True, help="In a few words; it is shown on the audit's page."),
+        click.argument("clip"),
+        click.argument("corpus"),
+    ):
+        command = option(command)
+    return command
+
+
+@app.command()
+@_decision
+def keep(corpus: str, clip: str, why: str, who: str | None, *, verbose: bool) -> None:
+    """Keep CLIP (its id or its file) of CORPUS whatever the policy says; hard reasons stay."""
+    _decide(corpus, clip, "keep", why, who, verbose=verbose)
+
+
+@app.command()
+@_decision
+def drop(corpus: str, clip: str, why: str, who: str | None, *, verbose: bool) -> None:
+    """Leave CLIP (its id or its file) of CORPUS out of the selection."""
+    _decide(corpus, clip, "drop", why, who, verbose=verbose)
+
+
+def _decide(corpus: str, clip: str, decision: str, why: str, who: str | None, *, verbose: bool) -> None:
+    with sentences(verbose=verbose):
+        from allears.cli.overrides import decide
+        from allears.params.base import Paths
+        from allears.storage.lock import locked
+
+        data = project_data()
+        with locked(data / ".locks" / f"{lock_name(corpus)}.lock", f"allears {decision}", f"corpus '{corpus}'"):
+            click.echo(decide(Paths(corpus=corpus, data=data), clip, decision, why, who))
 
 
 @app.command()

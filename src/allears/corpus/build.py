@@ -12,7 +12,7 @@ from typing import Any
 import pandas as pd
 
 from allears.corpus.clips import Recording, clip_id
-from allears.corpus.licences import UNKNOWN
+from allears.corpus.licences import joined
 from allears.corpus.listing import COLUMNS as LISTING_COLUMNS
 from allears.corpus.manifest import COLUMNS, Manifest, parts_digest
 from allears.corpus.probe import Probed
@@ -149,7 +149,7 @@ def _clip(record: dict[str, Any], probed: Probed, piece: Span, group: str) -> di
         "start_s": piece.start_s, "end_s": piece.end_s,
         "file_sha256": probed.sha256, "file_bytes": probed.bytes, "codec": probed.codec,
         "sample_rate_hz": probed.sample_rate_hz, "channels": probed.channels, "file_duration_s": probed.duration_s,
-        "licence": record["licence"] or record["licence_of_source"] or UNKNOWN,
+        "licence": joined(record["licence"], record["licence_of_source"]),
         "split": record["split"], "group": group,
     } | known  # fmt: skip
 

@@ -28,5 +28,16 @@ def checked(licence: str, key: str) -> str:
     return known
 
 
+def joined(own: str | None, of_source: str | None) -> str:
+    """What holds for a clip with a licence of its own in a source that has one: both, so the more restrictive wins.
+
+    An expression `OWN AND SOURCE`, so that both stay visible; one of them where they are the same or one is not given.
+    """
+    given = list(dict.fromkeys(each for each in (own, of_source) if each))
+    if len(given) < 2:
+        return given[0] if given else UNKNOWN
+    return " AND ".join(f"({each})" if " OR " in each.upper() else each for each in given)
+
+
 def _reference(text: str) -> str:
     return "-".join("".join(c if c.isascii() and c.isalnum() else " " for c in text).split()) or "own-terms"

@@ -36,7 +36,7 @@ SCHEMA = pa.DataFrameSchema(
         "speaker": _text,
         "session": _text,
         "attributes": _text,  # every other column of the corpus, as a JSON object
-        "licence": _required,  # SPDX, LicenseRef-… or 'unknown'
+        "licence": _required,  # SPDX, LicenseRef-… or 'unknown'; clip's AND source's
         "split": pa.Column("string", pa.Check.isin(SPLITS)),
         "split_origin": pa.Column("string", pa.Check.isin(["given", "carved"])),
         "group": _required,  # what splits and intervals cluster by: speaker, else session, else recording

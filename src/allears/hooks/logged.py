@@ -39,7 +39,13 @@ def parameters(pipeline: Pipeline, catalog: CatalogProtocol) -> dict[str, Any]:
     """The parameters that the pipeline's nodes read."""
     prefix = "params:"
     names = sorted(name for name in pipeline.inputs() if name.startswith(prefix))
-    return {name.removeprefix(prefix): catalog.load(name) for name in names}
+    values = {name.removeprefix(prefix): catalog.load(name) for name in names}
+    if "policies" in values:  # of all that are written down, the one that judges
+        rules = values["policies"].chosen(values["audit"].policy).root
+        values["policies"] = {
+            code: rule.model_dump(exclude_defaults=True, exclude={"means"}) for code, rule in rules.items()
+        }
+    return values
 
 
 def note_input(run: TrackedRun, name: str, data: Any) -> None:

@@ -5,7 +5,6 @@ stay as they are; but what is logged goes through an outbox, so MLflow may be aw
 from __future__ import annotations
 
 import atexit
-import getpass
 import os
 import uuid
 from contextlib import ExitStack
@@ -24,6 +23,7 @@ from allears.hooks import logged
 from allears.tracking import Outbox, Pump, TrackedRun, recover
 from allears.tracking.current import entered
 from allears.tracking.git import git_tags
+from allears.tracking.user import user
 
 OUTBOXES = Path("data/.tracking")  # relative to the project, as everything a run writes
 LAST_SEND_S = 60.0  # how long a command waits at its end for a server that takes what it is sent
@@ -130,14 +130,6 @@ def run_name(pipelines: list[str], tags: dict[str, str]) -> str:
 def rank() -> int:
     """This process's rank where a launcher started several: only the first one tracks."""
     return int(os.environ.get("RANK") or os.environ.get("SLURM_PROCID") or 0)
-
-
-def user() -> str:
-    """Who runs this; nobody in a container whose user has no name."""
-    try:
-        return getpass.getuser()
-    except (KeyError, OSError):
-        return ""
 
 
 def tracking_uri(uri: str, project: Path) -> str:

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from importlib import import_module
 from typing import Any, get_args
 
-from pydantic import BaseModel, ValidationError
+from pydantic import BaseModel, RootModel, ValidationError
 from pydantic_core import ErrorDetails
 
 from allears.errors import ConfigError, nearest
@@ -15,6 +15,7 @@ from allears.errors import ConfigError, nearest
 MODELS = {
     "ingest": "allears.params.ingest:IngestParams",
     "audit": "allears.params.audit:AuditParams",
+    "policies": "allears.params.policy:Policies",
     "shard": "allears.params.shard:ShardParams",
     "pretrain": "allears.params.pretrain:PretrainParams",
     "finetune": "allears.params.finetune:FinetuneParams",
@@ -39,12 +40,16 @@ def check_parameters(parameters: Mapping[str, Any], given: Mapping[str, Any]) ->
         raise ConfigError("'paths' cannot be set: the folders follow from 'corpus'. Type --params corpus=NAME")
     if not isinstance(parameters.get("corpus"), str):
         raise ConfigError(f"corpus: expected a name, found {parameters.get('corpus')!r}. Type --params corpus=NAME")
+    models: dict[str, Any] = {}
     for key, location in MODELS.items():
         model = load_model(location)
         try:
-            model.model_validate(parameters.get(key, {}))
+            models[key] = model.model_validate(parameters.get(key, {}))
         except ValidationError as error:
             raise ConfigError(sentences(key, model, error)) from error
+    from allears.audit.policy import check
+
+    check(models["policies"].chosen(models["audit"].policy), models["audit"])
 
 
 def load_model(location: str) -> type[BaseModel]:
@@ -87,7 +92,9 @@ def _fields(model: type[BaseModel], where: list[str]) -> list[str]:
     for part in where:
         inner: list[type[BaseModel]] = []
         for candidate in models:
-            if part in candidate.model_fields:
+            if issubclass(candidate, RootModel):  # names that people choose, each with a model
+                inner += _models(candidate.model_fields["root"].annotation)
+            elif part in candidate.model_fields:
                 inner += _models(candidate.model_fields[part].annotation)
         models = inner or models  # list indices and discriminators name no field
     return list(dict.fromkeys(name for candidate in models for name in candidate.model_fields))

@@ -4,14 +4,11 @@ from __future__ import annotations
 
 from typing import Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field
 
 from allears.params.base import Params
 
 Axis = Literal["language", "accent", "gender", "age", "label"]
-QualityReason = Literal["noisy", "clipped", "silent", "upsampled", "truncated", "too_short", "too_long"]
-SoftReason = Literal[QualityReason, "speaker_leak", "reencoded_duplicate"]
-Forgivable = Literal[QualityReason, "reencoded_duplicate"]
 
 
 class MeasureParams(Params):
@@ -31,35 +28,6 @@ class MeasureParams(Params):
     """A clip that takes longer to decode and measure is given up."""
     workers: int | None = Field(default=None, ge=1)
     """Processes that decode; null: one a core."""
-
-
-class QualityParams(Params):
-    """From where on a clip is flagged; a change rewrites tables only."""
-
-    max_clipped_share: float = Field(default=0.005, ge=0, le=1)
-    min_snr_db: float = Field(default=10.0, ge=-20, le=100)
-    snr_needs_s: float = Field(default=1.0, ge=0)
-    """Shorter clips are not judged for noise: the estimate (WADA) needs about a second of speech."""
-    snr_of: Literal["speech", "all", "none"] = "speech"
-    """Which clips are judged for noise: WADA assumes speech, so by default those with a text, language or speaker."""
-    max_silence_share: float = Field(default=0.6, ge=0, le=1)
-    """Of a clip with a text, language or speaker."""
-    max_silence_share_of_sounds: float = Field(default=0.95, ge=0, le=1)
-    """Of any other clip: a dog that barks once in five seconds is no defect."""
-    min_bandwidth_share: float = Field(default=0.6, ge=0, le=1)
-    """Of what the sample rate promises; below it the clip was probably upsampled."""
-    bandwidth_reference_hz: float = Field(default=16000.0, gt=0)
-    """Sample rate beyond which nothing more is promised."""
-    max_duration_difference_s: float = Field(default=0.1, gt=0)
-    """Between what the header declares and what the clip decodes to."""
-    min_duration_s: float = Field(default=0.1, ge=0)
-    max_duration_s: float = Field(default=60.0, gt=0)
-
-    @model_validator(mode="after")
-    def _ordered(self) -> QualityParams:
-        if self.min_duration_s >= self.max_duration_s:
-            raise ValueError("audit.quality.min_duration_s must be smaller than audit.quality.max_duration_s")
-        return self
 
 
 class DuplicateParams(Params):
@@ -117,12 +85,13 @@ class WeightParams(Params):
 class AuditParams(Params):
     """Everything `audit` decides by."""
 
+    policy: str = "standard"
+    """Which of `policies` (parameters_policies.yml) judges the clips."""
     measures: MeasureParams = MeasureParams()
-    quality: QualityParams = QualityParams()
     duplicates: DuplicateParams = DuplicateParams()
     licences: LicenceParams = LicenceParams()
     assessable: AssessableParams = AssessableParams()
     representation: RepresentationParams = RepresentationParams()
     weights: WeightParams = WeightParams()
-    keep_despite: tuple[Forgivable, ...] = ()
+    keep_despite: tuple[str, ...] = ()
     """Soft reasons that flag a clip and keep it nonetheless; never a speaker who is in the test split too."""

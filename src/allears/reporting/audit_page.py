@@ -8,7 +8,9 @@ from typing import Any
 import pandas as pd
 
 from allears.params.audit import AuditParams
+from allears.params.policy import Policy
 from allears.reporting import audit_sections as sections
+from allears.reporting import policy_sections
 from allears.reporting.html import page, written
 from allears.reporting.truth import truth_table
 
@@ -26,9 +28,10 @@ class AuditData:
     representation: pd.DataFrame
     truth_scores: pd.DataFrame
     summary: dict[str, Any]
+    decided: pd.DataFrame
 
 
-def render(data: AuditData, params: AuditParams) -> str:
+def render(data: AuditData, params: AuditParams, policy: Policy) -> str:
     """The page as one HTML string that needs nothing else."""
     summary = data.summary
     table = data.manifest.merge(data.measures, on="clip").merge(data.verdicts, on="clip")
@@ -49,7 +52,7 @@ def render(data: AuditData, params: AuditParams) -> str:
         assessable=params.assessable,
         min_keep_ratio=params.representation.min_keep_ratio,
         speaker_line=_speaker_line(summary),
-        sound=sections.sound(table, params),
+        sound=policy_sections.sound(table, policy),
         quality=sections.quality(table),
         copies=sections.copies(data.duplicates, data.manifest),
         copies_line=_copies_line(data.duplicates),
@@ -57,8 +60,9 @@ def render(data: AuditData, params: AuditParams) -> str:
         licences=sections.licences(summary),
         flagged=sections.flagged(table),
         flagged_line=_flagged_line(summary, sections.MAX_ROWS),
+        decisions=policy_sections.decisions(data.decided, table),
         truth=truth_table(data.truth_scores),
-        methods=sections.methods(params),
+        methods=policy_sections.methods(policy, params),
     )
 
 

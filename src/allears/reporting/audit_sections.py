@@ -4,14 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
-import numpy as np
 import pandas as pd
 from markupsafe import Markup
 
-from allears.audit.policy import MEANINGS
-from allears.params.audit import AuditParams
 from allears.reporting import figures
 from allears.reporting.html import Column, as_records, figure, table, written
+from allears.reporting.policy_sections import MEASURE_NAMES
 
 MAX_ROWS = 25
 MAX_BARS = 16
@@ -43,12 +41,6 @@ _CELL_COLUMNS = (
     Column(key="keep_rate", title="kept", kind="percent"),
     Column(key="ratio", title="keep ratio", kind="flag"),
 )  # fmt: skip
-_NAMES = {
-    "rms_dbfs": "level, dBFS (RMS)", "snr_db": "signal-to-noise, dB (WADA)", "bandwidth_hz": "bandwidth, Hz",
-    "decoded_duration_s": "duration, s", "silence_share": "silent share of frames",
-    "clipped_share": "clipped share of samples", "dc_offset": "offset (DC)", "zero_share": "digital silence, share",
-}  # fmt: skip
-_CAPTIONS = {"snr_db": "signal-to-noise ratio; at 100 dB the estimate ends: hardly any noise"}
 
 
 def reasons(summary: dict[str, Any]) -> Markup:
@@ -56,7 +48,7 @@ def reasons(summary: dict[str, Any]) -> Markup:
     splits = summary["splits"]
     rows = [{"reason": "kept", "meaning": "no reason against it", "verdict": "keep"} | _whole(summary, "keep")]
     rows += [
-        {"reason": name, "meaning": MEANINGS[name], **facts, **facts["counted_splits"]}
+        {"reason": name, "meaning": facts["means"], **facts, **facts["counted_splits"]}
         for name, facts in summary["reasons"].items()
     ]
     total = {name: splits[name]["clips"] for name in splits}
@@ -121,31 +113,10 @@ def unknown_axes(facts: dict[str, dict[str, Any]]) -> list[str]:
     return [axis for axis, fact in facts.items() if fact["disclosed_share"] == 0 and " × " not in axis]
 
 
-def sound(clips: pd.DataFrame, params: AuditParams) -> list[Markup]:
-    """Histograms of what was measured, with the policy's cut-offs."""
-    quality = params.quality
-    cuts: dict[str, tuple[float | None, str]] = {
-        "decoded_duration_s": (None, ""),
-        "rms_dbfs": (None, ""),
-        "snr_db": (quality.min_snr_db, "noisy below"),
-        "silence_share": (quality.max_silence_share, "silent above"),
-        "bandwidth_hz": (None, ""),
-        "clipped_share": (quality.max_clipped_share, "clipped above"),
-    }
-    plots = []
-    for name, (cut, word) in cuts.items():
-        values = clips[name].to_numpy(dtype=np.float64)
-        if len(np.unique(values[np.isfinite(values)])) < 2:
-            continue
-        shown = figures.histogram(values, title=_NAMES[name], cut=cut, cut_name=word)
-        plots.append(figure(shown, f"Clips by {_CAPTIONS.get(name, _NAMES[name])}", height_px=230))
-    return plots
-
-
 def quality(clips: pd.DataFrame) -> Markup:
     """Quantiles of each measure, by split."""
     rows = []
-    for name, title in _NAMES.items():
+    for name, title in MEASURE_NAMES.items():
         values = clips[name].dropna()
         if len(values):
             marks = values.quantile([percent / 100 for percent in _QUANTILES])
@@ -207,38 +178,6 @@ def flagged(clips: pd.DataFrame) -> Markup | None:
         ),
     )  # fmt: skip
     return Markup("<details><summary>{} clips as a table</summary>{}</details>").format(len(rows), listed)
-
-
-def methods(params: AuditParams) -> Markup:
-    """Each measure's definition with its cut-off."""
-    q, m, d = params.quality, params.measures, params.duplicates
-    noisy = f"WADA-SNR under {q.min_snr_db:g} dB, of clips of {q.snr_needs_s:g} s and more"
-    noisy += {"speech": " with a text, language or speaker", "all": "", "none": " (switched off)"}[q.snr_of]
-    silent = f"over {q.max_silence_share:.0%} of the 32 ms frames under {m.silence_dbfs:g} dBFS"
-    silent += f" and {m.silence_below_loud_db:g} dB under the loudest tenth, where that is above"
-    silent += f" ({q.max_silence_share_of_sounds:.0%} for sounds without text, language and speaker)"
-    reference = f"of half the sample rate, at most of {q.bandwidth_reference_hz / 2:g} Hz"
-    alike = f"fingerprints differ in at most {d.max_bit_error:.0%} of their bits"
-    refused = "refused" if params.licences.unknown == "refuse" else "allowed"
-    clipped = f"over {written(q.max_clipped_share, 'percent')} of the samples at {m.clip_level:g} or more"
-    peak = f"the mean spectrum's last bin within {m.bandwidth_drop_db:g} dB of its peak"
-    rows = [
-        ("noisy", noisy, "Kim & Stern 2008, without digital silence"),
-        ("clipped", clipped, ""),
-        ("silent", silent, ""),
-        ("upsampled", f"bandwidth under {q.min_bandwidth_share:.0%} {reference}", peak),
-        ("truncated", f"decoded and declared length differ by over {q.max_duration_difference_s:g} s", ""),
-        ("too_short, too_long", f"under {q.min_duration_s:g} s, over {q.max_duration_s:g} s", ""),
-        ("reencoded_duplicate", f"{alike}, lengths by {d.max_duration_difference_s:g} s", "Haitsma & Kalker 2002"),
-        ("licence", f"SPDX name against the lists allow and deny; all else is unknown and {refused}", ""),
-    ]
-    keys = ("flag", "rule", "source")
-    columns = (
-        Column(key="flag", title="flag", kind="code"),
-        Column(key="rule", title="rule"),
-        Column(key="source", title="definition"),
-    )
-    return table([dict(zip(keys, row, strict=True)) for row in rows], columns)
 
 
 def _whole(summary: dict[str, Any], verdict: str) -> dict[str, Any]:

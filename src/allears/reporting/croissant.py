@@ -50,7 +50,7 @@ DESCRIPTIONS = {
     "end_s": "End in the file, in seconds, as its header declares it.",
     "file_sha256": "sha256 of the recording's bytes: of the file, or of its member.",
     "attributes": "Every other column of the corpus, as a JSON object.",
-    "licence": "SPDX expression, LicenseRef-… or 'unknown'.",
+    "licence": "SPDX expression, LicenseRef-… or 'unknown'; where clip and source have one each, both with AND.",
     "split": "train, dev or test.",
     "split_origin": "Whether the corpus gave the split or allears carved it.",
     "group": "What splits and intervals cluster by: speaker, else session, else recording.",

@@ -67,9 +67,9 @@ def stacked_bars(
 
 
 def histogram(
-    values: NDArray[np.float64], *, title: str, cut: float | None = None, cut_name: str = "", bins: int = 48
+    values: NDArray[np.float64], *, title: str, cuts: Sequence[tuple[float, str]] = (), bins: int = 48
 ) -> go.Figure:
-    """Counts of `values` (NaN left out), binned here: the page stays small. A dashed line where the policy cuts."""
+    """Counts of `values` (NaN left out), binned here: the page stays small. A dashed, named line at each of `cuts`."""
     known = values[np.isfinite(values)]
     counts, edges = np.histogram(known, bins=bins) if len(known) else (np.zeros(1), np.array([0.0, 1.0]))
     middle = (edges[:-1] + edges[1:]) / 2
@@ -84,8 +84,13 @@ def histogram(
         )
         | {"bargap": 0},
     )  # fmt: skip
-    if cut is not None and len(known) and edges[0] <= cut <= edges[-1]:
-        shown.add_vline(x=cut, line_dash="dash", line_color=RED, annotation_text=cut_name, annotation_font_color=RED)
+    inside = sorted(cut for cut in cuts if len(known) and edges[0] <= cut[0] <= edges[-1])
+    for number, (cut, name) in enumerate(inside):
+        side = "top left" if 2 * cut > edges[0] + edges[-1] else "top right"
+        shown.add_vline(
+            x=cut, line_dash="dash", line_color=RED, annotation_text=name, annotation_font_color=RED,
+            annotation_yshift=-14 * number, annotation_position=side,  # one under the other: cuts may lie close
+        )  # fmt: skip
     return shown
 
 

@@ -14,7 +14,6 @@ from typing import Any
 import pandas as pd
 
 from allears import __version__
-from allears.audit.policy import MEANINGS
 from allears.params.audit import AuditParams
 from allears.reporting.html import written
 from allears.tracking.flatten import flatten
@@ -116,7 +115,7 @@ def _composition(facts: CorpusFacts) -> dict[str, list[str]]:
 
 def _errors(summary: Mapping[str, Any]) -> list[str]:
     found = [
-        f"{name} ({reason['verdict']}), {MEANINGS.get(name, 'see the audit')}: {reason['clips']:,} clips, "
+        f"{name} ({reason['verdict']}), {reason['means']}: {reason['clips']:,} clips, "
         f"{written(reason['hours'], 'hours')}."
         for name, reason in summary["reasons"].items()
     ]

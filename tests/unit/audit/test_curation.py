@@ -11,14 +11,14 @@ from allears.audit.duplicates import find
 from allears.audit.policy import judge
 from allears.errors import CorpusError
 from allears.params.audit import AuditParams
-from tests.audit_tables import manifest, measures
+from tests.audit_tables import STANDARD, manifest, measures
 
 
 def selection(rows: list[dict[str, Any]], values: list[dict[str, Any]], **changes: Any) -> pd.DataFrame:
     params = AuditParams.model_validate(changes)
     table = manifest(rows)
     measured = measures(table, values)
-    verdicts = judge(table, measured, find(table, measured, params.duplicates), params)
+    verdicts = judge(table, measured, find(table, measured, params.duplicates), params, STANDARD)
     return select(table, verdicts, params, "zoo")
 
 

@@ -1,8 +1,13 @@
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from allears.audit.licences import how_to_declare, standing
+from allears.corpus.licences import joined
 from allears.params.audit import AuditParams, LicenceParams
 
 
@@ -22,7 +27,16 @@ from allears.params.audit import AuditParams, LicenceParams
         ("CC-BY-4.0 AND CC-BY-NC-4.0", "denied"),
         ("CC-BY-4.0 OR CC-BY-NC-4.0", "allowed"),
         ("CC-BY-4.0 and GPL-3.0-only", "unknown"),
-        ("(MIT OR CC-BY-NC-4.0) AND CC0-1.0", "denied"),
+        ("(MIT OR CC-BY-NC-4.0) AND CC0-1.0", "allowed"),
+        ("MIT OR CC-BY-NC-4.0 AND CC0-1.0", "allowed"),  # AND binds closer
+        ("(CC-BY-NC-4.0 OR unknown) AND CC0-1.0", "unknown"),
+        ("unknown AND CC0-1.0", "unknown"),
+        ("unknown AND CC-BY-NC-4.0", "denied"),
+        ("(MIT OR CC0-1.0) WITH LLVM-exception", "allowed"),
+        ("MIT OR", "unknown"),
+        ("(MIT", "unknown"),
+        ("MIT CC-BY-NC-4.0", "denied"),
+        ("()", "unknown"),
         ("Apache-2.0 WITH LLVM-exception", "allowed"),
     ],
 )
@@ -30,11 +44,42 @@ def test_standing(licence: str, expected: str) -> None:
     assert standing(licence, AuditParams().licences) == expected
 
 
+NAMES = {"MIT": 0, "CC0-1.0": 0, "GPL-3.0-only": 1, "CC-BY-NC-4.0": 2}
+TREES = st.recursive(
+    st.sampled_from(sorted(NAMES)), lambda each: st.tuples(st.sampled_from(["AND", "OR"]), each, each), max_leaves=8
+)
+
+
+@settings(deadline=None)
+@given(TREES)
+def test_expressions_are_those_of_their_trees(tree: Any) -> None:
+    def written(node: Any) -> str:
+        return node if isinstance(node, str) else f"({written(node[1])} {node[0]} {written(node[2])})"
+
+    def severity(node: Any) -> int:
+        if isinstance(node, str):
+            return NAMES[node]
+        return (max if node[0] == "AND" else min)(severity(node[1]), severity(node[2]))
+
+    assert standing(written(tree), LicenceParams()) == ("allowed", "unknown", "denied")[severity(tree)]
+
+
+@pytest.mark.parametrize("own", [None, "MIT", "unknown", "CC-BY-NC-4.0", "MIT OR GPL-3.0-only"])
+@pytest.mark.parametrize("source", [None, "MIT", "GPL-3.0-only", "CC-BY-NC-4.0", "CC0-1.0 OR CC-BY-NC-4.0"])
+def test_of_a_clips_licence_and_its_sources_the_more_restrictive_wins(own: str | None, source: str | None) -> None:
+    both = [each for each in (own, source) if each] or ["unknown"]
+    order = ("allowed", "unknown", "denied")
+    worst = max((standing(each, LicenceParams()) for each in both), key=order.index)
+    assert standing(joined(own, source), LicenceParams()) == worst
+    assert all(each in joined(own, source) for each in both)
+
+
 def test_deny_wins_over_allow() -> None:
     assert standing("MIT", LicenceParams(allow=("*",), deny=("MIT",))) == "denied"
 
 
 def test_the_line_says_what_to_type() -> None:
-    line = how_to_declare("zoo", ["unknown", "GPL-3.0-only"])
+    line = how_to_declare("zoo", ["unknown AND CC0-1.0", "GPL-3.0-only"], LicenceParams())
+    assert line.startswith("licence 'GPL-3.0-only', 'unknown' is in neither list")
     assert "corpus=zoo,ingest.licence=" in line
     assert "'GPL-3.0-only'" in line

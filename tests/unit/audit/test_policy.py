@@ -2,22 +2,37 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
 import pandas as pd
 import pytest
 
 from allears.audit.duplicates import find
 from allears.audit.leakage import leaking_groups, leaks
-from allears.audit.policy import HARD, MEANINGS, SOFT, count_reasons, judge
+from allears.audit.policy import COLUMNS, count_reasons, having, in_words, judge, reasons_of
+from allears.errors import ConfigError
 from allears.params.audit import AuditParams
-from tests.audit_tables import manifest, measures
+from allears.params.policy import STRUCTURAL, Policies, Policy
+from tests.audit_tables import POLICIES, STANDARD, manifest, measures
 
 PARAMS = AuditParams()
+SOUND = {"text": None, "language": None, "speaker": None, "group": "g"}
 
 
-def verdicts(rows: list[dict[str, Any]], values: list[dict[str, Any]], params: AuditParams = PARAMS) -> pd.DataFrame:
+def verdicts(
+    rows: list[dict[str, Any]],
+    values: list[dict[str, Any]],
+    params: AuditParams = PARAMS,
+    policy: Policy = STANDARD,
+    decided: list[tuple[str, str]] = [],  # noqa: B006
+) -> pd.DataFrame:
     table = manifest(rows)
     measured = measures(table, values)
-    return judge(table, measured, find(table, measured, params.duplicates), params)
+    said = pd.DataFrame([(*one, "heard it") for one in decided], columns=["clip", "decision", "why"], dtype="string")
+    return judge(table, measured, find(table, measured, params.duplicates), params, policy, said)
+
+
+def rules(**given: dict[str, Any]) -> Policy:
+    return Policies.model_validate({"mine": given}).chosen("mine")
 
 
 def reasons(row: dict[str, Any], value: dict[str, Any], params: AuditParams = PARAMS) -> str:
@@ -32,10 +47,10 @@ def reasons(row: dict[str, Any], value: dict[str, Any], params: AuditParams = PA
         ({}, {"clipped_share": 0.005}, ""),
         ({}, {"snr_db": 9.9}, "noisy"),
         ({"end_s": 0.9}, {"snr_db": 9.9, "decoded_duration_s": 0.9}, ""),  # too short for the estimate
-        ({"text": None, "language": None, "speaker": None, "group": "g"}, {"snr_db": -20.0}, ""),  # a sound
+        (SOUND, {"snr_db": -20.0}, ""),  # a sound
         ({}, {"silence_share": 0.61}, "silent"),
-        ({"text": None, "language": None, "speaker": None, "group": "g"}, {"silence_share": 0.9}, ""),
-        ({"text": None, "language": None, "speaker": None, "group": "g"}, {"silence_share": 0.96}, "silent"),
+        (SOUND, {"silence_share": 0.9}, ""),
+        (SOUND, {"silence_share": 0.96}, "silent"),
         ({}, {"bandwidth_hz": 4_700.0}, "upsampled"),
         ({}, {"bandwidth_hz": 4_900.0}, ""),
         ({"sample_rate_hz": 8_000}, {"bandwidth_hz": 2_500.0, "decoded_rate_hz": 48_000.0}, ""),
@@ -65,10 +80,12 @@ def test_unknown_licences_can_be_allowed() -> None:
     assert reasons({"licence": "CC-BY-ND-4.0"}, {}, allowed) == "licence_denied"
 
 
-def test_noise_can_be_judged_of_all_or_none() -> None:
-    sound = {"text": None, "language": None, "speaker": None, "group": "g"}
-    assert reasons(sound, {"snr_db": 0.0}, AuditParams.model_validate({"quality": {"snr_of": "all"}})) == "noisy"
-    assert reasons({}, {"snr_db": 0.0}, AuditParams.model_validate({"quality": {"snr_of": "none"}})) == ""
+@pytest.mark.parametrize("of", ["all", "speech", "sounds", "text", "none"])
+def test_a_rule_says_which_clips_it_judges(of: str) -> None:
+    rows = [{"text": "hello"}, {"text": None}, SOUND]
+    flagged = verdicts(rows, [{"snr_db": 0.0}] * 3, policy=rules(noisy={"measure": "snr_db", "min": 10, "of": of}))
+    expected = {"all": [1, 1, 1], "speech": [1, 1, 0], "sounds": [0, 0, 1], "text": [1, 0, 0], "none": [0, 0, 0]}[of]
+    assert (flagged["reasons"] == "noisy").astype(int).tolist() == expected
 
 
 def test_duplicates_are_named() -> None:
@@ -91,8 +108,86 @@ def test_a_leak_excludes_the_training_side_and_never_the_test_side() -> None:
     assert (judged["reasons"] == "speaker_leak").tolist() == leaks(table).tolist()
 
 
-def test_every_reason_has_a_meaning() -> None:
-    assert set(MEANINGS) == {*HARD, *SOFT}
+def test_every_reason_has_a_meaning_and_those_in_code_are_reserved() -> None:
+    known = reasons_of(STANDARD)
+    assert all(reason.means for reason in known.values())
+    assert set(known) == {*STRUCTURAL, *STANDARD.root}
+    assert reasons_of(rules(loud={"measure": "rms_dbfs", "max": -3}))["loud"].means == "rms_dbfs over -3"
+
+
+def test_a_hard_rule_keeps_a_clip_out_and_cannot_be_forgiven() -> None:
+    policy = rules(noisy={"measure": "snr_db", "min": 10, "verdict": "hard"})
+    table = verdicts([{}], [{"snr_db": 0.0}], policy=policy, decided=[("c0", "keep")])
+    assert (table["verdict"].iloc[0], table["reasons"].iloc[0]) == ("hard", "noisy")
+    with pytest.raises(ConfigError, match=r"'noisy' is no soft reason of the policy 'standard'\. Valid are reencoded"):
+        verdicts([{}], [{}], AuditParams(keep_despite=("noisy",)), policy)
+
+
+def test_a_rule_over_no_measure_names_the_nearest() -> None:
+    with pytest.raises(ConfigError, match=r"standard\.noisy\.measure: .* 'snr'; did you mean 'snr_db'\?.*_share"):
+        verdicts([{}], [{}], policy=rules(noisy={"measure": "snr", "min": 10}))
+
+
+def test_words_of_a_rule() -> None:
+    rule = STANDARD.root["silent"]
+    assert in_words(rule) == "silence_share over 0.6, over 0.95 (sounds)"
+    noisy = "snr_db under 10, of clips with a text, language or speaker, of 1 s and more"
+    assert in_words(STANDARD.root["noisy"]) == noisy
+
+
+def test_a_person_keeps_and_drops() -> None:
+    rows = [{}, {}, {"licence": "unknown"}, {"speaker": "a"}, {"speaker": "a", "split": "test"}]
+    values = [{"snr_db": 0.0}, {}, {"snr_db": 0.0}, {"clipped_share": 0.5}, {}]
+    said = [("c0", "keep"), ("c1", "drop"), ("c2", "keep"), ("c3", "keep")]
+    table = verdicts(rows, values, decided=said)
+    assert list(table.columns) == list(COLUMNS)
+    assert table["verdict"].tolist() == ["keep", "soft", "hard", "soft", "keep"]
+    assert table["reasons"].tolist() == ["", "dropped_by_person", "licence_unknown", "speaker_leak", ""]
+    assert table["overridden"].tolist() == ["noisy", "", "noisy", "clipped", ""]
+    assert table["override"].fillna("").tolist() == ["keep", "drop", "keep", "keep", ""]
+    assert table["override_why"].fillna("").tolist() == ["heard it"] * 4 + [""]
+
+
+def test_joined_reasons_are_those_of_judging_clip_by_clip() -> None:
+    """Against the obvious way: a list a clip, each rule's words compared with each value."""
+    rng = np.random.default_rng(0)
+    values = [
+        {
+            "snr_db": rng.choice([0.0, 30.0, np.nan]), "clipped_share": rng.choice([0.0, 0.1]),
+            "silence_share": rng.choice([0.1, 0.8, 1.0]), "decoded_duration_s": rng.choice([0.05, 2.0, 90.0]),
+        }
+        for _ in range(200)
+    ]  # fmt: skip
+    rows = [{"licence": rng.choice(["CC0-1.0", "unknown"])} | (SOUND if i % 3 else {}) for i in range(200)]
+    table = verdicts(rows, values, policy=STANDARD)
+    for row, value, found in zip(rows, values, table["reasons"], strict=True):
+        speech, seconds = row.get("text", "hello") is not None, value["decoded_duration_s"]
+        expected = ["licence_unknown"] if row["licence"] == "unknown" else []
+        expected += ["noisy"] if speech and seconds >= 1 and value["snr_db"] < 10 else []
+        expected += ["clipped"] if value["clipped_share"] > 0.005 else []
+        expected += ["silent"] if value["silence_share"] > (0.6 if speech else 0.95) else []
+        expected += ["truncated"] if abs(seconds - 2) > 0.1 else []
+        expected += ["too_short"] if seconds < 0.1 else ["too_long"] if seconds > 60 else []
+        assert found == ",".join(expected)
+    for code in ("noisy", "clipped"):
+        assert having(table["reasons"], code).tolist() == [code in each.split(",") for each in table["reasons"]]
+
+
+def test_presets_get_stricter() -> None:
+    names = ["lenient", "standard", "strict"]
+    rng = np.random.default_rng(1)
+    values = [
+        {
+            "snr_db": rng.uniform(-5, 40), "clipped_share": rng.uniform(0, 0.1) ** 2, "rms_dbfs": rng.uniform(-60, -10),
+            "silence_share": rng.uniform(0, 1), "bandwidth_hz": rng.uniform(1_000, 8_000),
+            "decoded_duration_s": 2.0, "zero_share": rng.uniform(0, 1), "dc_offset": rng.uniform(-0.02, 0.02),
+        }
+        for _ in range(300)
+    ]  # fmt: skip
+    kept = [verdicts([{}] * 300, values, policy=POLICIES.chosen(name))["verdict"] == "keep" for name in names]
+    assert 0 < kept[2].sum() < kept[1].sum() < kept[0].sum() < 300
+    assert (kept[0] | ~kept[1]).all()
+    assert (kept[1] | ~kept[2]).all()
 
 
 def test_verdicts_keep_the_order_of_the_manifest() -> None:

@@ -18,14 +18,14 @@ from allears.audit.representation import (
     top_share,
 )
 from allears.params.audit import AuditParams
-from tests.audit_tables import manifest, measures
+from tests.audit_tables import STANDARD, manifest, measures
 
 
 def represented(rows: list[dict[str, Any]], noisy: set[int] = frozenset(), **changes: Any) -> pd.DataFrame:
     params = AuditParams.model_validate({"representation": {"bootstrap_samples": 100}} | changes)
     table = manifest(rows)
     measured = measures(table, [{"snr_db": 0.0 if i in noisy else 30.0} for i in range(len(rows))])
-    verdicts = judge(table, measured, find(table, measured, params.duplicates), params)
+    verdicts = judge(table, measured, find(table, measured, params.duplicates), params, STANDARD)
     selection = pd.DataFrame({"clip": table["clip"], "keep": verdicts["verdict"] == "keep", "weight": 1.0})
     return represent(table, verdicts, selection, params)
 

@@ -13,7 +13,7 @@ from allears.audit.representation import represent
 from allears.audit.summary import Tables, summarise
 from allears.errors import AllearsError
 from allears.params.audit import AuditParams
-from tests.audit_tables import manifest, measures
+from tests.audit_tables import STANDARD, manifest, measures
 
 PARAMS = AuditParams()
 
@@ -21,14 +21,14 @@ PARAMS = AuditParams()
 def tables(rows: list[dict[str, Any]], values: list[dict[str, Any]]) -> Tables:
     table = manifest(rows)
     measured = measures(table, values)
-    verdicts = judge(table, measured, find(table, measured, PARAMS.duplicates), PARAMS)
+    verdicts = judge(table, measured, find(table, measured, PARAMS.duplicates), PARAMS, STANDARD)
     selection = select(table, verdicts, PARAMS, "zoo")
     quarantine = pd.DataFrame({"reason": ["zero_byte", "zero_byte", "not_audio"]})
     return Tables(table, quarantine, measured, verdicts, selection, represent(table, verdicts, selection, PARAMS))
 
 
 def summary_of(rows: list[dict[str, Any]], values: list[dict[str, Any]]) -> dict[str, Any]:
-    return summarise(tables(rows, values), PARAMS, "zoo", "v1")
+    return summarise(tables(rows, values), PARAMS, STANDARD, "zoo", "v1")
 
 
 ROWS = [
@@ -67,9 +67,27 @@ def test_findings_name_what_matters() -> None:
         assert words in text, words
 
 
+def test_what_a_person_decided_is_counted_and_what_had_no_effect_is_said() -> None:
+    table = manifest(ROWS)
+    measured = measures(table, VALUES)
+    said = [("c3", "keep", "ours"), ("c4", "keep", "clear"), ("c5", "drop", "a cough")]
+    decided = pd.DataFrame(said, columns=["clip", "decision", "why"], dtype="string")
+    verdicts = judge(table, measured, find(table, measured, PARAMS.duplicates), PARAMS, STANDARD, decided)
+    selection = select(table, verdicts, PARAMS, "zoo")
+    frames = Tables(table, pd.DataFrame({"reason": []}), measured, verdicts, selection,
+                    represent(table, verdicts, selection, PARAMS))  # fmt: skip
+    summary = summarise(frames, PARAMS, STANDARD, "zoo", "v1")
+    refused = {"licence_unknown": 1}
+    assert summary["overrides"] == {"kept": 1, "dropped": 1, "refused_clips": 1, "refused": refused}
+    text = " ".join(finding["text"] for finding in summary["findings"])
+    assert "1 kept, 1 dropped" in text
+    assert "but out all the same: 1 clip (licence_unknown 1)" in text
+    assert "corpus=zoo,ingest.licence=" in text
+
+
 def test_a_lost_clip_is_noticed() -> None:
     whole = tables(ROWS, VALUES)
     broken = whole.verdicts.assign(verdict=whole.verdicts["verdict"].replace("soft", "gone"))
     lost = Tables(whole.manifest, whole.quarantine, whole.measures, broken, whole.selection, whole.representation)
     with pytest.raises(AllearsError, match="6 clips went in"):
-        summarise(lost, PARAMS, "zoo", "v1")
+        summarise(lost, PARAMS, STANDARD, "zoo", "v1")

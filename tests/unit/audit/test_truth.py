@@ -11,7 +11,7 @@ from allears.audit.policy import judge
 from allears.audit.representation import represent
 from allears.audit.truth import COLUMNS, read, score
 from allears.params.audit import AuditParams
-from tests.audit_tables import manifest, measures
+from tests.audit_tables import STANDARD, manifest, measures
 
 PARAMS = AuditParams()
 
@@ -19,10 +19,10 @@ PARAMS = AuditParams()
 def scores(truth: list[tuple[str, str, str]], rows: list[dict[str, Any]], values: list[dict[str, Any]]) -> pd.DataFrame:
     table = manifest(rows)
     measured = measures(table, values)
-    verdicts = judge(table, measured, find(table, measured, PARAMS.duplicates), PARAMS)
+    verdicts = judge(table, measured, find(table, measured, PARAMS.duplicates), PARAMS, STANDARD)
     selection = pd.DataFrame({"clip": table["clip"], "keep": verdicts["verdict"] == "keep", "weight": 1.0})
     planted = pd.DataFrame(truth, columns=["path", "defect", "detail"], dtype="string")
-    return score(planted, table, verdicts, represent(table, verdicts, selection, PARAMS)).set_index("defect")
+    return score(planted, table, verdicts, represent(table, verdicts, selection, PARAMS), STANDARD).set_index("defect")
 
 
 def test_precision_and_recall() -> None:
@@ -75,7 +75,7 @@ def test_without_a_truth_table_there_are_no_scores(tmp_path: Path) -> None:
     assert read(tmp_path / "truth.csv").empty
     table = manifest([{}])
     measured = measures(table)
-    verdicts = judge(table, measured, find(table, measured, PARAMS.duplicates), PARAMS)
-    empty = score(read(tmp_path / "truth.csv"), table, verdicts, pd.DataFrame())
+    verdicts = judge(table, measured, find(table, measured, PARAMS.duplicates), PARAMS, STANDARD)
+    empty = score(read(tmp_path / "truth.csv"), table, verdicts, pd.DataFrame(), STANDARD)
     assert empty.empty
     assert list(empty.columns) == list(COLUMNS)

@@ -7,24 +7,41 @@ from typing import Any
 import pandas as pd
 
 from allears.audio.measures import MeasureSpec
-from allears.audit import curation, duplicates, measuring, policy, representation, summary, truth
+from allears.audit import (
+    curation,
+    derived,
+    duplicates,
+    measuring,
+    overrides,
+    policy,
+    representation,
+    summary,
+    truth,
+)
 from allears.corpus.manifest import REF_COLUMNS, Manifest, clip_refs
-from allears.params.audit import AuditParams
+from allears.params.audit import AuditParams, MeasureParams
 from allears.params.base import Paths
+from allears.params.policy import Policies
 
 
 def measure_clips(manifest: Manifest, params: AuditParams, paths: Paths) -> pd.DataFrame:
     """One row of measures a clip; what was measured before is read from the journal and not decoded again."""
     cuts = params.measures
-    spec = MeasureSpec(
+    refs = clip_refs(manifest.frame(REF_COLUMNS))
+    journal = paths.primary / "measures.jsonl"
+    spec = measure_spec(cuts)
+    measures = measuring.measure_all(refs, spec, journal, timeout_s=cuts.timeout_s, workers=cuts.workers)
+    return derived.with_derived(measures, manifest.frame(derived.MANIFEST_COLUMNS))
+
+
+def measure_spec(cuts: MeasureParams) -> MeasureSpec:
+    """What of the parameters the measures depend on."""
+    return MeasureSpec(
         clip_level=cuts.clip_level,
         silence_dbfs=cuts.silence_dbfs,
         silence_below_loud_db=cuts.silence_below_loud_db,
         bandwidth_drop_db=cuts.bandwidth_drop_db,
     )
-    refs = clip_refs(manifest.frame(REF_COLUMNS))
-    journal = paths.primary / "measures.jsonl"
-    return measuring.measure_all(refs, spec, journal, timeout_s=cuts.timeout_s, workers=cuts.workers)
 
 
 def find_duplicates(manifest: Manifest, measures: pd.DataFrame, params: AuditParams) -> pd.DataFrame:
@@ -32,11 +49,18 @@ def find_duplicates(manifest: Manifest, measures: pd.DataFrame, params: AuditPar
     return duplicates.find(manifest.frame(), measures, params.duplicates)
 
 
+def read_overrides(manifest: Manifest, paths: Paths) -> pd.DataFrame:
+    """What a person decided about single clips (`overrides.csv` beside the corpus's settings); mostly nothing."""
+    return overrides.read(paths.raw / overrides.NAME, manifest.frame(["clip"])["clip"])
+
+
 def judge_clips(
-    manifest: Manifest, measures: pd.DataFrame, duplicate_clips: pd.DataFrame, params: AuditParams
-) -> pd.DataFrame:
-    """A verdict for every clip, with all its reasons."""
-    return policy.judge(manifest.frame(), measures, duplicate_clips, params)
+    manifest: Manifest, measures: pd.DataFrame, duplicate_clips: pd.DataFrame, decided: pd.DataFrame,
+    policies: Policies, params: AuditParams,
+) -> pd.DataFrame:  # fmt: skip
+    """A verdict for every clip under the chosen policy, with all its reasons and what a person decided."""
+    chosen = policies.chosen(params.policy)
+    return policy.judge(manifest.frame(), measures, duplicate_clips, params, chosen, decided)
 
 
 def select_clips(manifest: Manifest, verdicts: pd.DataFrame, params: AuditParams, paths: Paths) -> pd.DataFrame:
@@ -49,26 +73,31 @@ def represent(manifest: Manifest, verdicts: pd.DataFrame, selection: pd.DataFram
     return representation.represent(manifest.frame(), verdicts, selection, params)
 
 
-def score_truth(manifest: Manifest, verdicts: pd.DataFrame, table: pd.DataFrame, paths: Paths) -> pd.DataFrame:
+def score_truth(
+    manifest: Manifest, verdicts: pd.DataFrame, table: pd.DataFrame, policies: Policies, params: AuditParams,
+    paths: Paths,
+) -> pd.DataFrame:  # fmt: skip
     """How well the audit finds the planted defects; without a truth table, an empty table."""
-    return truth.score(truth.read(paths.raw / "truth.csv"), manifest.frame(), verdicts, table)
+    chosen = policies.chosen(params.policy)
+    return truth.score(truth.read(paths.raw / "truth.csv"), manifest.frame(), verdicts, table, chosen)
 
 
 def summarise(
     manifest: Manifest, quarantine: pd.DataFrame, measures: pd.DataFrame, verdicts: pd.DataFrame,
-    selection: pd.DataFrame, table: pd.DataFrame, params: AuditParams, paths: Paths,
+    selection: pd.DataFrame, table: pd.DataFrame, policies: Policies, params: AuditParams, paths: Paths,
 ) -> dict[str, Any]:  # fmt: skip
     """Counts and hours per split and reason; rows in = kept + soft + hard + quarantined, checked."""
     frames = summary.Tables(manifest.frame(), quarantine, measures, verdicts, selection, table)
-    return summary.summarise(frames, params, paths.corpus, manifest.digest)
+    return summary.summarise(frames, params, policies.chosen(params.policy), paths.corpus, manifest.digest)
 
 
 def render_audit_page(
     manifest: Manifest, measures: pd.DataFrame, verdicts: pd.DataFrame, duplicate_clips: pd.DataFrame,
-    table: pd.DataFrame, truth_scores: pd.DataFrame, audit_summary: dict[str, Any], params: AuditParams,
+    table: pd.DataFrame, truth_scores: pd.DataFrame, audit_summary: dict[str, Any], decided: pd.DataFrame,
+    policies: Policies, params: AuditParams,
 ) -> str:  # fmt: skip
     """One page that answers 'can I train on this?'; works offline."""
     from allears.reporting.audit_page import AuditData, render
 
-    data = AuditData(manifest.frame(), measures, verdicts, duplicate_clips, table, truth_scores, audit_summary)
-    return render(data, params)
+    data = AuditData(manifest.frame(), measures, verdicts, duplicate_clips, table, truth_scores, audit_summary, decided)
+    return render(data, params, policies.chosen(params.policy))

@@ -9,23 +9,30 @@ from allears.pipelines.audit import document_nodes, nodes
 
 def create_pipeline() -> Pipeline:
     """Manifest → measures, verdicts, representation, selection, page, documents."""
-    audit, paths = "params:audit", "params:paths"
+    audit, policies, paths = "params:audit", "params:policies", "params:paths"
     return Pipeline(
         [
             node(nodes.measure_clips, ["manifest", audit, paths], "measures", name="measure_clips"),
             node(nodes.find_duplicates, ["manifest", "measures", audit], "duplicates", name="find_duplicates"),
-            node(nodes.judge_clips, ["manifest", "measures", "duplicates", audit], "verdicts", name="judge_clips"),
+            node(nodes.read_overrides, ["manifest", paths], "overrides", name="read_overrides"),
+            node(
+                nodes.judge_clips, ["manifest", "measures", "duplicates", "overrides", policies, audit], "verdicts",
+                name="judge_clips",
+            ),
             node(nodes.select_clips, ["manifest", "verdicts", audit, paths], "selection", name="select_clips"),
             node(
                 nodes.represent, ["manifest", "verdicts", "selection", audit], "representation", name="represent"
             ),
             node(
-                nodes.score_truth, ["manifest", "verdicts", "representation", paths], "truth_scores",
-                name="score_truth",
+                nodes.score_truth, ["manifest", "verdicts", "representation", policies, audit, paths],
+                "truth_scores", name="score_truth",
             ),
             node(
                 nodes.summarise,
-                ["manifest", "quarantine", "measures", "verdicts", "selection", "representation", audit, paths],
+                [
+                    "manifest", "quarantine", "measures", "verdicts", "selection", "representation", policies, audit,
+                    paths,
+                ],
                 "audit_summary",
                 name="summarise_audit",
             ),
@@ -33,7 +40,7 @@ def create_pipeline() -> Pipeline:
                 nodes.render_audit_page,
                 [
                     "manifest", "measures", "verdicts", "duplicates", "representation", "truth_scores",
-                    "audit_summary", audit,
+                    "audit_summary", "overrides", policies, audit,
                 ],
                 "audit_page",
                 name="render_audit_page",

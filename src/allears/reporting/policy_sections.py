@@ -1,0 +1,98 @@
+"""What the policy is and where it cuts, and what people decided against it: sections of the audit's page."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+from markupsafe import Markup
+
+from allears.audit import rules
+from allears.audit.policy import in_words, reasons_of
+from allears.params.audit import AuditParams
+from allears.params.policy import Policy
+from allears.reporting import figures
+from allears.reporting.html import Column, figure, table
+
+MEASURE_NAMES = {
+    "rms_dbfs": "level, dBFS (RMS)", "snr_db": "signal-to-noise, dB (WADA)", "bandwidth_hz": "bandwidth, Hz",
+    "bandwidth_share": "bandwidth, share of what the sample rate promises", "decoded_duration_s": "duration, s",
+    "silence_share": "silent share of frames", "clipped_share": "clipped share of samples",
+    "dc_offset": "offset (DC)", "zero_share": "digital silence, share",
+    "duration_difference_s": "decoded against declared duration, s",
+}  # fmt: skip
+MAX_CUTS = 6  # lines in a figure; with bounds for many languages, the table of rules has all
+_ALWAYS = ("decoded_duration_s", "rms_dbfs", "snr_db", "silence_share", "bandwidth_hz", "clipped_share")
+_CAPTIONS = {"snr_db": "signal-to-noise ratio; at 100 dB the estimate ends: hardly any noise"}
+
+
+def sound(clips: pd.DataFrame, policy: Policy) -> list[Markup]:
+    """Histograms of what every page shows and of what the policy cuts, with its bounds."""
+    judged = [rule.measure for rule in policy.root.values() if rule.of != "none"]
+    plots = []
+    for name in dict.fromkeys((*_ALWAYS, *judged)):
+        values = clips[name].to_numpy(dtype=np.float64, na_value=np.nan)
+        if len(np.unique(values[np.isfinite(values)])) < 2:
+            continue
+        cuts = [
+            cut for code, rule in policy.root.items() if rule.measure == name for cut in rules.cuts(clips, rule, code)
+        ]
+        title = MEASURE_NAMES.get(name, name)
+        caption = f"Clips by {_CAPTIONS.get(name, title)}"
+        caption += f"; {len(cuts) - MAX_CUTS} more cut-offs are in the table of rules" if len(cuts) > MAX_CUTS else ""
+        shown = figures.histogram(values, title=title, cuts=cuts[:MAX_CUTS])
+        plots.append(figure(shown, caption, height_px=230))
+    return plots
+
+
+def decisions(decided: pd.DataFrame, clips: pd.DataFrame) -> Markup | None:
+    """What people decided, what it set aside and what came of it."""
+    if decided.empty:
+        return None
+    judged = clips[["clip", "path", "verdict", "reasons", "overridden"]]
+    rows = decided.merge(judged, on="clip", validate="1:1")
+    rows = rows.assign(**{name: rows[name].str.replace(",", ", ") for name in ("reasons", "overridden")})
+    return table(
+        rows,
+        (
+            Column(key="path", title="file", kind="path"), Column(key="decision", title="decision"),
+            Column(key="why", title="why"), Column(key="overridden", title="set aside"),
+            Column(key="verdict", title="verdict now"), Column(key="reasons", title="reasons that stay"),
+            Column(key="who", title="who"), Column(key="date", title="when"),
+        ),
+    )  # fmt: skip
+
+
+def methods(policy: Policy, params: AuditParams) -> Markup:
+    """Each reason with its rule and the definition of what it looks at."""
+    m, d = params.measures, params.duplicates
+    silence = f"32 ms frames under {m.silence_dbfs:g} dBFS and {m.silence_below_loud_db:g} dB under the loudest tenth, "
+    definitions = {
+        "snr_db": "Kim & Stern 2008, without digital silence",
+        "clipped_share": f"samples at {m.clip_level:g} or more",
+        "silence_share": silence + "where that is above",
+        "bandwidth_share": f"the mean spectrum's last bin within {m.bandwidth_drop_db:g} dB of its peak, over half the "
+        "sample rate or 8 kHz, whichever is less",
+        "duration_difference_s": "of what the header declares and what it decodes to",
+        "zero_share": "samples that are exactly zero",
+        "dc_offset": "mean of the samples, full scale is 1",
+    }
+    known = reasons_of(policy)
+    rows = [
+        (code, in_words(rule), known[code].verdict, definitions.get(rule.measure, ""))
+        for code, rule in policy.root.items()
+    ]
+    alike = f"fingerprints differ in at most {d.max_bit_error:.0%} of their bits"
+    alike += f", lengths by {d.max_duration_difference_s:g} s"
+    refused = "refused" if params.licences.unknown == "refuse" else "allowed"
+    rows += [
+        ("reencoded_duplicate", alike, "soft", "Haitsma & Kalker 2002"),
+        ("licence", f"SPDX name against the lists allow and deny; all else is unknown and {refused}", "hard", ""),
+    ]
+    keys = ("flag", "rule", "verdict", "source")
+    columns = (
+        Column(key="flag", title="reason", kind="code"), Column(key="rule", title="rule"),
+        Column(key="verdict", title="verdict"), Column(key="source", title="definition"),
+    )  # fmt: skip
+    listed = table([dict(zip(keys, row, strict=True)) for row in rows], columns)
+    despite = f" Kept despite: {', '.join(params.keep_despite)}." if params.keep_despite else ""
+    return Markup("<p>Policy <b>{}</b>.{}</p>{}").format(params.policy, despite, listed)
