@@ -62,12 +62,14 @@ def header(path: Path) -> Header:
     try:
         info = soundfile.info(_descriptor(path), verbose=True)
     except soundfile.LibsndfileError:
+        info = None
+    if info is None or not _has_length(info.frames):
         return _plausible(_header_by_ffmpeg(path), path)
     known = Header(
         codec=f"{info.format}/{info.subtype}".lower(),
         sample_rate_hz=info.samplerate,
         channels=info.channels,
-        duration_s=_declared_frames(info) / max(info.samplerate, 1),
+        duration_s=_declared_frames(info) / info.samplerate,
     )
     return _plausible(known, path)
 
@@ -165,6 +167,8 @@ def _read(path: Path, start_s: float, end_s: float | None) -> tuple[Channels, in
     try:
         with soundfile.SoundFile(_descriptor(path)) as sound:
             rate = sound.samplerate
+            if not _has_length(sound.frames):
+                return ffmpeg.decode(path, start_s, end_s, max_s=MAX_CLIP_S)
             first = min(to_samples(start_s, rate), sound.frames)
             last = sound.frames if end_s is None else min(to_samples(end_s, rate), sound.frames)
             frames = max(last - first, 0)
@@ -211,6 +215,11 @@ def _descriptor(path: Path) -> int:
     if stat.S_ISREG(found.st_mode):
         raise AudioError("zero_byte", f"{path.name}: the file is empty (an interrupted copy?); copy it again")
     raise AudioError("not_a_file", f"{path.name}: it is no file, but a folder, a pipe or a device; take it away")
+
+
+def _has_length(frames: int) -> bool:
+    """Whether the header says how long it is; a recorder that was switched off leaves 0, a stream SF_COUNT_MAX."""
+    return 0 < frames < (1 << 63) - 1
 
 
 def _header_by_ffmpeg(path: Path) -> Header:

@@ -126,10 +126,10 @@ def measured_s(path: Path) -> float:
     stream = _ffmpeg().input(_url(path), **_INPUT_OPTIONS)["a:0"]
     sink = stream.output("-", format="null", t=MAX_MEASURED_S, threads=1)
     finished = run([*_QUIET, "-nostats", "-progress", "pipe:1", *sink.get_args()], what=path.name)
-    ends = _PROGRESS.findall(finished.output)
-    if not ends:
+    if finished.code != 0:
         raise _undecoded(finished, path)
-    return int(ends[-1]) / 1e6
+    ends = _PROGRESS.findall(finished.output)
+    return int(ends[-1]) / 1e6 if ends else 0.0
 
 
 def decode(
