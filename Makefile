@@ -12,7 +12,7 @@ export MLFLOW_DISABLE_TELEMETRY := true
 export RAY_USAGE_STATS_ENABLED := 0
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: pretrain test bench-train viz ui install
+.PHONY: pretrain test test-faults bench-train viz ui install
 .DEFAULT_GOAL := pretrain
 
 pretrain: $(STAMP)
@@ -40,6 +40,13 @@ test: $(STAMP)
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile --durations 15
+
+# The long versions of the fault tests, and the tables that stand in RESULTS.md.
+test-faults: export OMP_NUM_THREADS := 1
+test-faults: export ALLEARS_LONG := 1
+test-faults: $(STAMP)
+	$(BIN)/python -m pytest tests/faults --durations 15
+	$(BIN)/python -m tests.faults.fuzz_decode
 
 bench-train: $(STAMP)
 	@set -e; for script in tests/benchmark/bench_*.py; do echo; echo "== $$script"; $(BIN)/python "$$script"; done

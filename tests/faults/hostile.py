@@ -21,9 +21,11 @@ import numpy as np
 import soundfile
 
 from allears.audio import ffmpeg
+from tests.long import LONG
 
 KEPT = "kept"
 RATE = 16_000
+SILENCE_S = 3 * 3600 if LONG else 600
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,13 +152,13 @@ def text(template: str) -> Write:
 
 
 def silence(path: Path, _: Surroundings) -> None:
-    """An hour of nothing in a few kB."""
-    soundfile.write(path, np.zeros(3600 * 8_000, np.int16), 8_000, format="FLAC")
+    """Hours of nothing in a few kB."""
+    soundfile.write(path, np.zeros(SILENCE_S * 8_000, np.int16), 8_000, format="FLAC")
 
 
 def opus_silence(path: Path, _: Surroundings) -> None:
     source = path.with_name(".silence.wav")
-    soundfile.write(source, np.zeros(1200 * 8_000, np.int16), 8_000)
+    soundfile.write(source, np.zeros(SILENCE_S // 3 * 8_000, np.int16), 8_000)
     ffmpeg.convert(source, path, {"acodec": "libopus", "b:a": "6k", "dtx": 1})
     source.unlink()
 

@@ -61,6 +61,12 @@ def _models(pipeline: Pipeline) -> dict[str, Any]:
     return found
 
 
+def contents(project: Path) -> dict[str, bytes]:
+    """Every file below `project/data`; the lines of a journal may stand in any order."""
+    found = {str(p.relative_to(project)): p.read_bytes() for p in (project / "data").rglob("*") if p.is_file()}
+    return {name: b"".join(sorted(d.splitlines())) if name.endswith(".jsonl") else d for name, d in found.items()}
+
+
 if __name__ == "__main__":
     both = {"workers": WORKERS}
     run(Path(sys.argv[1]), *sys.argv[2:], say=STARTED, ingest=both, audit={"measures": both})

@@ -5,19 +5,19 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import socket
-import threading
 import time
 from pathlib import Path
-from typing import Any, Self
+from typing import Any
 
 import numpy as np
 import pandas as pd
-import psutil
 import pytest
 import soundfile
 
 from tests.faults import steps
 from tests.faults.hostile import CASES, KEPT, RATE, Case, Surroundings, noise
+from tests.faults.watch import Watch
+from tests.long import report
 from tests.unit.corpus import miniatures
 
 GOOD = 8
@@ -32,7 +32,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     corpus.mkdir()
     secret = folder / "secret.wav"
     soundfile.write(secret, noise(1.5, seed=99), RATE)
-    with socket.create_server(("127.0.0.1", 0)) as server, Largest() as largest:
+    with socket.create_server(("127.0.0.1", 0)) as server, Watch() as watch:
         server.setblocking(False)
         around = Surroundings(secret, f"127.0.0.1:{server.getsockname()[1]}")
         for case in CASES:
@@ -45,7 +45,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
             called = True
         except BlockingIOError:
             called = False
-    return data | {"secret": secret, "called": called, "mb": largest.mb, "folder": folder}
+    return data | {"secret": secret, "called": called, "mb": watch.most_mb, "folder": folder}
 
 
 def audited(folder: Path) -> dict[str, Any]:
@@ -55,30 +55,6 @@ def audited(folder: Path) -> dict[str, Any]:
         made = steps.run(folder / "corpus", "ingest", "audit", ingest=ingest, audit={"measures": {"workers": 2}})
         manifest = made.load("manifest").frame()
         return {"manifest": manifest} | {name: made.load(name) for name in ("quarantine", "measures", "verdicts")}
-
-
-class Largest:
-    """The most memory that a worker (not ffmpeg: it has a limit of its own) has used while this is open, in MB."""
-
-    def __enter__(self) -> Self:
-        self.mb = 0.0
-        self._done = threading.Event()
-        self._thread = threading.Thread(target=self._look)
-        self._thread.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._done.set()
-        self._thread.join()
-
-    def _look(self) -> None:
-        while not self._done.wait(0.05):
-            for process in psutil.Process().children(recursive=True):
-                try:
-                    if "python" in process.name():
-                        self.mb = max(self.mb, process.memory_info().rss / 2**20)
-                except psutil.Error:
-                    continue
 
 
 def ended(run: dict[str, Any], name: str) -> str:
@@ -108,6 +84,8 @@ def test_the_good_ones_are_kept_and_everything_adds_up(run: dict[str, Any]) -> N
     assert (verdicts[failed[failed].index] == "hard").all()
     numbers = run["measures"].select_dtypes("float64").to_numpy()
     assert not np.isinf(numbers).any()
+    for reason in sorted({case.expected for case in CASES}):
+        report(reason, ", ".join(case.name for case in CASES if case.expected == reason))
 
 
 def test_nothing_from_outside_comes_in_and_nobody_is_called(run: dict[str, Any]) -> None:
@@ -129,6 +107,7 @@ def _stretches(secret_T: np.ndarray) -> set[str]:
 
 def test_no_worker_takes_more_than_its_share(run: dict[str, Any]) -> None:
     assert 0 < run["mb"] < WORKER_MB
+    report("largest worker over all hostile recordings", f"{run['mb']:.0f} MB")
 
 
 def test_what_failed_may_be_read_by_people(run: dict[str, Any]) -> None:

@@ -11,6 +11,7 @@ import soundfile
 
 from tests.faults import steps
 from tests.faults.hostile import RATE, noise
+from tests.long import report
 
 SCRIPT = "<script>alert(1)</script>"
 NAMES = (
@@ -41,6 +42,7 @@ def test_a_recording_is_found_under_any_name(tmp_path: Path, monkeypatch: pytest
     assert "<img src=x" not in made.load("audit_page")
     shown = made.load("quarantine")[["path", "message"]].to_string()
     assert "\x1b" not in shown
+    report("names", f"{len(NAMES)} kept, each as itself; {len(UNREADABLE)} that are no text in quarantine")
 
 
 def test_what_a_corpus_says_of_itself_is_shown_and_never_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -16,13 +16,13 @@ import pytest
 import soundfile
 
 from allears.corpus.opening import MOST_TOGETHER
-from tests.faults.steps import STARTED, WORKERS
-from tests.long import LONG
-from tests.project import environment
+from tests.faults.steps import STARTED, WORKERS, contents
+from tests.long import LONG, report
+from tests.project import ROOT, environment
 
 KILLS = 50 if LONG else 3
 KILLS_A_TRIAL = 3  # then it may end, and is compared
-FILES = 240 if LONG else 60
+FILES = 240 if LONG else 45
 LIMIT_S = 300
 # Imported by every Python that is started: notes each recording whose bytes are read for its digest, which ingest and
 # audit do once each time that they decode it.
@@ -48,7 +48,7 @@ class Setting:
     def start(self, step: str, reads: Path) -> subprocess.Popen[str]:
         """The step in a process group of its own in the folder beside `reads`; returns once it begins to work."""
         env = environment(NOTED_READS=str(reads), NOTED_FOLDER=str(self.folder / "corpus"))
-        env["PYTHONPATH"] = f"{self.folder / 'site'}:{env.get('PYTHONPATH', '')}"
+        env["PYTHONPATH"] = os.pathsep.join([str(self.folder / "site"), str(ROOT), env.get("PYTHONPATH", "")])
         command = [sys.executable, "-m", "tests.faults.steps", str(self.folder / "corpus"), step]
         process = subprocess.Popen(
             command, cwd=reads.parent, env=env, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
@@ -91,18 +91,8 @@ def setting(tmp_path_factory: pytest.TempPathFactory) -> Setting:
     return made
 
 
-def contents(project: Path) -> dict[str, bytes]:
-    """Every file below `project/data`. Lines of journals may stand in any order."""
-    found = {str(p.relative_to(project)): p.read_bytes() for p in (project / "data").rglob("*") if p.is_file()}
-    return {
-        name: b"".join(sorted(data.splitlines())) if name.endswith(".jsonl") else data for name, data in found.items()
-    }
-
-
 @pytest.mark.parametrize("step", ["ingest", "audit"])
-def test_killed_at_random_moments_it_ends_as_if_it_had_not_been(
-    setting: Setting, step: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_killed_at_random_moments_it_ends_as_if_it_had_not_been(setting: Setting, step: str, tmp_path: Path) -> None:
     moments = np.random.default_rng(0)
     kills = trials = twice = most_twice = 0
     while kills < KILLS:
@@ -127,5 +117,5 @@ def test_killed_at_random_moments_it_ends_as_if_it_had_not_been(
             twice + reads - FILES,
             max(most_twice, reads - FILES),
         )
-    with capsys.disabled():
-        print(f"\n| {step} | {kills} | {trials} | identical | {twice} of {trials * FILES} (at most {most_twice}) |")
+    report(f"{step}: killed", f"{kills} times in {trials} runs of {FILES} files; all files in the end identical")
+    report(f"{step}: decoded twice", f"{twice} of {trials * FILES} recordings, at most {most_twice} in a run")
