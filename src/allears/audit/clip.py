@@ -17,7 +17,7 @@ from allears.corpus.opening import decoded_clips
 from allears.errors import AudioError
 from allears.storage.digest import value_digest
 
-VERSION = 2
+VERSION = 3
 
 
 def work_key(ref: ClipRef, spec: MeasureSpec) -> str:
