@@ -27,7 +27,8 @@ def recording_at(root: str, path: str, member: str | None) -> Recording:
 class ClipRef(NamedTuple):
     """Where a clip's audio is. `end_s` None: to the end of the file, so that a wrong header is noticed.
 
-    `file_sha256` is of the bytes of the recording: of the file, or of its `member` where it is an archive.
+    `file_sha256` and `file_bytes` are of the bytes of the recording: of the file, or of its `member` where it is an
+    archive. `file_bytes` None: nobody knows which bytes to expect.
     """
 
     clip: str
@@ -37,6 +38,7 @@ class ClipRef(NamedTuple):
     start_s: float
     end_s: float | None
     member: str | None = None
+    file_bytes: int | None = None
 
     @property
     def recording(self) -> Recording:

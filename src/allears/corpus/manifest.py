@@ -18,7 +18,9 @@ COLUMNS: tuple[str, ...] = (  # the schema, `schema.py`, says what each must hol
     "speaker", "session", "attributes", "licence", "split", "split_origin", "group",
 )  # fmt: skip
 PLACES: tuple[str, ...] = ("delivery", "place_s", "listed_as")  # what `deliveries.join` adds
-REF_COLUMNS = ("clip", "root", "path", "member", "file_sha256", "channel", "start_s", "end_s", "file_duration_s")
+REF_COLUMNS = (
+    "clip", "root", "path", "member", "file_sha256", "file_bytes", "channel", "start_s", "end_s", "file_duration_s",
+)  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,11 +68,11 @@ def clip_refs(manifest: pd.DataFrame) -> list[ClipRef]:
     """Where the audio of each row is, in order."""
     refs = []
     rows = manifest[list(REF_COLUMNS)].itertuples(index=False, name=None)
-    for clip, root, path, member, sha, channel, start, end, duration in rows:
+    for clip, root, path, member, sha, size, channel, start, end, duration in rows:
         within = None if pd.isna(member) else str(member)
         one = None if pd.isna(channel) else int(channel)
         stop = None if end >= duration - 1e-6 else float(end)  # else it goes to the end
-        refs.append(ClipRef(clip, str(Path(root) / path), sha, one, float(start), stop, within))
+        refs.append(ClipRef(clip, str(Path(root) / path), sha, one, float(start), stop, within, int(size)))
     return refs
 
 

@@ -25,7 +25,7 @@ def from_paths(paths: Iterable[str]) -> Rows:
         elif is_text(path):
             yield Row(name=path, path=path)
         else:
-            shown = path.encode(errors="replace").decode()
+            shown = "".join(letter if letter.isprintable() else "?" for letter in path)  # a terminal would obey it
             yield Reject(
                 name=shown, path=shown, reason="bad_name", message=f"{shown}: its name is not readable text; rename it"
             )
