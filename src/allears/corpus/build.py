@@ -19,7 +19,8 @@ from allears.corpus.licences import joined
 from allears.corpus.listing import COLUMNS as LISTING_COLUMNS
 from allears.corpus.manifest import COLUMNS, Manifest, parts_digest
 from allears.corpus.probe import Probed
-from allears.corpus.segment import Span, pieces, span
+from allears.corpus.segment import Span, gaps, pieces, span
+from allears.corpus.speech import NOT_HEARD, Heard, Side, sides
 from allears.corpus.splits import carve
 from allears.corpus.withdrawn import Refused
 from allears.errors import AudioError, CorpusError
@@ -35,24 +36,32 @@ _KNOWN = ("text", "label", "language", "accent", "gender", "age", "speaker", "se
 
 @dataclass(frozen=True, slots=True)
 class Built:
-    """All manifest rows (in memory), the quarantine, and how many listed rows became clips."""
+    """All manifest rows (in memory), the quarantine, how many listed rows became clips, and the seconds of those rows
+    that are in no clip (pauses).
+    """
 
     clips: pd.DataFrame
     quarantine: pd.DataFrame
     rows_used: int
+    pauses_s: float
 
 
 def build(
     listing: pd.DataFrame, probed: Mapping[Recording, Probed], params: IngestParams, before: Before | None = None,
-    refused: Refused = REFUSED, corrections: Sequence[Correction] = (),
+    refused: Refused = REFUSED, corrections: Sequence[Correction] = (), heard: Heard = NOT_HEARD,
 ) -> Built:  # fmt: skip
-    """Make the rows, laid over those of the manifest `before`. The sum is checked: listed = used + quarantined."""
+    """Make the rows, laid over those of the manifest `before`; `heard`: where long recordings hold speech.
+
+    The sum is checked: listed = used + quarantined.
+    """
     clips: list[dict[str, Any]] = []
     rejects: list[dict[str, Any]] = []
-    used = 0
+    used, pauses_s = 0, 0.0
     for record in records(listing[list(LISTING_COLUMNS)]):
         try:
-            clips += _clips(record, probed, params, refused)
+            made, left_s = _clips(record, probed, params, refused, heard)
+            clips += made
+            pauses_s += left_s
             used += 1
         except _Rejected as rejected:
             rejects.append(_quarantined(record, rejected))
@@ -67,7 +76,7 @@ def build(
         dev=params.splits.dev, test=params.splits.test, seed=params.splits.seed, known=splits_so_far(before, table),
     )  # fmt: skip
     quarantine = pd.DataFrame(rejects, columns=list(QUARANTINE_COLUMNS)).astype("string")
-    return Built(table, quarantine, used)
+    return Built(table, quarantine, used, pauses_s)
 
 
 def check_share(built: Built, max_share: float, corpus: str) -> None:
@@ -117,33 +126,45 @@ class _Rejected(Exception):  # noqa: N818  not an error of the run
 
 
 def _clips(
-    record: dict[str, Any], facts: Mapping[Recording, Probed], params: IngestParams, refused: Refused
-) -> list[dict[str, Any]]:
+    record: dict[str, Any], facts: Mapping[Recording, Probed], params: IngestParams, refused: Refused, heard: Heard
+) -> tuple[list[dict[str, Any]], float]:
+    """The clips of a row, and the seconds that are in none of them."""
     if record["reason"] is not None:
         raise _Rejected("layout", record["reason"], record["message"])
-    probed = facts[recording_at(record["root"], record["path"], record["member"])]
+    recording = recording_at(record["root"], record["path"], record["member"])
+    probed = facts[recording]
     if probed.reason is not None:
         raise _Rejected("probe", probed.reason, probed.message or probed.reason)
     channel = record["channel"]
     if channel is not None and channel >= probed.channels:
         raise _Rejected("probe", "no_such_channel", f"{record['path']}: no channel {channel}, it has {probed.channels}")
-    split = channel is None and params.channels == "split" and probed.channels > 1
-    clips = []
-    for each in range(probed.channels) if split else [channel]:
-        one = _of_channel(record, each) if split else record
-        try:
-            whole = span(probed.duration_s, record["start_s"], record["end_s"], min_s=params.min_duration_s)
-            cut = [whole] if params.segment == "none" else pieces(whole, max_s=params.segment_max_s)
-        except AudioError as error:
-            raise _Rejected("segment", error.reason, f"{record['path']}: {error}") from None
+    try:
+        whole = span(probed.duration_s, record["start_s"], record["end_s"], min_s=params.min_duration_s)
+        cuts = {side.channel: _cut(whole, heard, side, params) for side in sides(recording, channel, probed, params)}
+    except AudioError as error:
+        raise _Rejected("segment", error.reason, f"{record['path']}: {error}") from None
+    if not any(cuts.values()):
+        raise _Rejected("segment", "no_speech", f"{record['path']}: no speech was found in it")
+    clips: list[dict[str, Any]] = []
+    for each, cut in cuts.items():
+        one = record if each == channel else _of_channel(record, each)
         allowed = [piece for piece in cut if not refused.clip(probed.sha256, each, piece.start_s, piece.end_s)]
         clips += [_clip(one, probed, piece, _group(record)) for piece in allowed]
     if not clips:
         raise _Rejected("probe", withdrawn.REASON, withdrawn.MESSAGE)
-    return clips
+    return clips, sum(gaps(cut, whole) for cut in cuts.values())
 
 
-def _of_channel(record: dict[str, Any], channel: int) -> dict[str, Any]:
+def _cut(whole: Span, heard: Heard, side: Side, params: IngestParams) -> list[Span]:
+    if params.segment == "none":
+        return [whole]
+    speech = heard.get(side)
+    if isinstance(speech, AudioError):
+        raise speech
+    return pieces(whole, max_s=params.segment_max_s, speech=speech)
+
+
+def _of_channel(record: dict[str, Any], channel: int | None) -> dict[str, Any]:
     """One side of a conversation: which of the two said the words, and is of that age, is not known."""
     attributes = record["attributes"]
     for name in _OF_A_PERSON:

@@ -82,6 +82,7 @@ def build_manifest(
     from allears.corpus.corrections import corrections_file, read_corrections
     from allears.corpus.deliveries import before_of, keep_carved, manifest_of, seconds_of
     from allears.corpus.probe import Probed
+    from allears.corpus.speech import find_speech, to_hear
     from allears.corpus.withdrawn import Refused, read_tombstones
     from allears.storage.tables import records
 
@@ -89,7 +90,8 @@ def build_manifest(
     known = manifest_of(paths)
     before = before_of(paths)
     corrections = read_corrections(corrections_file(paths))
-    built = build(listing, facts, ingest, before, Refused(read_tombstones(paths)), corrections)
+    heard = find_speech(to_hear(listing, facts, ingest), paths.intermediate / "speech.jsonl", workers=ingest.workers)
+    built = build(listing, facts, ingest, before, Refused(read_tombstones(paths)), corrections, heard)
     check_share(built, ingest.max_quarantine_share, paths.corpus)
     deliveries = seconds_of(built.clips, before.deliveries if before else ())
     parent = known.digest if known else None
@@ -114,6 +116,8 @@ def _tell(built: Built, manifest: Manifest, changes: dict[str, int], known: Mani
         built.clips["group"].nunique(), len(built.quarantine),
         "".join(f", {count} {reason}" for reason, count in Counter(built.quarantine["reason"]).most_common()),
     )  # fmt: skip
+    if built.pauses_s:
+        logger.info("%.2f h of the recordings are pauses, in no clip", to_hours(built.pauses_s))
     if known is not None:
         told = ", ".join(f"{count} {name}" for name, count in changes.items() if count) or "nothing is new"
         logger.info("against version %s: %s", known.digest[:12], told)
