@@ -31,6 +31,10 @@ class AudioError(AllearsError):
         return type(self), (self.reason, str(self))
 
 
+class PassingError(AudioError):
+    """A failure that another run may not meet (a file still being written, a share that hangs): never journalled."""
+
+
 class StorageError(AllearsError):
     """A file or folder cannot be read or written: space, permission, a missing path."""
 

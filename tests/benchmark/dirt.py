@@ -20,7 +20,7 @@ import soundfile
 from numpy.typing import NDArray
 
 from allears.audio import ffmpeg
-from allears.audio.decode import decode, resample
+from allears.audio.decode import decode, mixed, resample
 from allears.corpus.clips import ClipRef
 from allears.corpus.manifest import clip_refs
 from allears.corpus.opening import decoded_clips
@@ -105,7 +105,7 @@ def render(job: Job, folder: Path) -> None:
     [(_, decoded)] = decoded_clips([job.ref])
     assert isinstance(decoded, tuple), decoded
     rate_hz = RATE_HZ if job.defect == "upsampled" else min(decoded[1], RATE_HZ)
-    audio_T = resample(*decoded, rate_hz)
+    audio_T = resample(mixed(decoded[0]), decoded[1], rate_hz)
     audio_T = audio_T / max(1.0, float(np.abs(audio_T).max()))
     target = folder / _path(job)
     if job.defect == "reencoded_duplicate":

@@ -1,11 +1,16 @@
 """A disk without space, for real: a tmpfs of 256 KiB, which grows when somebody makes room."""
 
+import contextlib
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pytest
+import soundfile
 
+from allears.cli.sentences import sentence
 from allears.corpus.manifest import Manifest
 from allears.errors import StorageError, TrainingError
 from allears.params.base import Paths
@@ -13,9 +18,13 @@ from allears.params.shard import ShardParams
 from allears.pipelines.shard.nodes import write_shards
 from allears.storage.files import read_json, write_bytes
 from allears.training.launch import launch
+from tests.faults import steps
+from tests.long import LONG, report
 from tests.pretraining import make_spec, tiny
 from tests.support import make_shards
 from tests.unit.shards.recordings import as_handle, make_recordings, verdicts_of
+
+GROWTH = 1.2 if LONG else 5.0  # of the disk, each time that it was full
 
 
 @pytest.fixture
@@ -28,7 +37,7 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
     if mounted.returncode:
         pytest.skip("mounting a small tmpfs needs root")
     yield folder
-    subprocess.run(["umount", str(folder)], check=True)
+    subprocess.run(["umount", "--lazy", str(folder)], check=True)  # the server of worker processes still lives in it
 
 
 def test_the_old_file_survives_and_the_message_says_what_to_do(small_disk: Path):
@@ -42,6 +51,31 @@ def test_the_old_file_survives_and_the_message_says_what_to_do(small_disk: Path)
 
 def make_room(disk: Path) -> None:
     subprocess.run(["mount", "-o", "remount,size=64m", str(disk)], check=True)
+
+
+def test_ingest_and_audit_go_on_wherever_the_disk_was_full(small_disk: Path, tmp_path: Path) -> None:
+    corpus, random = tmp_path / "corpus", np.random.default_rng(0)
+    corpus.mkdir()
+    (tmp_path / "whole").mkdir()
+    for i in range(40):
+        soundfile.write(corpus / f"{i}.wav", random.normal(0, 0.1, 16_000 + i), 16_000)
+    params: dict[str, Any] = {"ingest": {"workers": 1}, "audit": {"measures": {"workers": 1}}}
+    kb, said = 8.0, []
+    while True:
+        subprocess.run(["mount", "-o", f"remount,size={int(kb)}k", str(small_disk)], check=True)
+        try:
+            with contextlib.chdir(small_disk):
+                steps.run(corpus, "ingest", "audit", **params)
+            break
+        except Exception as error:  # whatever it is: a person sees its sentence
+            said.append(sentence(error))
+            kb *= GROWTH
+    with contextlib.chdir(tmp_path / "whole"):
+        steps.run(corpus, "ingest", "audit", **params)
+    assert steps.contents(small_disk) == steps.contents(tmp_path / "whole")
+    assert len(said) >= 3
+    report("disk full in ingest and audit", f"at {len(said)} sizes; the same sentence each time, then identical files")
+    assert all("the disk is full; free some space and run the same command again" in each for each in said), said
 
 
 def shard(manifest: Manifest, data: Path) -> dict[str, object]:

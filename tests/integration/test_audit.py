@@ -63,7 +63,8 @@ def corpus(tmp_path: Path) -> tuple[Manifest, Paths, dict[str, str]]:
         else:
             soundfile.write(path, audio, RATE, subtype="PCM_16")
         row = {"root": str(root), "path": path.name, "clip": name, "speaker": name}
-        rows.append(row | {"file_sha256": hashlib.sha256(path.read_bytes()).hexdigest()})
+        data = path.read_bytes()
+        rows.append(row | {"file_sha256": hashlib.sha256(data).hexdigest(), "file_bytes": len(data)})
     by_name = {row["clip"]: row for row in rows}
     by_name["cut"] |= {"end_s": 3.0, "file_duration_s": 3.0}
     by_name["denied"]["licence"] = "CC-BY-NC-4.0"

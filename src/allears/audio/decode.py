@@ -8,7 +8,9 @@ its name.
 from __future__ import annotations
 
 import math
+import os
 import re
+import stat
 from dataclasses import dataclass
 from functools import cached_property
 from importlib.metadata import version
@@ -28,7 +30,10 @@ DECODERS = (
     f"ffmpeg of imageio-ffmpeg {version('imageio-ffmpeg')}, soxr {soxr.__version__}"
 )
 MAX_CLIP_S = 3600.0  # one clip in memory: an hour at 48 kHz is 0.7 GB
-MAX_CLIP_BYTES = 1 << 30
+MAX_CLIP_BYTES = ffmpeg.MAX_OUTPUT_BYTES
+MAX_FILE_S = 7 * 24 * 3600.0
+MIN_BYTES_PER_S = 4.0  # Opus and AMR need more for silence: a header that declares less than that lies
+SAMPLE_RATES_HZ = (1_000, 1_000_000)  # from heart sounds to bats
 BLOCK_S = 300.0
 _RUN_UP_S = 1.0
 _LOSSY = ("MPEG", "VORBIS", "OPUS")  # libsndfile's subtypes whose packets depend on those before
@@ -51,27 +56,22 @@ class Header:
 def header(path: Path) -> Header:
     """Read the header of `path`.
 
-    Raises AudioError with reason `zero_byte`, `not_audio`, `unreadable` or `timeout`; OSError when it cannot be opened.
+    Raises AudioError with reason `zero_byte`, `not_a_file`, `not_audio`, `unreadable`, `implausible` or `timeout`;
+    OSError when it cannot be opened.
     """
-    if path.stat().st_size == 0:
-        raise AudioError("zero_byte", f"{path.name}: the file is empty (an interrupted copy?); copy it again")
-    path.open("rb").close()  # an OSError here says what is wrong with the file, libsndfile would not
     try:
-        info = soundfile.info(path, verbose=True)
+        info = soundfile.info(_descriptor(path), verbose=True)
     except soundfile.LibsndfileError:
         info = None
-    if info is None:
-        facts = ffmpeg.probe(path)
-        seconds = facts.duration_s if facts.duration_s is not None else _measured_s(path)
-        return Header(
-            codec=facts.codec, sample_rate_hz=facts.sample_rate_hz, channels=facts.channels, duration_s=seconds
-        )
-    return Header(
+    if info is None or not _has_length(info.frames):
+        return _plausible(_header_by_ffmpeg(path), path)
+    known = Header(
         codec=f"{info.format}/{info.subtype}".lower(),
         sample_rate_hz=info.samplerate,
         channels=info.channels,
         duration_s=_declared_frames(info) / info.samplerate,
     )
+    return _plausible(known, path)
 
 
 def decode(
@@ -100,9 +100,10 @@ class Decoder:
         """Samples [T, C] in float32 from `start_s` to `end_s` (None: to the end), and their rate.
 
         A file that ends early gives what there is; compare with the declared duration.
-        Raises AudioError: `undecodable`, `not_audio`, `too_long`, `timeout`; OSError when it cannot be opened.
+        Raises AudioError: `undecodable`, `not_audio`, `too_long`, `timeout`, `zero_byte`, `not_a_file`; OSError when it
+        cannot be opened.
         """
-        self.path.open("rb").close()  # an OSError here says what is wrong with the file, libsndfile would not
+        os.close(_descriptor(self.path))  # what it raises says what is wrong with the file, a decoder would not
         whole = start_s == 0 and end_s is None
         if whole or self._seeks():
             return _read(self.path, start_s, end_s)
@@ -121,7 +122,7 @@ class Decoder:
     @cached_property
     def _subtype(self) -> str | None:
         try:
-            return str(soundfile.info(self.path).subtype)
+            return str(soundfile.info(_descriptor(self.path)).subtype)
         except soundfile.LibsndfileError:
             return None
 
@@ -169,8 +170,10 @@ def resample(audio: Mono, rate_hz: int, new_rate_hz: int) -> Mono:
 def _read(path: Path, start_s: float, end_s: float | None) -> tuple[Channels, int]:
     """[T, C] from a fresh look at the file: libsndfile, else ffmpeg."""
     try:
-        with soundfile.SoundFile(path) as sound:
+        with soundfile.SoundFile(_descriptor(path)) as sound:
             rate = sound.samplerate
+            if not _has_length(sound.frames):
+                return ffmpeg.decode(path, start_s, end_s, max_s=MAX_CLIP_S)
             first = min(to_samples(start_s, rate), sound.frames)
             last = sound.frames if end_s is None else min(to_samples(end_s, rate), sound.frames)
             frames = max(last - first, 0)
@@ -204,7 +207,43 @@ def _declared_frames(info: soundfile._SoundFileInfo) -> int:
     return int(info.frames) if streamed else round(info.frames * declared / found)
 
 
-def _measured_s(path: Path) -> float:
-    """The length of a stream that declares none (a raw AAC, a live recording)."""
-    audio, rate = ffmpeg.decode(path, max_s=12 * MAX_CLIP_S)
-    return float(audio.shape[0] / rate)
+def _descriptor(path: Path) -> int:
+    """`path` opened for libsndfile, which closes it. AudioError for what is no regular file (a pipe would block).
+
+    A descriptor, because libsndfile looks for other files beside a *name*, and takes `.raw` for samples alone.
+    """
+    descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
+    found = os.fstat(descriptor)
+    if stat.S_ISREG(found.st_mode) and found.st_size > 0:
+        return descriptor
+    os.close(descriptor)
+    if stat.S_ISREG(found.st_mode):
+        raise AudioError("zero_byte", f"{path.name}: the file is empty (an interrupted copy?); copy it again")
+    raise AudioError("not_a_file", f"{path.name}: it is no file, but a folder, a pipe or a device; take it away")
+
+
+def _has_length(frames: int) -> bool:
+    """Whether the header says how long it is; a recorder that was switched off leaves 0, a stream SF_COUNT_MAX."""
+    return 0 < frames < (1 << 63) - 1
+
+
+def _header_by_ffmpeg(path: Path) -> Header:
+    facts = ffmpeg.probe(path)
+    # a raw AAC or a live recording declares no length
+    seconds = facts.duration_s if facts.duration_s is not None else ffmpeg.measured_s(path)
+    return Header(codec=facts.codec, sample_rate_hz=facts.sample_rate_hz, channels=facts.channels, duration_s=seconds)
+
+
+def _plausible(known: Header, path: Path) -> Header:
+    """`known`, or AudioError `implausible`: what it promises would be cut into millions of clips of nothing."""
+    lowest, highest = SAMPLE_RATES_HZ
+    if not lowest <= known.sample_rate_hz <= highest:
+        text = f"its header declares {known.sample_rate_hz} Hz; recordings have {lowest} to {highest} Hz"
+        raise AudioError("implausible", f"{path.name}: {text}")
+    size = path.stat().st_size
+    if known.duration_s > min(MAX_FILE_S, size / MIN_BYTES_PER_S):
+        text = f"its header declares {known.duration_s:.0f} s in {size} bytes"
+        raise AudioError(
+            "implausible", f"{path.name}: {text}: it is cut off, longer than {MAX_FILE_S / 3600:g} h, or lies"
+        )
+    return known

@@ -24,7 +24,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from allears.errors import AudioError
+from allears.errors import AudioError, PassingError
 
 CONTAINERS: tuple[str, ...] = tuple(
     "aac ac3 aiff amr amrnb amrwb ape asf au avi caf dsf dts eac3 flac flv gsm iff ircam loas matroska webm mov mp4 m4a"  # noqa: SIM905
@@ -34,11 +34,13 @@ CONTAINERS: tuple[str, ...] = tuple(
 PROTOCOLS = "file,pipe"
 TIMEOUT_S = 120.0
 MEMORY_BYTES = 2 << 30
-MAX_OUTPUT_BYTES = 4 << 30
+MAX_OUTPUT_BYTES = 512 << 20
+MAX_MEASURED_S = 7 * 24 * 3600.0
 _STDERR_BYTES = 64 << 10
 _SEEK_PREROLL_S = 1.0  # decoders need a run-up: Opus 80 ms, mp3 some frames, AAC two
 _STREAM = re.compile(r"Stream #0:\d+.*?: Audio: (?P<codec>\w+).*?, (?P<rate>\d+) Hz, (?P<layout>[^,\n]+)")
 _DURATION = re.compile(r"Duration: (\d+):(\d\d):(\d\d(?:\.\d+)?)")
+_PROGRESS = re.compile(rb"^out_time_us=(\d+)$", re.MULTILINE)
 _LAYOUT_CHANNELS = {"mono": 1, "stereo": 2, "2.1": 3, "3.0": 3, "4.0": 4, "quad": 4, "5.0": 5, "5.1": 6, "7.1": 8}
 
 
@@ -57,7 +59,7 @@ class Finished:
     """What a guarded run left: exit code, stdout and the last lines of stderr."""
 
     code: int
-    output: bytes
+    output: bytearray
     log: str
 
 
@@ -74,8 +76,9 @@ def run(
 ) -> Finished:
     """Run ffmpeg with `arguments`, guarded.
 
-    Raises AudioError with reason `timeout` or `too_long` (wrote more than `max_output_bytes`); a failure of ffmpeg
-    itself is the caller's to judge by `code`. The process group is gone when this returns, whatever happened.
+    Raises AudioError with reason `too_long` (wrote more than `max_output_bytes`), PassingError with `timeout`; what
+    ffmpeg itself failed in is the caller's to judge by `code`. Its process group is gone when this returns, whatever
+    happened.
     """
     command = [executable(), "-nostdin", "-hide_banner", *arguments]
     process = subprocess.Popen(
@@ -86,7 +89,7 @@ def run(
         output, log = _collect(process, time.monotonic() + timeout_s, max_output_bytes, what)
         return Finished(process.wait(timeout=timeout_s), output, log)
     except subprocess.TimeoutExpired:
-        raise AudioError("timeout", f"{what}: ffmpeg did not end within {timeout_s:g} s and was stopped") from None
+        raise PassingError("timeout", f"{what}: ffmpeg did not end within {timeout_s:g} s and was stopped") from None
     finally:
         with contextlib.suppress(ProcessLookupError):
             os.killpg(process.pid, signal.SIGKILL)
@@ -113,6 +116,20 @@ def probe(path: Path, *, timeout_s: float = 30.0) -> StreamFacts:
     duration = _DURATION.search(finished.log)
     seconds = int(duration[1]) * 3600 + int(duration[2]) * 60 + float(duration[3]) if duration else None
     return StreamFacts(stream["codec"], rate, channels, seconds)
+
+
+def measured_s(path: Path) -> float:
+    """How long the first audio stream lasts when it is decoded, up to MAX_MEASURED_S; its samples are not kept.
+
+    Raises AudioError as `decode`.
+    """
+    stream = _ffmpeg().input(_url(path), **_INPUT_OPTIONS)["a:0"]
+    sink = stream.output("-", format="null", t=MAX_MEASURED_S, threads=1)
+    finished = run([*_QUIET, "-nostats", "-progress", "pipe:1", *sink.get_args()], what=path.name)
+    if finished.code != 0:
+        raise _undecoded(finished, path)
+    ends = _PROGRESS.findall(finished.output)
+    return int(ends[-1]) / 1e6 if ends else 0.0
 
 
 def decode(
@@ -187,7 +204,7 @@ def _limit(pid: int, timeout_s: float) -> None:
         resource.prlimit(pid, resource.RLIMIT_AS, (MEMORY_BYTES, MEMORY_BYTES))
 
 
-def _collect(process: subprocess.Popen[bytes], deadline: float, cap: int, what: str) -> tuple[bytes, str]:
+def _collect(process: subprocess.Popen[bytes], deadline: float, cap: int, what: str) -> tuple[bytearray, str]:
     """All of stdout up to `cap` and the end of stderr, read as they come."""
     output, log = bytearray(), bytearray()
     with selectors.DefaultSelector() as selector:
@@ -205,20 +222,24 @@ def _collect(process: subprocess.Popen[bytes], deadline: float, cap: int, what: 
             del log[:-_STDERR_BYTES]
             if len(output) > cap:
                 raise AudioError("too_long", f"{what}: decodes to more than {cap >> 20} MB; it was stopped there")
-    return bytes(output), log.decode(errors="replace")
+    return output, log.decode(errors="replace")
 
 
 def _parse_au(finished: Finished, path: Path) -> tuple[npt.NDArray[np.float32], int]:
     """float32 [T, channels] of Sun's au format (24 bytes of big-endian header, RFC 2586's successor of audio/basic)."""
     output = finished.output
     if len(output) < 24:
-        known = "matches no streams" in finished.log or "Invalid data" in finished.log
-        reason = "not_audio" if known else "undecodable"
-        raise AudioError(reason, f"{path.name}: ffmpeg cannot decode it ({_last_line(finished.log)})")
+        raise _undecoded(finished, path)
     _, offset, _, _, rate, channels = np.frombuffer(output, dtype=">u4", count=6).tolist()
     frames = (len(output) - offset) // (4 * channels)
-    samples = np.frombuffer(output, dtype=">f4", count=frames * channels, offset=offset)
-    return samples.astype(np.float32).reshape(frames, channels), rate
+    samples = np.frombuffer(output, dtype=">u4", count=frames * channels, offset=offset)
+    return samples.byteswap(inplace=True).view("<f4").reshape(frames, channels), rate
+
+
+def _undecoded(finished: Finished, path: Path) -> AudioError:
+    known = "matches no streams" in finished.log or "Invalid data" in finished.log
+    reason = "not_audio" if known else "undecodable"
+    return AudioError(reason, f"{path.name}: ffmpeg cannot decode it ({_last_line(finished.log)})")
 
 
 def _channels(layout: str) -> int:

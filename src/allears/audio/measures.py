@@ -104,7 +104,7 @@ def frame_samples(rate_hz: int) -> int:
 def measure(audio_T: Floats, rate_hz: int, spec: MeasureSpec, mean_power_K: NDArray[np.float64]) -> Measures:
     """All measures of a clip. `mean_power_K` is the mean over frames of `spectrum_blocks`.
 
-    Raises AudioError `empty` for no samples and `not_finite` for NaN or infinity.
+    Raises AudioError `empty` for no samples and `not_finite` for NaN, infinity or what is next to it.
     """
     if len(audio_T) == 0:
         raise AudioError("empty", "it decodes to no audio at all; the file is probably cut off or holds no sound")
@@ -113,6 +113,8 @@ def measure(audio_T: Floats, rate_hz: int, spec: MeasureSpec, mean_power_K: NDAr
     if not np.isfinite(peak):
         raise AudioError("not_finite", "it holds samples that are not numbers; export it again as 16-bit PCM or FLAC")
     rms = float(np.sqrt(np.mean(np.square(audio_T), dtype=np.float64)))
+    if not np.isfinite(rms):
+        raise AudioError("not_finite", f"it holds samples up to {peak:.0e}, where 1 is full scale; export it again")
     dc_offset = float(np.mean(audio_T, dtype=np.float64))
     heard = magnitude_T >= HALF_STEP
     heard_share = float(np.count_nonzero(heard)) / len(audio_T)

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from allears.audio.decode import DECODERS
+from allears.audio.decode import DECODERS, mixed
 from allears.audio.excerpt import PICTURE, SOUND, VERSION, write_excerpt
 from allears.corpus.clips import ClipRef
 from allears.corpus.opening import batches, decoded_clips
@@ -79,7 +79,8 @@ def make_excerpts(
         try:
             if isinstance(decoded, AudioError):
                 raise decoded
-            yield ref, asdict(write_excerpt(*decoded, folder / name_of(ref, max_s)))
+            audio_TC, rate_hz = decoded
+            yield ref, asdict(write_excerpt(mixed(audio_TC), rate_hz, folder / name_of(ref, max_s)))
         except AudioError as error:
             yield ref, error
 

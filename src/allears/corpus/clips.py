@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import re
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import NamedTuple
 
 _STEM = 40
@@ -18,10 +19,16 @@ class Recording(NamedTuple):
     member: str | None = None
 
 
+def recording_at(root: str, path: str, member: str | None) -> Recording:
+    """The recording that a row names: `path` lies below `root`, or anywhere where it is absolute."""
+    return Recording(Path(os.path.join(root, path)), member)  # noqa: PTH118  one Path for it, not three
+
+
 class ClipRef(NamedTuple):
     """Where a clip's audio is. `end_s` None: to the end of the file, so that a wrong header is noticed.
 
-    `file_sha256` is of the bytes of the recording: of the file, or of its `member` where it is an archive.
+    `file_sha256` and `file_bytes` are of the bytes of the recording: of the file, or of its `member` where it is an
+    archive. `file_bytes` None: nobody knows which bytes to expect.
     """
 
     clip: str
@@ -31,6 +38,7 @@ class ClipRef(NamedTuple):
     start_s: float
     end_s: float | None
     member: str | None = None
+    file_bytes: int | None = None
 
     @property
     def recording(self) -> Recording:
@@ -46,7 +54,7 @@ def clip_id(
 
     No dots, because WebDataset splits names at the first one; ten digits, because a stem repeats in other folders.
     """
-    stem = PurePosixPath(member or path or name).name.rsplit(".", maxsplit=1)[0]
+    stem = (member or path or name).rstrip("/").rpartition("/")[2].rsplit(".", maxsplit=1)[0]
     readable = re.sub(r"[^A-Za-z0-9_-]+", "-", stem).strip("-")[:_STEM] or "clip"
     span = ["" if value is None else f"{value:.6f}" for value in (start_s, end_s)]
     inside = [] if member is None else [member]

@@ -17,17 +17,26 @@ COLUMNS: tuple[str, ...] = (  # the schema, `schema.py`, says what each must hol
     "sample_rate_hz", "channels", "file_duration_s", "text", "label", "language", "accent", "gender", "age",
     "speaker", "session", "attributes", "licence", "split", "split_origin", "group",
 )  # fmt: skip
-REF_COLUMNS = ("clip", "root", "path", "member", "file_sha256", "channel", "start_s", "end_s", "file_duration_s")
+PLACES: tuple[str, ...] = ("delivery", "place_s", "listed_as")  # what `deliveries.join` adds
+REF_COLUMNS = (
+    "clip", "root", "path", "member", "file_sha256", "file_bytes", "channel", "start_s", "end_s", "file_duration_s",
+)  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
 class Manifest:
-    """A handle on the parts of a manifest: parquet files that together hold one row a clip."""
+    """A handle on the parts of a manifest: parquet files that together hold one row a clip.
+
+    `deliveries` are the seconds of each delivery as it came, what has left since included; `parent` is the digest of
+    the version before.
+    """
 
     folder: Path
     parts: tuple[str, ...]
     rows: int
     digest: str
+    deliveries: tuple[float, ...] = ()
+    parent: str | None = None
 
     def iter_parts(self, columns: Sequence[str] | None = None) -> Iterator[pd.DataFrame]:
         """The parts, one table at a time."""
@@ -37,27 +46,33 @@ class Manifest:
     def frame(self, columns: Sequence[str] | None = None) -> pd.DataFrame:
         """All rows in one table: for corpora that fit into memory."""
         frames = list(self.iter_parts(columns))
-        return pd.concat(frames, ignore_index=True) if frames else empty()[list(columns or COLUMNS)]
+        return pd.concat(frames, ignore_index=True) if frames else empty()[list(columns or (*COLUMNS, *PLACES))]
 
     def to_json(self) -> dict[str, Any]:
         """What the catalog stores of the handle."""
-        return {"folder": str(self.folder), "parts": list(self.parts), "rows": self.rows, "digest": self.digest}
+        return {
+            "folder": str(self.folder), "parts": list(self.parts), "rows": self.rows, "digest": self.digest,
+            "deliveries": list(self.deliveries), "parent": self.parent,
+        }  # fmt: skip
 
     @classmethod
     def from_json(cls, value: dict[str, Any]) -> Manifest:
         """The handle again."""
-        return cls(Path(value["folder"]), tuple(value["parts"]), int(value["rows"]), str(value["digest"]))
+        return cls(
+            Path(value["folder"]), tuple(value["parts"]), int(value["rows"]), str(value["digest"]),
+            tuple(value.get("deliveries", ())), value.get("parent"),
+        )  # fmt: skip
 
 
 def clip_refs(manifest: pd.DataFrame) -> list[ClipRef]:
     """Where the audio of each row is, in order."""
     refs = []
     rows = manifest[list(REF_COLUMNS)].itertuples(index=False, name=None)
-    for clip, root, path, member, sha, channel, start, end, duration in rows:
+    for clip, root, path, member, sha, size, channel, start, end, duration in rows:
         within = None if pd.isna(member) else str(member)
         one = None if pd.isna(channel) else int(channel)
         stop = None if end >= duration - 1e-6 else float(end)  # else it goes to the end
-        refs.append(ClipRef(clip, str(Path(root) / path), sha, one, float(start), stop, within))
+        refs.append(ClipRef(clip, str(Path(root) / path), sha, one, float(start), stop, within, int(size)))
     return refs
 
 

@@ -9,10 +9,12 @@ from pathlib import Path
 
 from allears.audio.decode import BLOCK_S, Channels, Decoder, chosen
 from allears.corpus.clips import ClipRef, Recording
-from allears.errors import AudioError
+from allears.errors import AudioError, PassingError
 from allears.storage.containers import read_members
+from allears.storage.digest import file_digest
 
 MOST_TOGETHER = 16  # clips that a worker takes at once
+VERIFIED_BYTES = 64 << 20  # a longer file is taken by several workers: reading it whole in each would cost too much
 
 
 def opened(recordings: Sequence[Recording]) -> Iterator[tuple[Recording, Path | AudioError]]:
@@ -38,7 +40,7 @@ def opened(recordings: Sequence[Recording]) -> Iterator[tuple[Recording, Path | 
 def decoded_clips(refs: Sequence[ClipRef]) -> Iterator[tuple[ClipRef, tuple[Channels, int] | AudioError]]:
     """Each clip of a batch with the samples [T, C] of its channels and their rate, or with why there are none.
 
-    Raises OSError.
+    They are of the bytes that were ingested: else the reason is `changed`. Raises OSError.
     """
     of_recording: dict[Recording, list[ClipRef]] = {}
     for ref in refs:
@@ -47,13 +49,39 @@ def decoded_clips(refs: Sequence[ClipRef]) -> Iterator[tuple[ClipRef, tuple[Chan
         if isinstance(path, AudioError):
             yield from ((ref, path) for ref in of_recording[recording])
             continue
-        decoder = Decoder(path)
+        before, decoder = stamp(path), Decoder(path)
+        changed = _other_bytes(path, of_recording[recording][0])
         for ref in of_recording[recording]:
+            found: tuple[Channels, int] | AudioError
             try:
                 audio_TC, rate_hz = decoder.piece(ref.start_s, ref.end_s)
-                yield ref, (chosen(audio_TC, ref.channel, recording.file), rate_hz)
+                found = chosen(audio_TC, ref.channel, recording.file), rate_hz
             except AudioError as error:
-                yield ref, error
+                found = error
+            changed = changed or changed_since(before, path)
+            yield ref, changed or found
+
+
+def stamp(path: Path) -> tuple[int, int, int]:
+    """What changes when a file does. Raises OSError."""
+    found = path.stat()
+    return found.st_ino, found.st_size, found.st_mtime_ns
+
+
+def changed_since(before: tuple[int, int, int], path: Path) -> PassingError | None:
+    """The error `changed` when `path` no longer has that stamp. Raises OSError when it is gone."""
+    if stamp(path) == before:
+        return None
+    return PassingError("changed", f"{path.name}: it was changed while it was read; run again when it is complete")
+
+
+def _other_bytes(path: Path, ref: ClipRef) -> PassingError | None:
+    size = path.stat().st_size
+    if ref.file_bytes is None or (
+        size == ref.file_bytes and (size > VERIFIED_BYTES or file_digest(path) == ref.file_sha256)
+    ):
+        return None
+    return PassingError("changed", f"{path.name}: other bytes than when it was ingested; run `ingest` again")
 
 
 def batches(refs: Sequence[ClipRef]) -> list[list[ClipRef]]:
@@ -67,7 +95,7 @@ def batches(refs: Sequence[ClipRef]) -> list[list[ClipRef]]:
     for ref in refs:
         of_file[ref.file] = of_file.get(ref.file, 0) + 1
     for ref in refs:
-        if of_file[ref.file] == 1:
+        if of_file[ref.file] == 1 and ref.member is None:
             alone.append(ref)
         else:
             stretch = 0 if ref.member is not None else int(ref.start_s // BLOCK_S)

@@ -10,12 +10,12 @@ from typing import Any
 
 from allears.audio.decode import DECODERS, header
 from allears.corpus.clips import Recording
-from allears.corpus.opening import MOST_TOGETHER, opened
+from allears.corpus.opening import MOST_TOGETHER, changed_since, opened, stamp
 from allears.engine.mapping import map_batches
 from allears.errors import AudioError
 from allears.storage.digest import file_digest
 
-VERSION = 1
+VERSION = 2
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -79,10 +79,16 @@ def _batches(recordings: Sequence[Recording]) -> list[list[Recording]]:
 def _probe(recordings: Sequence[Recording]) -> Iterator[tuple[Recording, dict[str, Any] | AudioError]]:
     given = {recording: recording for recording in recordings}
     for recording, path in opened(recordings):
+        if isinstance(path, AudioError):
+            yield given[recording], path
+            continue
+        before = stamp(path)
+        found: dict[str, Any] | AudioError
         try:
-            yield given[recording], path if isinstance(path, AudioError) else _facts(path)
+            found = _facts(path)
         except AudioError as error:
-            yield given[recording], error
+            found = error
+        yield given[recording], changed_since(before, path) or found
 
 
 def _facts(file: Path) -> dict[str, Any]:

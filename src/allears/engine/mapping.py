@@ -10,7 +10,8 @@ from __future__ import annotations
 import json
 import multiprocessing
 import os
-from collections.abc import Callable, Container, Iterable, Iterator, Sequence
+import resource
+from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, wait
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
@@ -22,11 +23,12 @@ from pebble import ProcessExpired, ProcessPool
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from allears.engine.cores import cores
-from allears.errors import AllearsError, AudioError
+from allears.errors import AllearsError, AudioError, PassingError
 from allears.storage.files import storage_error, write_text
 
 Item = TypeVar("Item")
 LOOK_S = 2.0  # between looks whether the workers are still there
+WORKER_BYTES = 2 << 30  # what a worker may allocate; pieces of some minutes take far less
 NOBODY = (
     "the worker processes ended before they took up any work. A script that calls allears needs "
     "`if __name__ == '__main__':` around what it does, as each worker imports it; else memory may have run out: give "
@@ -58,9 +60,9 @@ def map_items(
     """Yield one Outcome an item, in the order of `items`.
 
     `function` runs in a worker process and returns something JSON-like; it must be importable (a module-level function
-    or a functools.partial of one). A worker that dies or runs over `timeout_s` fails its own item only. Failures of
-    type AudioError are results of the data and are journalled; others (a killed worker, a full disk) are not, so that
-    a rerun tries them again.
+    or a functools.partial of one). A worker that dies or runs over `timeout_s` fails its own item only, and so does one
+    that needs more than WORKER_BYTES. Failures of type AudioError are results of the data and are journalled; others (a
+    killed worker, a full disk, PassingError) are not, so that a rerun tries them again.
     """
     yield from map_batches(
         partial(_each, function), items, key=key, journal=journal, title=title, batches=_singly, workers=workers,
@@ -144,23 +146,37 @@ def _run(
     done: dict[int, dict[str, Any]] = {}
     try:
         for item, result in function(batch):
-            failed = isinstance(result, AudioError)
-            entry = {"reason": result.reason, "message": str(result)} if failed else {"result": result}
-            done[place[id(item)]] = entry
+            done[place[id(item)]] = _entry(result)
+    except MemoryError as error:
+        if len(batch) == 1:
+            text = f"it needs more than the {WORKER_BYTES >> 20} MB that a worker may use ({error})"
+            raise AudioError("memory", text) from None
     except Exception:
         if len(batch) == 1:
             raise
     return done
 
 
+def _entry(result: Any) -> dict[str, Any]:
+    """What is journalled of a result. Raises PassingError, which is not."""
+    if isinstance(result, PassingError):
+        raise result
+    if isinstance(result, AudioError):
+        return {"reason": result.reason, "message": str(result)}
+    return {"result": result}
+
+
 def _prepare_worker() -> None:
-    """In a worker, before it imports anything: one thread a library, and silence.
+    """In a worker, before it imports anything: one thread a library, a limit of memory, and silence.
 
     There is a worker a core, so more threads only wait for each other (a matrix product costs 2.5 times the CPU time).
     Libraries in C write warnings about odd files to stderr; what matters comes back as an outcome.
     """
     for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
         os.environ[name] = "1"
+    _, most = resource.getrlimit(resource.RLIMIT_DATA)  # writable memory: what is mapped from files is not counted
+    bytes_ = WORKER_BYTES if most == resource.RLIM_INFINITY else min(WORKER_BYTES, most)
+    resource.setrlimit(resource.RLIMIT_DATA, (bytes_, most))
     nowhere = os.open(os.devnull, os.O_WRONLY)
     os.dup2(nowhere, 2)
     os.close(nowhere)
@@ -218,7 +234,7 @@ def _entries(future: Future[Any], items: int, timeout_s: float) -> tuple[dict[in
     except AllearsError as error:
         if not isinstance(error, AudioError):
             raise
-        failure, keep = {"reason": error.reason, "message": str(error)}, True
+        failure, keep = {"reason": error.reason, "message": str(error)}, not isinstance(error, PassingError)
     except Exception as error:
         failure, keep = _failure(error, timeout_s), False
     return ({0: failure} if items == 1 else {}), keep
@@ -238,19 +254,29 @@ def _failure(error: Exception, timeout_s: float) -> dict[str, str]:
 
 def forget(journal: Path, keys: Container[str]) -> None:
     """Take `keys` out of a journal: the next `map_items` computes them again."""
-    if journal.exists():
-        kept = [{"key": key} | entry for key, entry in _read_journal(journal).items() if key not in keys]
-        write_text(journal, "".join(json.dumps(entry, ensure_ascii=False) + "\n" for entry in kept))
+    forget_where(journal, lambda key, _: key in keys)
+
+
+def forget_where(journal: Path, gone: Callable[[str, Mapping[str, Any]], bool]) -> None:
+    """Take out of a journal what `gone(key, entry)` says; an entry has `result`, or `reason` and `message`."""
+    if not journal.exists():
+        return
+    known = _read_journal(journal)
+    kept = {key: entry for key, entry in known.items() if not gone(key, entry)}
+    if len(kept) < len(known):
+        write_text(journal, "".join(json.dumps({"key": k} | v, ensure_ascii=False) + "\n" for k, v in kept.items()))
 
 
 def _read_journal(path: Path) -> dict[str, dict[str, Any]]:
-    """What is journalled; a last line cut by a kill is dropped, and cut off so that appending starts on a new line."""
+    """What is journalled; a line cut by a kill or a full disk is dropped and cut off: appending starts on a new one."""
     if not path.exists():
         return {}
     known: dict[str, dict[str, Any]] = {}
     good = 0
     with path.open("rb") as log:
         for line in log:
+            if not line.endswith(b"\n"):
+                break
             try:
                 entry = json.loads(line)
                 known[entry.pop("key")] = entry

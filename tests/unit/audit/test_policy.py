@@ -173,9 +173,9 @@ def test_joined_reasons_are_those_of_judging_clip_by_clip() -> None:
     for row, value, found in zip(rows, values, table["reasons"], strict=True):
         speech, seconds = row.get("text", "hello") is not None, value["decoded_duration_s"]
         expected = ["licence_unknown"] if row["licence"] == "unknown" else []
+        expected += ["silent"] if value["silence_share"] > (0.6 if speech else 0.95) else []
         expected += ["noisy"] if speech and seconds >= 1 and value["snr_db"] < 10 else []
         expected += ["clipped"] if value["clipped_share"] > 0.005 else []
-        expected += ["silent"] if value["silence_share"] > (0.6 if speech else 0.95) else []
         expected += ["truncated"] if abs(seconds - 2) > 0.1 else []
         expected += ["too_short"] if seconds < 0.1 else ["too_long"] if seconds > 60 else []
         assert found == ",".join(expected)
@@ -203,3 +203,12 @@ def test_presets_get_stricter() -> None:
 def test_verdicts_keep_the_order_of_the_manifest() -> None:
     rows = [{"split": "train"}, {"split": "test"}, {"split": "dev"}]
     assert verdicts(rows, [{}] * 3)["clip"].tolist() == ["c0", "c1", "c2"]
+
+
+def test_what_was_withdrawn_is_hard_and_no_person_may_keep_it() -> None:
+    table = manifest([{}, {}])
+    measured = measures(table, [{"pcm_sha256": "gone"}, {}])
+    found = find(table, measured, PARAMS.duplicates)
+    said = pd.DataFrame([("c0", "keep", "please")], columns=["clip", "decision", "why"], dtype="string")
+    result = judge(table, measured, found, PARAMS, STANDARD, said, ["gone", "another"])
+    assert result[["verdict", "reasons"]].to_numpy().tolist() == [["hard", "withdrawn"], ["keep", ""]]

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from allears.engine.cores import cores
-from allears.engine.mapping import map_batches, map_items
-from allears.errors import AudioError, CorpusError, StorageError
+from allears.engine.mapping import WORKER_BYTES, forget, forget_where, map_batches, map_items
+from allears.errors import AudioError, CorpusError, PassingError, StorageError
 
 
 def work(item: str) -> str:
@@ -25,6 +25,12 @@ def work(item: str) -> str:
             raise FileNotFoundError(2, "No such file", item)
         case "odd":
             raise ValueError("nobody thought of this")
+        case "pipe":
+            Path(item).open("rb").close()  # nobody writes into it: the kernel waits
+        case "huge":
+            return str(len(bytearray(WORKER_BYTES)))
+        case "later":
+            raise PassingError("changed", f"{item} is still being written")
         case "stop":
             raise CorpusError("the whole run is wrong")
     return item.upper()
@@ -49,6 +55,21 @@ def test_one_bad_item_costs_itself_alone(tmp_path: Path) -> None:
     assert reasons == [None, "not_audio", "unreadable", "failed", "timeout", "worker_died", None]
     again = run(["a", "bad-1", "gone-1"], tmp_path / "j.jsonl")
     assert [fresh for _, _, fresh in again] == [False, False, True]  # what may pass another time is tried again
+
+
+def test_what_may_pass_is_tried_again_and_what_does_not_fit_is_not(tmp_path: Path) -> None:
+    items = ["a", "later-1", "huge-1", "b"]
+    expected = [("A", None), (None, "changed"), (None, "memory"), ("B", None)]
+    for fresh in ([True, True, True, True], [False, True, False, False]):
+        found = run(items, tmp_path / "j.jsonl")
+        assert found == [(result, reason, new) for (result, reason), new in zip(expected, fresh, strict=True)]
+
+
+def test_a_worker_that_waits_in_the_kernel_is_ended(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    os.mkfifo("pipe-1")  # as a share that hangs
+    [stuck, fine] = run(["pipe-1", "a"], tmp_path / "j.jsonl", timeout_s=2.0)
+    assert (stuck[1], fine[0]) == ("timeout", "A")
 
 
 def work_together(batch: Sequence[str]) -> Iterator[tuple[str, str | AudioError]]:
@@ -91,6 +112,14 @@ def test_a_line_that_a_kill_cut_off_is_done_again(tmp_path: Path) -> None:
     assert {json.loads(line)["key"] for line in journal.read_text().splitlines()} == {"a", "b", "c"}
 
 
+def test_a_line_without_its_end_is_done_again(tmp_path: Path) -> None:
+    journal = tmp_path / "j.jsonl"
+    run(["a", "b"], journal)
+    journal.write_bytes(journal.read_bytes()[:-1])  # as a full disk leaves it: else the next line is appended to it
+    run(["a", "b", "c"], journal)
+    assert [fresh for _, _, fresh in run(["a", "b", "c"], journal)] == [False, False, False]
+
+
 def test_a_journal_that_cannot_be_written_says_so(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(StorageError, match="file"):
@@ -99,3 +128,19 @@ def test_a_journal_that_cannot_be_written_says_so(tmp_path: Path) -> None:
 
 def test_workers_are_the_cores_this_process_may_use() -> None:
     assert 1 <= cores() <= (os.cpu_count() or 1)
+
+
+def test_what_is_forgotten_is_done_again_and_nothing_else(tmp_path: Path) -> None:
+    journal = tmp_path / "j.jsonl"
+
+    def done() -> dict[str, bool]:
+        outcomes = map_items(work, ["a", "b", "bad-c"], key=str, journal=journal, title="", workers=1)
+        return {outcome.item: outcome.fresh for outcome in outcomes}
+
+    assert all(done().values())
+    forget(journal, {"a", "not there"})
+    assert done() == {"a": True, "b": False, "bad-c": False}
+    forget_where(journal, lambda _, entry: "no audio" in entry.get("message", ""))
+    assert done() == {"a": False, "b": False, "bad-c": True}
+    forget_where(tmp_path / "none.jsonl", lambda *_: True)
+    assert not (tmp_path / "none.jsonl").exists()
