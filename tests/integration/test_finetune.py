@@ -9,6 +9,7 @@ import torch
 from allears.checkpoints.export import save_export
 from allears.checkpoints.heard import load_heard
 from allears.downstream.export import load_task_model
+from allears.downstream.text_judge import open_judge
 from allears.errors import ConfigError
 from allears.evaluation.breakdown import compare
 from allears.models.audio_encoder import AudioEncoder
@@ -21,6 +22,8 @@ from allears.params.spec_probe import ProbeSpec
 from allears.shards.reader import ShardReader
 from allears.training import arm, finetune, probe
 from allears.training.grid import plan_tasks
+from allears.training.labels import limited, read_labelled
+from allears.training.subsets import share_of
 from tests.support import make_shards
 
 LIMITS = ClipLimits(train=60, dev=20, test=30, seconds=3.0)
@@ -181,6 +184,32 @@ def test_one_group_out_tests_every_clip_once_a_seed(home):
     heard = load_heard(spec.folder / "models" / "classify-label")
     assert heard is not None
     assert len(heard.groups) == 8  # the fold of the best model: without its test and its dev speaker
+
+
+def test_an_export_knows_whose_texts_it_learned_and_may_judge_the_others(home):
+    params = PARAMS.model_copy(
+        update={
+            "task": "ctc",
+            "shares": (0.5,),
+            "seeds": 1,
+            "updates": 1,
+            "arms": ("pretrained",),
+            "learning_rates": (1e-3,),
+        }
+    )
+    spec = _spec(home, "half", params)
+    finetune.run(spec)
+    judge = open_judge(spec.folder / "models" / "ctc-text")
+    with ShardReader(home[1]) as reader:
+        index = reader.index
+    labelled = read_labelled(home[2], "text")
+    train = labelled.take(labelled.of("train"))
+    known = judge.learned.has_clips("tiny", train.clips)
+    assert known.sum() == share_of(len(limited(train, LIMITS, 16_000, 0)), 0.5)
+    by_audio = [judge.learned.has_audio(index.pcm_sha256[index.position[clip]]) for clip in train.clips]
+    assert by_audio == known.tolist()
+    assert not judge.learned.has_clips("tiny", labelled.take(labelled.of("dev")).clips).any()
+    assert judge.learned.has_groups("tiny", labelled.groups).tolist() == [one == "train" for one in labelled.splits]
 
 
 def test_a_share_that_leaves_a_class_nothing_is_not_probed_and_says_so(home):

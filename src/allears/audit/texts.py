@@ -9,7 +9,7 @@ Against their audio, where `audit.text_model` names a model (`allears.downstream
 character error rate of what it writes; text_ctc, by how many nats a character the text fits the clip worse than it fits
 the clip's mean frame. text_judged says how that was: `yes`, `known_speaker` (yes, but the model has learned other clips
 of this speaker), or why not: no_text, too_long, trained_on, unknown_characters, too_dense (more text than the model has
-frames), undecodable.
+frames), or as in failed_reason.
 """
 
 from __future__ import annotations

@@ -25,10 +25,11 @@ def contrast(scores_FV: Tensor, target: list[int]) -> float:
     """
     if not target:
         raise ValueError("an empty text fits everything")
-    if not len(scores_FV):
+    heard = negative_log_likelihood(scores_FV, target)
+    if math.isinf(heard):
         return math.inf
     mean_FV = scores_FV.exp().mean(0, keepdim=True).log().expand_as(scores_FV)
-    return (negative_log_likelihood(scores_FV, target) - negative_log_likelihood(mean_FV, target)) / len(target)
+    return (heard - negative_log_likelihood(mean_FV, target)) / len(target)
 
 
 def negative_log_likelihood(scores_FV: Tensor, target: list[int]) -> float:

@@ -23,9 +23,8 @@ def scores(truth: list[tuple[str, str, str]], rows: list[dict[str, Any]], values
     verdicts = judge(table, measured, find(table, measured, PARAMS.duplicates), PARAMS, STANDARD)
     selection = select(table, measured, verdicts, None, PARAMS, "zoo")
     planted = pd.DataFrame(truth, columns=["path", "defect", "detail"], dtype="string")
-    return score(planted, table, measured, verdicts, represent(table, selection, {}, PARAMS)[0], STANDARD).set_index(
-        "defect"
-    )
+    shares = represent(table, selection, {}, PARAMS)[0]
+    return score(planted, table, measured, verdicts, shares, STANDARD).set_index("defect")
 
 
 def test_precision_and_recall() -> None:
@@ -39,6 +38,13 @@ def test_precision_and_recall() -> None:
     assert (row["planted"], row["flagged"], row["found"]) == (3, 3, 2)
     assert (row["precision"], row["recall"]) == (pytest.approx(2 / 3), pytest.approx(2 / 3))
     assert row["missed"] == "2.wav"
+
+
+def test_swapped_texts_are_looked_for_once_a_model_judges() -> None:
+    truth = [("0.wav", "swapped_text", ""), ("1.wav", "swapped_text", "")]
+    row = scores(truth, [{}] * 3, [{"text_ctc": 1.0}, {"text_ctc": -1.0}, {"text_ctc": None}]).loc["swapped_text"]
+    assert row["looked_for"]
+    assert (row["planted"], row["flagged"], row["found"], row["missed"]) == (2, 1, 1, "1.wav")
 
 
 def test_what_nothing_looks_for_says_so() -> None:
@@ -79,6 +85,6 @@ def test_without_a_truth_table_there_are_no_scores(tmp_path: Path) -> None:
     table = manifest([{}])
     measured = measures(table)
     verdicts = judge(table, measured, find(table, measured, PARAMS.duplicates), PARAMS, STANDARD)
-    empty = score(read(tmp_path / "truth.csv"), table, verdicts, pd.DataFrame(), STANDARD)
+    empty = score(read(tmp_path / "truth.csv"), table, measured, verdicts, pd.DataFrame(), STANDARD)
     assert empty.empty
     assert list(empty.columns) == list(COLUMNS)

@@ -47,12 +47,12 @@ def fit_texts(manifest: Manifest, judge: Judge | None, params: AuditParams, path
     items = [Transcribed(ref, text) for ref, text in zip(refs, plain[asked], strict=True)]
     cuts, journal = params.measures, paths.primary / "text_fit.jsonl"
     rows = [
-        {"clip": one.item.ref.clip, "undecodable": one.reason is not None} | (one.result or {})
+        {"clip": one.item.ref.clip, "failed": one.reason} | (one.result or {})
         for one in judge_texts(items, judge, journal, timeout_s=cuts.timeout_s, workers=cuts.workers)
     ]
-    found = pd.DataFrame(rows, columns=["clip", *texts.FIT_NUMBERS, "why", "undecodable"], index=table.index[asked])
+    found = pd.DataFrame(rows, columns=["clip", *texts.FIT_NUMBERS, "why", "failed"], index=table.index[asked])
     known = pd.Series(judge.learned.has_groups(paths.corpus, table["group"]), index=table.index)
-    said = found["why"].astype("string").mask(found["undecodable"].astype(bool), "undecodable")
+    said = found["failed"].astype("string").fillna(found["why"].astype("string"))
     yes = known.map({True: "known_speaker", False: "yes"}).astype("string")
     fit = found.reindex(table.index).assign(clip=table["clip"], text_judged=why.fillna(said).fillna(yes))
     counts = fit["text_judged"].value_counts()
