@@ -12,7 +12,7 @@ export MLFLOW_DISABLE_TELEMETRY := true
 export RAY_USAGE_STATS_ENABLED := 0
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: pretrain test test-faults bench-train viz ui install
+.PHONY: pretrain test test-faults bench-train bench-audit calibrate prove-curation viz ui install
 .DEFAULT_GOAL := pretrain
 
 pretrain: $(STAMP)
@@ -48,8 +48,13 @@ test-faults: $(STAMP)
 	$(BIN)/python -m pytest tests/faults --durations 15
 	$(BIN)/python -m tests.faults.fuzz_decode
 
-bench-train: $(STAMP)
-	@set -e; for script in tests/benchmark/bench_*.py; do echo; echo "== $$script"; $(BIN)/python "$$script"; done
+# What runs in these are scripts of tests/benchmark; RESULTS.md holds what they printed last.
+bench-train: scripts := bench_reader bench_startup bench_train
+bench-audit: scripts := bench_audit bench_audit_tables bench_duplicates
+calibrate: scripts := calibrate calibrate_measures calibrate_fingerprint
+prove-curation: scripts := prove_curation
+bench-train bench-audit calibrate prove-curation: $(STAMP)
+	@set -e; for script in $(scripts); do echo; echo "== $$script"; $(BIN)/python tests/benchmark/$$script.py; done
 
 viz: $(STAMP)
 	$(BIN)/kedro viz run

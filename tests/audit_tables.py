@@ -11,6 +11,7 @@ import yaml
 from allears.audit.derived import with_derived
 from allears.audit.measuring import COLUMNS as MEASURE_COLUMNS
 from allears.audit.measuring import NUMBERS, TEXTS
+from allears.audit.texts import text_measures
 from allears.corpus.manifest import COLUMNS
 from allears.corpus.schema import SCHEMA
 from allears.params.policy import Policies
@@ -29,6 +30,8 @@ _CLIP: dict[str, Any] = {
 _MEASURE: dict[str, Any] = {
     "decoded_duration_s": 2.0, "peak": 0.5, "rms_dbfs": -25.0, "clipped_share": 0.0, "dc_offset": 0.0,
     "silence_share": 0.2, "zero_share": 0.0, "snr_db": 30.0, "bandwidth_hz": 7_500.0, "decoded_rate_hz": 16_000.0,
+    "side_db": None, "mix_loss_db": None, "weakest_channel_db": None, "hum_db": 2.0, "hum_hz": 50.0,
+    "speech_share": 0.7,
     "fingerprint": None, "failed_reason": None, "failed_message": None,
 }  # fmt: skip
 
@@ -52,4 +55,5 @@ def measures(table: pd.DataFrame, rows: list[dict[str, Any]] | None = None) -> p
         for clip, row in zip(table["clip"], rows, strict=True)
     ]
     types = dict.fromkeys(NUMBERS, "float64") | dict.fromkeys(("clip", *TEXTS), "string")
-    return with_derived(pd.DataFrame(full)[list(MEASURE_COLUMNS)].astype(types), table)
+    heard = pd.DataFrame(full)[list(MEASURE_COLUMNS)].astype(types)
+    return with_derived(heard, table).merge(text_measures(table), on="clip", validate="1:1")

@@ -20,7 +20,7 @@ import soundfile
 from numpy.typing import NDArray
 
 from allears.audio import ffmpeg
-from allears.audio.decode import decode, resample
+from allears.audio.decode import decode, mixed, resample
 from allears.corpus.clips import ClipRef
 from allears.corpus.manifest import clip_refs
 from allears.corpus.opening import decoded_clips
@@ -52,15 +52,24 @@ class Job:
 
 
 def plant(
-    clips: pd.DataFrame, folder: Path, count: dict[str, int], *, noises: Sequence[Path], seed: int
+    clips: pd.DataFrame,
+    folder: Path,
+    count: dict[str, int],
+    *,
+    noises: Sequence[Path],
+    seed: int,
+    split: str | None = None,
 ) -> tuple[Path, Path]:
     """The AudioFolder and its truth table below `folder`; each clip is hit once at most.
 
-    `clips`: rows of a manifest. `count`: how many of each kind; copies are of clean clips and come on top.
+    `clips`: rows of a manifest. `count`: how many of each kind; copies are of clean clips and come on top. `split`:
+    dirt falls into this one only.
     """
     rng = np.random.default_rng(seed)
     refs = clip_refs(clips)
     order = rng.permutation(len(refs)).tolist()
+    if split is not None:
+        order.sort(key=lambda at: clips["split"].iloc[at] == split)  # they are taken from the end
     facts = clips[list(_FACTS)].astype(object).where(clips[list(_FACTS)].notna(), None).to_dict("records")
     jobs: list[Job] = []
     rows: list[dict[str, Any]] = []
@@ -96,7 +105,7 @@ def render(job: Job, folder: Path) -> None:
     [(_, decoded)] = decoded_clips([job.ref])
     assert isinstance(decoded, tuple), decoded
     rate_hz = RATE_HZ if job.defect == "upsampled" else min(decoded[1], RATE_HZ)
-    audio_T = resample(*decoded, rate_hz)
+    audio_T = resample(mixed(decoded[0]), decoded[1], rate_hz)
     audio_T = audio_T / max(1.0, float(np.abs(audio_T).max()))
     target = folder / _path(job)
     if job.defect == "reencoded_duplicate":

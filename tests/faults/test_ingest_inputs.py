@@ -75,7 +75,7 @@ def test_a_file_that_may_not_be_read_is_quarantined(tmp_path: Path) -> None:
     folder = tmp_path / "mine"
     for i in range(4):
         miniatures.tone(folder / f"{i}.wav")
-    (folder / "link.wav").symlink_to(tmp_path / "nowhere.wav")
+    (folder / "link.wav").symlink_to(folder / "nowhere.wav")
     manifest, quarantine = ingest(folder, tmp_path / "data")
     assert manifest.rows == 4
     assert quarantine["reason"].to_list() == ["missing_file"]

@@ -109,6 +109,12 @@ def test_each_defect_is_found_and_everything_adds_up(corpus: tuple[Manifest, Pat
     assert "Can I train on this?" in page
     assert "not looked for" in page
     assert page.count("plotly.js v") == 1
+    heard = out["exhibits"].set_index("clip")
+    assert {reason for reason in expected.values() if reason} <= set(heard["group"])
+    assert set(heard.index[heard["file"].isna()]) == {"text"}, "only what does not decode cannot be played"
+    files = {path.name: path.stat().st_mtime_ns for path in (paths.reports / "audit_files").iterdir()}
+    assert set(files) == {f"{name}{end}" for name in heard["file"].dropna() for end in (".mp3", ".webp")}
+    assert all(f'src="audit_files/{name}"' in page for name in files)
 
     for file in Path(handle.frame(["root"])["root"].iloc[0]).iterdir():
         file.unlink()
@@ -117,6 +123,9 @@ def test_each_defect_is_found_and_everything_adds_up(corpus: tuple[Manifest, Pat
     again = run(handle, paths, AuditParams(), Policies.model_validate(written))  # nothing to decode: reads the journal
     assert again["measures"].equals(out["measures"])
     assert again["verdicts"].set_index("clip").loc["clipped", "verdict"] != "soft"
+    left = {path.name: path.stat().st_mtime_ns for path in (paths.reports / "audit_files").iterdir()}
+    assert left.items() <= files.items(), "the sources are gone, so nothing was made again"
+    assert again["exhibits"]["file"].notna().sum() > 10
 
     append(paths.raw / "overrides.csv", Decision(clip="silent", decision="keep", why="a pause that we need"))
     append(paths.raw / "overrides.csv", Decision(clip="good1", decision="drop", why="<i>names a patient"))
@@ -152,7 +161,10 @@ def test_real_recordings_have_no_false_copies() -> None:
     folder = REAL / "fsdd" / "recordings"
     files = sorted(folder.glob("7_*.wav"))[::2]
     assert files, f"{folder} has no recordings"
-    spec = MeasureSpec(clip_level=0.99, silence_dbfs=-50.0, silence_below_loud_db=40.0, bandwidth_drop_db=50.0)
+    spec = MeasureSpec(
+        clip_level=0.99, silence_dbfs=-50.0, silence_below_loud_db=40.0, bandwidth_drop_db=50.0,
+    speech_probability=0.5, speech_stride=1,
+    )  # fmt: skip
     refs = [ClipRef(f"c{i}", str(file), f"{i:064d}", None, 0.0, None) for i, file in enumerate(files)]
     measures = to_table([Outcome(*found) for found in measure_clips(refs, spec)])
     table = manifest([{"clip": ref.clip, "end_s": 1.0} for ref in refs])

@@ -82,7 +82,7 @@ def decode(
     Errors as `Decoder.piece`, and `no_such_channel`.
     """
     audio_TC, rate = Decoder(path).piece(start_s, end_s)
-    return mixed(audio_TC, channel, path), rate
+    return mixed(chosen(audio_TC, channel, path)), rate
 
 
 class Decoder:
@@ -144,14 +144,19 @@ class Decoder:
         return self._blocks[number]
 
 
-def mixed(audio_TC: Channels, channel: int | None, path: Path) -> Mono:
-    """One channel [T] of [T, C], or the mean of all; AudioError `no_such_channel`."""
+def chosen(audio_TC: Channels, channel: int | None, path: Path) -> Channels:
+    """One channel [T, 1] of [T, C], or (None) all of them; AudioError `no_such_channel`."""
     channels = audio_TC.shape[1]
     if channel is None:
-        return audio_TC[:, 0] if channels == 1 else audio_TC.mean(axis=1, dtype=np.float32)
+        return audio_TC
     if channel >= channels:
         raise AudioError("no_such_channel", f"{path.name}: channel {channel} was asked for, it has {channels}")
-    return np.ascontiguousarray(audio_TC[:, channel])
+    return np.ascontiguousarray(audio_TC[:, channel : channel + 1])
+
+
+def mixed(audio_TC: Channels) -> Mono:
+    """The mean [T] of all channels."""
+    return audio_TC[:, 0] if audio_TC.shape[1] == 1 else audio_TC.mean(axis=1, dtype=np.float32)
 
 
 def resample(audio: Mono, rate_hz: int, new_rate_hz: int) -> Mono:

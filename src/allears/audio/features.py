@@ -9,7 +9,7 @@ from functools import lru_cache
 
 import numpy as np
 import scipy.fft
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 PREEMPHASIS = 0.97
 LOG_FLOOR = 1.1920928955078125e-07  # float32 epsilon, Kaldi's floor under the log
@@ -20,11 +20,21 @@ MFCC_MELS = 23
 
 def mel_filters(mels: int, fft: int, rate_hz: int, low_hz: float = 20.0) -> NDArray[np.float64]:
     """Kaldi's triangular filters [fft // 2 + 1, mels]: triangles in mel space, from `low_hz` to half the rate."""
-    edges = np.linspace(_mel(np.array(low_hz)), _mel(np.array(rate_hz / 2)), mels + 2)
-    bins = _mel(np.arange(fft // 2 + 1) * rate_hz / fft)[:, None]
+    edges = np.linspace(mel_of_hertz(low_hz), mel_of_hertz(rate_hz / 2), mels + 2)
+    bins = mel_of_hertz(np.arange(fft // 2 + 1) * rate_hz / fft)[:, None]
     rising = (bins - edges[:-2]) / np.diff(edges)[:-1]
     falling = (edges[2:] - bins) / np.diff(edges)[1:]
     return np.maximum(0.0, np.minimum(rising, falling))
+
+
+def mel_of_hertz(hertz: ArrayLike) -> NDArray[np.float64]:
+    """The mel scale as Kaldi has it."""
+    return np.asarray(1127.0 * np.log1p(np.asarray(hertz, np.float64) / 700.0))
+
+
+def hertz_of_mel(mel: ArrayLike) -> NDArray[np.float64]:
+    """The inverse of `mel_of_hertz`."""
+    return np.asarray(700.0 * np.expm1(np.asarray(mel, np.float64) / 1127.0))
 
 
 def povey_window(samples: int) -> NDArray[np.float64]:
@@ -74,10 +84,6 @@ def stack_mean(values_NC: NDArray[np.float32], stack: int) -> NDArray[np.float32
     sums = np.add.reduceat(kept.astype(np.float64), starts, axis=0)
     sizes = np.minimum(starts + stack, len(kept)) - starts
     return (sums / sizes[:, None]).astype(np.float32)
-
-
-def _mel(hertz: NDArray[np.float64]) -> NDArray[np.float64]:
-    return np.asarray(1127.0 * np.log1p(hertz / 700.0))
 
 
 def _fft_size(window: int) -> int:

@@ -52,20 +52,23 @@ def fingerprint(energy_FB: Floats) -> bytes:
     return np.packbits(bits).tobytes()
 
 
-def distances(one_P: NDArray[np.uint32], many_NP: NDArray[np.uint32]) -> NDArray[np.float64]:
-    """Share of differing bits between one fingerprint [P] and many [N, P]: 0 for equal, about 0.5 for unrelated.
+def distances(ones_NP: NDArray[np.uint32], others_NP: NDArray[np.uint32]) -> NDArray[np.float64]:
+    """Share of differing bits of fingerprints [N, P], or one [P], and others: 0 for equal, about 0.5 for unrelated.
 
     Pieces where both are silent do not count; a pair that shares fewer than MIN_PIECES pieces of sound is at 1.
     """
-    heard_N = np.count_nonzero(one_P | many_NP, axis=1)
-    differing_N = np.bitwise_count(one_P ^ many_NP).sum(axis=1, dtype=np.int64)
-    share_N = differing_N / np.maximum(heard_N * BANDS, 1)
+    heard_N = np.bitwise_count(np.packbits((ones_NP | others_NP) != 0, axis=1).view(np.uint32))[:, 0]
+    counts_NW = np.bitwise_count(np.ascontiguousarray(ones_NP ^ others_NP).view(np.uint64))
+    differing_N = counts_NW.astype(np.float32) @ np.ones(
+        PIECES // 2, dtype=np.float32
+    )  # a sum over rows takes 5 times as long
+    share_N = differing_N / np.maximum(heard_N.astype(np.float64) * BANDS, 1)
     return np.where(heard_N >= MIN_PIECES, share_N, 1.0)
 
 
 def as_words(fingerprints: list[bytes]) -> NDArray[np.uint32]:
-    """[N, PIECES] words of BANDS bits for `distances`."""
-    return np.frombuffer(b"".join(fingerprints), dtype=np.uint32).reshape(len(fingerprints), PIECES)
+    """[N, PIECES] words of BANDS bits for `distances`; an item of the list may hold several fingerprints."""
+    return np.frombuffer(b"".join(fingerprints), dtype=np.uint32).reshape(-1, PIECES)
 
 
 @lru_cache(maxsize=32)

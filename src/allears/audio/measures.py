@@ -50,6 +50,8 @@ class MeasureSpec:
     silence_dbfs: float
     silence_below_loud_db: float
     bandwidth_drop_db: float
+    speech_probability: float
+    speech_stride: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

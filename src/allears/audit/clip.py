@@ -10,8 +10,11 @@ from typing import Any
 import numpy as np
 
 from allears.audio import fingerprint as fp
-from allears.audio.decode import DECODERS, Mono
+from allears.audio.channels import measure_channels
+from allears.audio.decode import DECODERS, Channels, mixed
+from allears.audio.hum import mains_hum
 from allears.audio.measures import MeasureSpec, measure, spectrum_blocks
+from allears.audio.speech import DETECTOR, speech_share
 from allears.corpus.clips import ClipRef
 from allears.corpus.opening import decoded_clips
 from allears.errors import AudioError
@@ -23,7 +26,7 @@ VERSION = 3
 def work_key(ref: ClipRef, spec: MeasureSpec) -> str:
     """What a clip's measures depend on: its audio, the spec, the code's VERSION and the decoders."""
     audio = [ref.file_sha256, ref.channel, ref.start_s, ref.end_s]
-    how = [VERSION, fp.VERSION, DECODERS, asdict(spec)]
+    how = [VERSION, fp.VERSION, DECODERS, DETECTOR, asdict(spec)]
     return value_digest([audio, how])[:32]
 
 
@@ -36,8 +39,12 @@ def measure_clips(refs: Sequence[ClipRef], spec: MeasureSpec) -> Iterator[tuple[
             yield ref, error
 
 
-def measure_clip(audio_T: Mono, rate_hz: int, spec: MeasureSpec) -> dict[str, Any]:
-    """Measures of one decoded clip as JSON-like values. Raises AudioError when it is not audio."""
+def measure_clip(audio_TC: Channels, rate_hz: int, spec: MeasureSpec) -> dict[str, Any]:
+    """Measures of one decoded clip as JSON-like values: of its channels, then of their mean.
+
+    Raises AudioError when it is not audio.
+    """
+    audio_T = mixed(audio_TC)
     power_K: np.ndarray[Any, np.dtype[np.float64]] = np.zeros(1)
     energies, frames = [], 0
     for block in spectrum_blocks(audio_T, rate_hz):
@@ -45,10 +52,18 @@ def measure_clip(audio_T: Mono, rate_hz: int, spec: MeasureSpec) -> dict[str, An
         frames += len(block.power_FK)
         energies.append(fp.band_energies(block.power_FK, block.bin_hz))
     values: dict[str, Any] = dict(measure(audio_T, rate_hz, spec, power_K / frames).to_json())
+    hum = mains_hum(audio_T, rate_hz)
     pcm = hashlib.sha256(str(rate_hz).encode())
     pcm.update(np.ascontiguousarray(audio_T).data)
-    return values | {
-        "decoded_rate_hz": float(rate_hz),
-        "pcm_sha256": pcm.hexdigest(),
-        "fingerprint": fp.fingerprint(np.concatenate(energies)).hex(),
-    }
+    return (
+        values
+        | measure_channels(audio_TC).to_json()
+        | {
+            "hum_db": hum.prominence_db if hum else None,
+            "hum_hz": hum.mains_hz if hum else None,
+            "speech_share": speech_share(audio_T, rate_hz, spec.speech_probability, spec.speech_stride),
+            "decoded_rate_hz": float(rate_hz),
+            "pcm_sha256": pcm.hexdigest(),
+            "fingerprint": fp.fingerprint(np.concatenate(energies)).hex(),
+        }
+    )

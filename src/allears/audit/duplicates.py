@@ -6,76 +6,79 @@ then the first in the manifest.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from allears.audio import fingerprint as fp
+from allears.audit.alike import first_alike
 from allears.params.audit import DuplicateParams
 
-COLUMNS = ("clip", "kind", "duplicate_of", "bit_error")
+COLUMNS = {"clip": "string", "kind": "string", "duplicate_of": "string", "bit_error": "float64"}
 _SPLIT_ORDER = {"test": 0, "dev": 1, "train": 2}
+_PLACE = ("file_sha256", "channel", "start_s", "end_s")
+NEEDS = ("clip", "split", *_PLACE)  # columns of the manifest
+_MEASURES = ["clip", "decoded_duration_s", "pcm_sha256", "fingerprint"]
+_ROWS = 1 << 16  # fingerprints turned into words at a time
+
+Indices = NDArray[np.int64]
 
 
 def find(manifest: pd.DataFrame, measures: pd.DataFrame, params: DuplicateParams) -> pd.DataFrame:
     """One row a clip that duplicates another that stays: COLUMNS, `kind` byte | pcm | reencoded.
 
-    `manifest` needs clip, file_sha256, channel, start_s, end_s, split.
+    `manifest` must have the columns NEEDS. How surely a copy by fingerprint is found, `audit.alike` says.
     """
-    table = manifest.merge(measures[["clip", "decoded_duration_s", "pcm_sha256", "fingerprint"]], on="clip", how="left")
-    order = table["split"].map(_SPLIT_ORDER).astype("int64").to_numpy()
-    table = table.iloc[np.argsort(order, kind="stable")].reset_index(drop=True)
-    place = table["file_sha256"] + table["channel"].astype("string").fillna("mix")
-    place = place + table["start_s"].astype("string") + ":" + table["end_s"].astype("string")
-    by_bytes = _same(table["clip"], place)
-    by_pcm = _same(table["clip"], table["pcm_sha256"])
-    rows = [(clip, "byte", other, 0.0) for clip, other in by_bytes.items()]
-    rows += [(clip, "pcm", other, 0.0) for clip, other in by_pcm.items() if clip not in by_bytes]
-    taken = {row[0] for row in rows}
-    singles = table[~table["clip"].isin(list(taken)) & table["fingerprint"].notna()]
-    rows += _reencoded(singles, params)
-    return pd.DataFrame(rows, columns=list(COLUMNS)).astype(
-        {"clip": "string", "kind": "string", "duplicate_of": "string", "bit_error": "float64"}
-    )
+    table = manifest[list(NEEDS)].merge(measures[_MEASURES], on="clip", how="left")
+    rank = table["split"].map(_SPLIT_ORDER).astype("int64").to_numpy()
+    table = table.iloc[np.argsort(rank, kind="stable")].reset_index(drop=True)
+    rows = np.arange(len(table))
+    by_bytes, by_pcm = _first_with(table, _PLACE), _first_with(table, ["pcm_sha256"])
+    kind = np.where(by_bytes < rows, "byte", np.where(by_pcm < rows, "pcm", ""))
+    original = np.where(by_bytes < rows, by_bytes, by_pcm)
+    singles = np.flatnonzero((kind == "") & table["fingerprint"].notna().to_numpy())
+    alike, errors = _reencoded(table.iloc[singles], params)
+    copies = alike < np.arange(len(singles))
+    parts = [
+        _rows(table, np.flatnonzero(kind == "byte"), original, "byte"),
+        _rows(table, np.flatnonzero(kind == "pcm"), original, "pcm"),
+    ]
+    original[singles] = singles[_roots(alike)]
+    parts.append(_rows(table, singles[copies], original, "reencoded").assign(bit_error=errors[copies]))
+    return pd.concat(parts, ignore_index=True).astype(COLUMNS)
 
 
-def _same(clips: pd.Series[str], keys: pd.Series[str]) -> dict[str, str]:
-    """Clip → the first clip with its key, for all but the first; null keys match nothing."""
-    first: dict[str, str] = {}
-    found: dict[str, str] = {}
-    for clip, key in zip(clips, keys, strict=True):
-        if pd.isna(key):
-            continue
-        if key in first:
-            found[clip] = first[key]
-        else:
-            first[key] = clip
+def _rows(table: pd.DataFrame, copies: Indices, original: Indices, kind: str) -> pd.DataFrame:
+    clips = table["clip"]
+    twins = clips.iloc[original[copies]].to_numpy()
+    return pd.DataFrame({"clip": clips.iloc[copies].to_numpy(), "kind": kind, "duplicate_of": twins, "bit_error": 0.0})
+
+
+def _first_with(table: pd.DataFrame, keys: Sequence[str]) -> Indices:
+    """The first row with the same `keys` as each row, itself included; a row whose keys are all null is like none."""
+    rows = pd.Series(np.arange(len(table)))
+    first = rows.groupby([table[key] for key in keys], sort=False, dropna=False).transform("min")
+    alone = table[list(keys)].isna().all(axis=1).to_numpy(dtype=bool)
+    found: Indices = np.where(alone, rows, first).astype(np.int64)
     return found
 
 
-def _reencoded(table: pd.DataFrame, params: DuplicateParams) -> list[tuple[str, str, str, float]]:
-    """Pairs within the bit error among clips of nearly the same length: the work is clips x neighbours in length."""
-    if table.empty:
-        return []
-    words_NP = fp.as_words([bytes.fromhex(text) for text in table["fingerprint"]])
-    clips = table["clip"].tolist()
-    seconds = table["decoded_duration_s"].to_numpy()
-    by_length = np.argsort(seconds, kind="stable")
-    last = np.searchsorted(seconds[by_length], seconds[by_length] + params.max_duration_difference_s, side="right")
-    original: dict[int, tuple[int, float]] = {}
-    for here, i in enumerate(by_length):
-        others = by_length[here + 1 : last[here]]
-        errors = fp.distances(words_NP[i], words_NP[others])
-        for j, error in zip(
-            others[errors <= params.max_bit_error], errors[errors <= params.max_bit_error], strict=True
-        ):
-            keep, drop = min(int(i), int(j)), max(int(i), int(j))
-            if drop not in original or keep < original[drop][0]:
-                original[drop] = (keep, float(error))
-    return [(clips[drop], "reencoded", clips[_root(drop, original)], error) for drop, (_, error) in original.items()]
+def _reencoded(table: pd.DataFrame, params: DuplicateParams) -> tuple[Indices, NDArray[np.float64]]:
+    """Each row's first row within the bit error, and that error."""
+    texts = table["fingerprint"]
+    parts = [bytes.fromhex("".join(texts.iloc[at : at + _ROWS])) for at in range(0, len(texts), _ROWS)]
+    return first_alike(
+        fp.as_words(parts),
+        table["decoded_duration_s"].to_numpy(dtype=np.float64),
+        max_bit_error=params.max_bit_error,
+        max_duration_difference_s=params.max_duration_difference_s,
+    )
 
 
-def _root(clip: int, original: dict[int, tuple[int, float]]) -> int:
+def _roots(first: Indices) -> Indices:
     """The one that stays, at the end of a chain of copies of copies."""
-    while clip in original:
-        clip = original[clip][0]
-    return clip
+    while not np.array_equal(up := first[first], first):
+        first = up
+    return first

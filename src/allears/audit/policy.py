@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from allears.audit import leakage, licences, overrides, rules
+from allears.audit import leakage, licences, overrides, rules, texts
 from allears.audit.derived import DERIVED
 from allears.audit.measuring import NUMBERS
 from allears.errors import ConfigError, nearest
@@ -17,7 +17,7 @@ from allears.params.audit import AuditParams
 from allears.params.policy import Bounds, Policy, Rule
 
 COLUMNS = ("clip", "verdict", "reasons", "duplicate_of", "override", "override_why", "overridden")
-MEASURES = (*NUMBERS, *DERIVED, "sample_rate_hz", "channels")  # what a rule may look at
+MEASURES = (*NUMBERS, *DERIVED, *texts.NUMBERS, "sample_rate_hz", "channels")  # what a rule may look at
 _HARD = {
     "undecodable": "the file does not decode to audio",
     "licence_denied": "its licence is on the list of those that may not be used",

@@ -1,14 +1,18 @@
-"""The audit in numbers that add up, and its findings in sentences."""
+"""The audit in numbers that add up."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
-from allears.audit import curation, leakage, licences, representation
-from allears.audit.policy import count_reasons, having, reasons_of
+from allears.audit import concentration, curation, leakage
+from allears.audit.disparity import warnings
+from allears.audit.findings import findings
+from allears.audit.groups import UNKNOWN, Mask, hours_of, in_order_of, reason_masks
+from allears.audit.policy import count_reasons, reasons_of
 from allears.errors import AllearsError
 from allears.params.audit import AuditParams
 from allears.params.policy import Policy
@@ -19,14 +23,15 @@ VERDICTS = ("keep", "soft", "hard")
 
 @dataclass(frozen=True, slots=True)
 class Tables:
-    """What the summary is made of, all in the manifest's order but the quarantine and the representation."""
+    """What the summary is made of."""
 
     manifest: pd.DataFrame
     quarantine: pd.DataFrame
-    measures: pd.DataFrame
     verdicts: pd.DataFrame
     selection: pd.DataFrame
     representation: pd.DataFrame
+    representation_axes: pd.DataFrame
+    disparity: pd.DataFrame
 
 
 def summarise(tables: Tables, params: AuditParams, policy: Policy, corpus: str, version: str) -> dict[str, Any]:
@@ -38,124 +43,67 @@ def summarise(tables: Tables, params: AuditParams, policy: Policy, corpus: str, 
             f"corpus '{corpus}': {len(tables.manifest)} clips went in, but the verdicts cover {by_verdict}; "
             "this is a bug in allears, please report it"
         )
-    hours_C = table[table["keep"]].groupby("group")["hours"].sum().to_numpy()
+    selected = table[table["keep"]]
+    hours_C = selected.groupby("group")["hours"].sum().to_numpy()
     summary = {
         "corpus": corpus,
         "version": version,
         "policy": params.policy,
         "total": _counts(table),
         "verdicts": by_verdict,
-        "selected": _counts(table[table["keep"]])
-        | {"effective_clips": curation.effective_clips(table["weight"].to_numpy())},
+        "passed": _counts(table[table["reason"] != "policy"]),
+        "selected": _counts(selected) | {"effective_clips": concentration.effective_size(table["weight"].to_numpy())},
+        "left_out": _left_out(table),
         "splits": {name: _split(table[table["split"] == name]) for name in SPLITS},
         "reasons": _reasons(table, policy),
+        "curation": _curation(table),
         "overrides": _overrides(table),
         "quarantine": {str(k): int(v) for k, v in tables.quarantine["reason"].value_counts().items()},
         "leaking_groups": leakage.leaking_groups(tables.manifest),
         "speaker_hours": {
-            "gini": representation.gini(hours_C),
-            "top_percent_share": representation.top_share(hours_C),
+            "gini": concentration.gini(hours_C),
+            "top_percent_share": concentration.top_share(hours_C),
+            "top_share": float(hours_C.max() / hours_C.sum()) if len(hours_C) else 0.0,
         },
-        "axes": representation.axis_facts(tables.representation),
+        "axes": axis_facts(tables.representation, tables.representation_axes),
+        "disparity": warnings(tables.disparity, params),
         "licences": _licences(table),
     }
     return summary | {"findings": findings(summary, params)}
 
 
-def findings(summary: dict[str, Any], params: AuditParams) -> list[dict[str, str]]:
-    """What a reader should know first: level `stop`, `warn` or `note`, and a sentence."""
-    found = [*_about_licences(summary, params), *_about_clips(summary), *_about_decisions(summary)]
-    found += _about_people(summary, params)
-    order = ("stop", "warn", "note")
-    return sorted(found, key=lambda finding: order.index(finding["level"]))
-
-
-def _about_licences(summary: dict[str, Any], params: AuditParams) -> list[dict[str, str]]:
-    found = []
-    for reason in ("licence_unknown", "licence_denied"):
-        if facts := summary["reasons"].get(reason):
-            text = f"{_clips(facts['clips'])} may not be used: {facts['means']}."
-            if reason == "licence_unknown":
-                names = [row["licence"] for row in summary["licences"]]
-                unknown = [name for name in names if licences.standing(name, params.licences) == "unknown"]
-                text += f" The {licences.how_to_declare(summary['corpus'], unknown, params.licences)}."
-            found.append(_finding("warn", text))
-    return found
-
-
-def _about_decisions(summary: dict[str, Any]) -> list[dict[str, str]]:
-    decided, found = summary["overrides"], []
-    if decided["kept"] or decided["dropped"]:
-        text = f"Decided by a person, against the policy: {decided['kept']:,} kept, {decided['dropped']:,} dropped."
-        found.append(_finding("note", text))
-    if decided["refused"]:
-        reasons = ", ".join(f"{code} {clips:,}" for code, clips in decided["refused"].items())
-        who = f"Kept by a person, but out all the same: {_clips(decided['refused_clips'])} ({reasons})."
-        found.append(_finding("warn", f"{who} A hard reason and a leaking speaker are not for a person to forgive."))
-    return found
-
-
-def _about_clips(summary: dict[str, Any]) -> list[dict[str, str]]:
-    found = []
-    if summary["leaking_groups"]:
-        names = summary["leaking_groups"]
-        text = f"In more than one split: {len(names):,} of {summary['total']['groups']:,} {_who(summary)}"
-        found.append(_finding("warn", f"{text}; their clips on the training side are left out."))
-    for name, least in (("dev", "tune on"), ("test", "be tested on")):
-        if summary["splits"][name]["selected_clips"] == 0:
-            found.append(_finding("warn", f"No clip is left to {least}: the {name} split is empty."))
-    lost = 1 - summary["selected"]["clips"] / max(summary["total"]["clips"], 1)
-    if lost > 0.2:
-        found.append(_finding("warn", f"{lost:.0%} of the clips are left out; see the reasons below."))
-    silenced = summary["total"]["speakers"] - summary["selected"]["speakers"]
-    if silenced:
-        found.append(_finding("warn", f"Left out entirely: {silenced:,} of {summary['total']['speakers']:,} speakers."))
-    if summary["quarantine"]:
-        rows = sum(summary["quarantine"].values())
-        found.append(_finding("note", f"{rows:,} listed row(s) were unusable and are in the quarantine."))
-    return found
-
-
-def _about_people(summary: dict[str, Any], params: AuditParams) -> list[dict[str, str]]:
-    found = []
-    for axis, facts in summary["axes"].items():
-        if " × " in axis:
-            continue
-        found += [
-            _finding("warn", f"{axis}: '{cell}' has {share:.0%} of the hours; check how well the others are served.")
-            for cell, share in facts["dominant"].items()
-        ]
-        ratio = params.representation.min_keep_ratio
-        found += [
-            _finding("warn", f"{axis}: the cut-offs keep '{cell}' less than {ratio} times as often as the best kept.")
-            for cell in facts["disparity"]
-        ]
-    silent = [axis for axis, facts in summary["axes"].items() if facts["disclosed_share"] == 0 and " × " not in axis]
-    if silent:
-        found.append(_finding("note", f"Nothing is known of: {', '.join(silent)}. Gaps there cannot be seen."))
-    if 0 < summary["selected"]["speakers"] < params.assessable.speakers:
-        text = f"Only {summary['selected']['speakers']} speakers: no conclusion about groups of people is possible."
-        found.append(_finding("warn", text))
-    return found
-
-
-def _finding(level: str, text: str) -> dict[str, str]:
-    return {"level": level, "text": text}
-
-
-def _who(summary: dict[str, Any]) -> str:
-    return "speakers" if summary["total"]["speakers"] == summary["total"]["groups"] else "speakers or recordings"
-
-
-def _clips(count: int) -> str:
-    return f"{count:,} clip" + ("" if count == 1 else "s")
+def axis_facts(cells: pd.DataFrame, axes: pd.DataFrame) -> dict[str, dict[str, Any]]:
+    """Axis → what one line says of it: how much is disclosed, how varied, who dominates, who is missing or few."""
+    facts = {}
+    by_axis = dict(list(cells.groupby("axis", sort=False)))
+    for row in axes.to_dict("records"):
+        known = by_axis[row["axis"]]
+        known = known[known["cell"] != UNKNOWN]
+        there = known[known["clips"] > 0]
+        lacking = known[(known["clips"] == 0) & (known["target_share"] > 0)]
+        facts[str(row["axis"])] = {str(name): _json(value) for name, value in row.items() if name != "axis"} | {
+            "only": str(there["cell"].iloc[0]) if len(there) == 1 else None,
+            "dominant": _pairs(there[there["dominant"]], "share"),
+            "not_assessable": there.loc[~there["assessable"], "cell"].tolist(),
+            "lacking": _pairs(lacking.sort_values("target_share", ascending=False), "target_share"),
+            "most_speakers": int(there["clusters"].max()) if len(there) else 0,
+        }
+    return facts
 
 
 def _joined(tables: Tables) -> pd.DataFrame:
-    table = tables.manifest[["clip", "split", "speaker", "group", "licence", "source"]].copy()
-    table["hours"] = (tables.manifest["end_s"] - tables.manifest["start_s"]) / 3600
-    table = table.merge(tables.verdicts, on="clip", validate="1:1")
-    return table.merge(tables.selection, on="clip", validate="1:1")
+    columns = ["clip", "split", "speaker", "group", "licence", "source"]
+    verdicts = in_order_of(tables.manifest, tables.verdicts, "the table of verdicts")
+    selection = in_order_of(tables.manifest, tables.selection, "the selection")
+    parts = [
+        tables.manifest[columns],
+        verdicts[["verdict", "reasons", "override", "overridden"]],
+        selection[["keep", "weight", "reason"]],
+    ]
+    table = pd.concat([part.reset_index(drop=True) for part in parts], axis=1)
+    for name in ("split", "speaker", "group", "licence", "source", "verdict", "reason"):
+        table[name] = table[name].astype("category")
+    return table.assign(hours=hours_of(tables.manifest))
 
 
 def _counts(table: pd.DataFrame) -> dict[str, Any]:
@@ -173,23 +121,42 @@ def _split(table: pd.DataFrame) -> dict[str, Any]:
     return _counts(table) | {f"selected_{name}": value for name, value in selected.items()} | verdicts
 
 
+def _left_out(table: pd.DataFrame) -> dict[str, int]:
+    """Clips left out by the policy (soft, hard) and by the curation: with those selected they are all clips."""
+    policy = table["reason"] == "policy"
+    counts = {name: int((policy & (table["verdict"] == name)).sum()) for name in ("soft", "hard")}
+    return counts | {"curation": int((~policy & ~table["keep"]).sum())}
+
+
 def _reasons(table: pd.DataFrame, policy: Policy) -> dict[str, dict[str, Any]]:
     """Reason → clips it applies to, and `counted`: clips whose first reason it is, which add up to soft + hard."""
+    masks = reason_masks(table["reasons"])
     first = table["reasons"].map({each: each.split(",")[0] for each in table["reasons"].unique()})
-    found = {}
-    for reason, what in reasons_of(policy).items():
-        has = having(table["reasons"], reason)
-        if has.any():
-            found[reason] = {
-                "verdict": what.verdict,
-                "means": what.means,
-                "clips": int(has.sum()),
-                "hours": float(table.loc[has, "hours"].sum()),
-                "counted": int((first == reason).sum()),
-                "splits": {name: int((has & (table["split"] == name)).sum()) for name in SPLITS},
-                "counted_splits": {name: int(((first == reason) & (table["split"] == name)).sum()) for name in SPLITS},
-            }
-    return found
+    return {
+        reason: {"verdict": what.verdict, "means": what.means}
+        | _of_reason(table, masks[reason], (first == reason).to_numpy(dtype=bool))
+        for reason, what in reasons_of(policy).items()
+        if reason in masks
+    }
+
+
+def _curation(table: pd.DataFrame) -> dict[str, dict[str, Any]]:
+    """Curation's reason → clips left out, and `counted`: those without a reason of the policy."""
+    clean = (table["verdict"] == "keep").to_numpy(dtype=bool)
+    masks = {reason: (table["reason"] == reason).to_numpy(dtype=bool) for reason in curation.MEANINGS}
+    return {reason: _of_reason(table, mask, mask & clean) for reason, mask in masks.items() if mask.any()}
+
+
+def _of_reason(table: pd.DataFrame, has: Mask, counted: Mask) -> dict[str, Any]:
+    in_split = {name: (table["split"] == name).to_numpy(dtype=bool) for name in SPLITS}
+    return {
+        "clips": int(has.sum()),
+        "hours": float(table["hours"].to_numpy()[has].sum()),
+        "counted": int(counted.sum()),
+        "counted_hours": float(table["hours"].to_numpy()[counted].sum()),
+        "splits": {name: int((has & mask).sum()) for name, mask in in_split.items()},
+        "counted_splits": {name: int((counted & mask).sum()) for name, mask in in_split.items()},
+    }
 
 
 def _overrides(table: pd.DataFrame) -> dict[str, Any]:
@@ -212,5 +179,16 @@ def _licences(table: pd.DataFrame) -> list[dict[str, Any]]:
             "selected_clips": int(part["keep"].sum()),
         }
         | _counts(part)
-        for licence, part in table.groupby("licence", sort=True)
+        for licence, part in table.groupby("licence", sort=True, observed=True)
     ]
+
+
+def _pairs(rows: pd.DataFrame, value: str) -> dict[str, float]:
+    return {str(cell): float(number) for cell, number in zip(rows["cell"], rows[value], strict=True)}
+
+
+def _json(value: Any) -> Any:
+    """A number that JSON has, or null: KL is infinite where the target lacks a cell."""
+    if pd.isna(value) or (isinstance(value, float) and not np.isfinite(value)):
+        return None
+    return value.item() if isinstance(value, np.generic) else value

@@ -11,7 +11,7 @@ from typing import Any
 
 import pandas as pd
 
-from allears.corpus.clips import Recording, clip_id
+from allears.corpus.clips import Recording, clip_id, recording_at
 from allears.corpus.licences import joined
 from allears.corpus.listing import COLUMNS as LISTING_COLUMNS
 from allears.corpus.manifest import COLUMNS, Manifest, parts_digest
@@ -20,7 +20,7 @@ from allears.corpus.segment import Span, pieces, span
 from allears.corpus.splits import carve
 from allears.errors import AudioError, CorpusError
 from allears.params.ingest import IngestParams
-from allears.storage.tables import table_digest, write_parquet
+from allears.storage.tables import records, table_digest, write_parquet
 
 QUARANTINE_COLUMNS = ("clip", "source", "path", "stage", "reason", "message")
 ROWS_PER_PART = 200_000
@@ -42,7 +42,7 @@ def build(listing: pd.DataFrame, probed: Mapping[Recording, Probed], params: Ing
     clips: list[dict[str, Any]] = []
     rejects: list[dict[str, Any]] = []
     used = 0
-    for record in _records(listing):
+    for record in records(listing[list(LISTING_COLUMNS)]):
         try:
             clips += _clips(record, probed, params)
             used += 1
@@ -98,15 +98,10 @@ class _Rejected(Exception):  # noqa: N818  not an error of the run
         self.stage, self.reason = stage, reason
 
 
-def _records(listing: pd.DataFrame) -> list[dict[str, Any]]:
-    columns = [[None if pd.isna(value) else value for value in listing[name]] for name in LISTING_COLUMNS]
-    return [dict(zip(LISTING_COLUMNS, values, strict=True)) for values in zip(*columns, strict=True)]
-
-
 def _clips(record: dict[str, Any], facts: Mapping[Recording, Probed], params: IngestParams) -> list[dict[str, Any]]:
     if record["reason"] is not None:
         raise _Rejected("layout", record["reason"], record["message"])
-    probed = facts[Recording(Path(record["root"]) / record["path"], record["member"])]
+    probed = facts[recording_at(record["root"], record["path"], record["member"])]
     if probed.reason is not None:
         raise _Rejected("probe", probed.reason, probed.message or probed.reason)
     channel = record["channel"]

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import re
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import NamedTuple
 
 _STEM = 40
@@ -16,6 +17,11 @@ class Recording(NamedTuple):
 
     file: Path
     member: str | None = None
+
+
+def recording_at(root: str, path: str, member: str | None) -> Recording:
+    """The recording that a row names: `path` lies below `root`, or anywhere where it is absolute."""
+    return Recording(Path(os.path.join(root, path)), member)  # noqa: PTH118  one Path for it, not three
 
 
 class ClipRef(NamedTuple):
@@ -48,7 +54,7 @@ def clip_id(
 
     No dots, because WebDataset splits names at the first one; ten digits, because a stem repeats in other folders.
     """
-    stem = PurePosixPath(member or path or name).name.rsplit(".", maxsplit=1)[0]
+    stem = (member or path or name).rstrip("/").rpartition("/")[2].rsplit(".", maxsplit=1)[0]
     readable = re.sub(r"[^A-Za-z0-9_-]+", "-", stem).strip("-")[:_STEM] or "clip"
     span = ["" if value is None else f"{value:.6f}" for value in (start_s, end_s)]
     inside = [] if member is None else [member]

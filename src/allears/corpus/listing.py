@@ -7,25 +7,27 @@ import heapq
 import json
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, fields
+from operator import attrgetter
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
-from allears.corpus.clips import Recording
+from allears.corpus.clips import Recording, recording_at
 from allears.corpus.layouts.detect import check_present, detect
 from allears.corpus.layouts.files import walk_audio
 from allears.corpus.layouts.read import explain_label, read_rows
 from allears.corpus.layouts.row import Reject, Row
 from allears.errors import CorpusError
 from allears.params.corpus import CorpusSettings, Layout
+from allears.storage.tables import records
 
 TEXT_COLUMNS = (
     "source", "root", "licence_of_source", "name", "path", "member", "text", "label", "language", "accent", "gender",
     "age", "speaker", "session", "licence", "split", "attributes", "reason", "message",
 )  # fmt: skip
 COLUMNS = (*TEXT_COLUMNS[:6], "channel", "start_s", "end_s", *TEXT_COLUMNS[6:])
-_OF_ROW = [field.name for field in fields(Row) if field.name != "attributes"]
+_of_row = attrgetter(*(field.name for field in fields(Row) if field.name != "attributes"))  # in the order of COLUMNS
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -79,7 +81,7 @@ def read_listing(sources: Iterable[Source], limit: int | None) -> pd.DataFrame:
 
     `limit` keeps that many rows, drawn by the hash of their names: a first look at the whole corpus, not at its start.
     """
-    rows = (_record(source, item) for source in sources for item in read_rows(source.root, source.layout, source.label))
+    rows = (record for source in sources for record in _records(source))
     kept = list(rows) if limit is None else heapq.nsmallest(limit, rows, key=_draw)
     table = pd.DataFrame(kept, columns=list(COLUMNS))
     if table.empty:
@@ -92,27 +94,29 @@ def read_listing(sources: Iterable[Source], limit: int | None) -> pd.DataFrame:
 def unlisted(sources: Iterable[Source], listing: pd.DataFrame) -> Iterator[tuple[Source, int]]:
     """How many recordings below a described source no line speaks of (they are not used, and that is said)."""
     for source in sources:
-        if source.layout in ("kaldi", "audiofolder"):
+        if source.layout not in ("folder_per_label", "plain"):
             named = set(listing.loc[listing["source"] == source.name, "path"].dropna())
             yield source, sum(path not in named for path in walk_audio(source.root))
 
 
 def recordings_of(listing: pd.DataFrame) -> list[Recording]:
     """What the rows of a listing are cut from, each once, in one order."""
-    rows = listing[["root", "path", "member"]].drop_duplicates().itertuples(index=False, name=None)
-    found = [Recording(Path(root) / path, None if pd.isna(member) else member) for root, path, member in rows]
-    return sorted(found, key=lambda each: (each.file, each.member or ""))
+    rows = listing[["root", "path", "member"]].drop_duplicates().sort_values(["root", "path", "member"])
+    return [recording_at(row["root"], row["path"], row["member"]) for row in records(rows)]
 
 
-def _record(source: Source, item: Row | Reject) -> dict[str, Any]:
-    common = {"source": source.name, "root": str(source.root), "licence_of_source": source.licence}
-    if isinstance(item, Reject):
-        return common | {"name": item.name, "path": item.path, "reason": item.reason, "message": item.message}
-    known = {name: getattr(item, name) for name in _OF_ROW}
-    attributes = json.dumps(item.attributes, ensure_ascii=False, sort_keys=True) if item.attributes else None
-    return common | known | {"attributes": attributes}
+def _records(source: Source) -> Iterator[tuple[Any, ...]]:
+    """What COLUMNS name, of each row and reject."""
+    common = (source.name, str(source.root), source.licence)
+    nothing = (None,) * (len(COLUMNS) - 7)
+    for item in read_rows(source.root, source.layout, source.label):
+        if isinstance(item, Reject):
+            yield (*common, item.name, item.path, *nothing, item.reason, item.message)
+        else:
+            attributes = json.dumps(item.attributes, ensure_ascii=False, sort_keys=True) if item.attributes else None
+            yield (*common, *_of_row(item), attributes, None, None)
 
 
-def _draw(record: dict[str, Any]) -> bytes:
-    key = f"{record['source']}\0{record['name']}\0{record['path']}"
-    return hashlib.blake2b(key.encode(), digest_size=16).digest()
+def _draw(record: tuple[Any, ...]) -> bytes:
+    source, _, _, name, path, *_ = record
+    return hashlib.blake2b(f"{source}\0{name}\0{path}".encode(), digest_size=16).digest()

@@ -7,7 +7,7 @@ import tempfile
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from allears.audio.decode import BLOCK_S, Decoder, Mono, mixed
+from allears.audio.decode import BLOCK_S, Channels, Decoder, chosen
 from allears.corpus.clips import ClipRef, Recording
 from allears.errors import AudioError, PassingError
 from allears.storage.containers import read_members
@@ -37,10 +37,10 @@ def opened(recordings: Sequence[Recording]) -> Iterator[tuple[Recording, Path | 
             path.unlink()
 
 
-def decoded_clips(refs: Sequence[ClipRef]) -> Iterator[tuple[ClipRef, tuple[Mono, int] | AudioError]]:
-    """Each clip of a batch with its samples [T] and their rate, or with why there are none. Raises OSError.
+def decoded_clips(refs: Sequence[ClipRef]) -> Iterator[tuple[ClipRef, tuple[Channels, int] | AudioError]]:
+    """Each clip of a batch with the samples [T, C] of its channels and their rate, or with why there are none.
 
-    They are of the bytes that were ingested: else the reason is `changed`.
+    They are of the bytes that were ingested: else the reason is `changed`. Raises OSError.
     """
     of_recording: dict[Recording, list[ClipRef]] = {}
     for ref in refs:
@@ -52,10 +52,10 @@ def decoded_clips(refs: Sequence[ClipRef]) -> Iterator[tuple[ClipRef, tuple[Mono
         before, decoder = stamp(path), Decoder(path)
         changed = _other_bytes(path, of_recording[recording][0])
         for ref in of_recording[recording]:
-            found: tuple[Mono, int] | AudioError
+            found: tuple[Channels, int] | AudioError
             try:
                 audio_TC, rate_hz = decoder.piece(ref.start_s, ref.end_s)
-                found = mixed(audio_TC, ref.channel, recording.file), rate_hz
+                found = chosen(audio_TC, ref.channel, recording.file), rate_hz
             except AudioError as error:
                 found = error
             changed = changed or changed_since(before, path)
@@ -95,7 +95,7 @@ def batches(refs: Sequence[ClipRef]) -> list[list[ClipRef]]:
     for ref in refs:
         of_file[ref.file] = of_file.get(ref.file, 0) + 1
     for ref in refs:
-        if of_file[ref.file] == 1:
+        if of_file[ref.file] == 1 and ref.member is None:
             alone.append(ref)
         else:
             stretch = 0 if ref.member is not None else int(ref.start_s // BLOCK_S)

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import Literal
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from allears.params.base import Params
+from allears.params.listen import ListenParams
 
 Axis = Literal["language", "accent", "gender", "age", "label"]
 
@@ -24,6 +25,10 @@ class MeasureParams(Params):
     bandwidth_drop_db: float = Field(default=60.0, gt=0)
     """The bandwidth ends where the mean spectrum has fallen this far under its peak. At 50 dB a second of clean speech
     without an s counts as narrow; resampling from 8 kHz leaves 90 dB."""
+    speech_probability: float = Field(default=0.5, gt=0, lt=1)
+    """From where on 32 ms of audio count as speech, as the detector (Silero VAD) judges them."""
+    speech_stride: int = Field(default=2, ge=1)
+    """Of a clip over two seconds the detector hears one quarter of a second in so many: it takes most of the time."""
     timeout_s: float = Field(default=300.0, gt=0)
     """A clip that takes longer to decode and measure is given up."""
     workers: int | None = Field(default=None, ge=1)
@@ -63,6 +68,9 @@ class RepresentationParams(Params):
 
     axes: tuple[Axis, ...] = ("language", "accent", "gender", "age", "label")
     crossed: tuple[tuple[Axis, Axis], ...] = (("gender", "age"), ("language", "gender"), ("accent", "gender"))
+    target: dict[str, str] = Field(default={})
+    """Axis → 'uniform', or the path of a CSV (axis, cell, share): a census, or the traffic expected. A crossed axis is
+    named like 'gender × age'."""
     max_share: float = Field(default=0.5, gt=0, le=1)
     """A cell with more of the hours than this, and twice those of the next, dominates its axis."""
     min_keep_ratio: float = Field(default=0.8, gt=0, le=1)
@@ -70,16 +78,35 @@ class RepresentationParams(Params):
     bootstrap_samples: int = Field(default=500, ge=50)
     seed: int = Field(default=0, ge=0)
 
+    @model_validator(mode="after")
+    def _targets_have_axes(self) -> RepresentationParams:
+        valid = [*self.axes, *(f"{one} × {other}" for one, other in self.crossed)]
+        if unknown := [name for name in self.target if name not in valid]:
+            raise ValueError(f"audit.representation.target: '{unknown[0]}' is no axis; valid are {', '.join(valid)}")
+        return self
 
-class WeightParams(Params):
-    """How often a clip is heard in an epoch."""
+
+class CurationParams(Params):
+    """Which of the training clips that the policy keeps are heard, and how often; dev and test stay as they are."""
 
     axis: Axis | Literal["speaker", "source"] | None = None
-    """Balance the hours of this column's values; null: every clip once."""
+    """The column whose groups are balanced; null: one group."""
     alpha: float = Field(default=1.0, ge=0, le=1)
-    """Shares of the hours become p^alpha: 1 leaves them, 0 makes them equal."""
+    """The groups' shares of the hours p become p^alpha: 1 leaves them, 0 makes them equal."""
+    target: str | None = None
+    """Aim at these shares instead: 'uniform', or the path of a CSV (axis, cell, share); unknown keeps its share."""
     max_repeat: float = Field(default=4.0, ge=1)
     """No clip is heard more often in an epoch."""
+    speaker_max_hours: float | None = Field(default=None, gt=0)
+    """Of a speaker (else session, else recording), the best ones; null: all."""
+    budget_hours: float | None = Field(default=None, gt=0)
+    """Hours for training: as near to the groups' shares as they come, of each group the best; null: all."""
+
+    @model_validator(mode="after")
+    def _aims_at_an_axis(self) -> CurationParams:
+        if self.target is not None and self.axis is None:
+            raise ValueError("audit.curation.target needs audit.curation.axis: the column whose groups it is about")
+        return self
 
 
 class AuditParams(Params):
@@ -92,6 +119,7 @@ class AuditParams(Params):
     licences: LicenceParams = LicenceParams()
     assessable: AssessableParams = AssessableParams()
     representation: RepresentationParams = RepresentationParams()
-    weights: WeightParams = WeightParams()
+    curation: CurationParams = CurationParams()
     keep_despite: tuple[str, ...] = ()
     """Soft reasons that flag a clip and keep it nonetheless; never a speaker who is in the test split too."""
+    listen: ListenParams = ListenParams()

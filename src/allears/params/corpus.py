@@ -8,7 +8,10 @@ from pydantic import Field
 
 from allears.params.base import Params
 
-Layout = Literal["kaldi", "audiofolder", "folder_per_label", "plain"]
+Layout = Literal[
+    "librispeech", "common_voice", "fleurs", "mls", "voxpopuli", "gigaspeech", "kaldi", "nemo", "lhotse", "audiofolder",
+    "huggingface", "webdataset", "folder_per_label", "plain",
+]  # fmt: skip
 SAMPLE = "sample"
 
 

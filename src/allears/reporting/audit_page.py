@@ -7,14 +7,19 @@ from typing import Any
 
 import pandas as pd
 
+from allears.audio.picture import BRIGHTEST_DBFS, DARKEST_DBFS
+from allears.audit.measuring import TEXTS
+from allears.audit.policy import reasons_of
 from allears.params.audit import AuditParams
 from allears.params.policy import Policy
+from allears.reporting import audit_curation, audit_listen, audit_people, policy_sections
 from allears.reporting import audit_sections as sections
-from allears.reporting import policy_sections
+from allears.reporting.audit_clips import clips_json
 from allears.reporting.html import page, written
 from allears.reporting.truth import truth_table
 
 MIN_TRAIN_HOURS = 1.0  # below, the answer says that it is little; recipes that learn anything heard hours
+_SHOWN = ("clip", "path", "start_s", "end_s", "text", "label", "language", "speaker", "split")  # of the manifest
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,7 +31,10 @@ class AuditData:
     verdicts: pd.DataFrame
     duplicates: pd.DataFrame
     representation: pd.DataFrame
+    disparity: pd.DataFrame
+    curation_table: pd.DataFrame
     truth_scores: pd.DataFrame
+    exhibits: pd.DataFrame
     summary: dict[str, Any]
     decided: pd.DataFrame
 
@@ -34,9 +42,13 @@ class AuditData:
 def render(data: AuditData, params: AuditParams, policy: Policy) -> str:
     """The page as one HTML string that needs nothing else."""
     summary = data.summary
-    table = data.manifest.merge(data.measures, on="clip").merge(data.verdicts, on="clip")
+    table = data.manifest[list(_SHOWN)].merge(data.measures.drop(columns=list(TEXTS)), on="clip")
+    table = table.merge(data.verdicts, on="clip")
+    means = {code: reason.means for code, reason in reasons_of(policy).items()}
+    listed, rows = clips_json(table, data.exhibits, params.listen.table_rows)
     return page(
         "audit.html",
+        scripts=("listen.js", "clips.js"),
         title=f"Audit of {summary['corpus']}",
         corpus=summary["corpus"],
         version=summary["version"][:12],
@@ -50,7 +62,16 @@ def render(data: AuditData, params: AuditParams, policy: Policy) -> str:
         unknown_axes=sections.unknown_axes(summary["axes"]),
         cluster_name=_cluster_name(summary),
         assessable=params.assessable,
-        min_keep_ratio=params.representation.min_keep_ratio,
+        balance=audit_people.balance(summary["axes"]),
+        against_target=audit_people.against_target(data.representation),
+        disparity_line=audit_people.disparity_line(
+            data.disparity, summary["disparity"], params.representation.min_keep_ratio
+        ),
+        disparity_warnings=audit_people.disparity_warnings(summary["disparity"]),
+        removed=audit_people.removed(data.disparity),
+        curation_line=audit_curation.line(params.curation),
+        curation_whole=audit_curation.whole(data.curation_table),
+        curation_axes=audit_curation.by_axis(data.curation_table),
         speaker_line=_speaker_line(summary),
         sound=policy_sections.sound(table, policy),
         quality=sections.quality(table),
@@ -58,8 +79,12 @@ def render(data: AuditData, params: AuditParams, policy: Policy) -> str:
         copies_line=_copies_line(data.duplicates),
         leaks_line=_leaks_line(summary["leaking_groups"]),
         licences=sections.licences(summary),
-        flagged=sections.flagged(table),
-        flagged_line=_flagged_line(summary, sections.MAX_ROWS),
+        listen=audit_listen.groups(data.exhibits, table, params.listen.max_s, means),
+        pairs=audit_listen.pairs(data.exhibits, table, params.listen.max_s, means),
+        darkest=f"{DARKEST_DBFS:g}",
+        brightest=f"{BRIGHTEST_DBFS:g}",
+        clips_json=listed,
+        table_line=_table_line(summary, rows),
         decisions=policy_sections.decisions(data.decided, table),
         truth=truth_table(data.truth_scores),
         methods=policy_sections.methods(policy, params),
@@ -89,17 +114,18 @@ def answer(summary: dict[str, Any]) -> dict[str, str]:
 
 def _cards(summary: dict[str, Any]) -> list[dict[str, str]]:
     selected, splits = summary["selected"], summary["splits"]
-    verdicts = summary["verdicts"]
-    kept_softly = selected["clips"] - verdicts["keep"]["clips"]
+    left_out = summary["left_out"]
     speakers = selected["speakers"]
     cards = [
         ("clips selected", written(selected["clips"], "count")),
         ("speakers" if speakers else "recordings or sessions", written(speakers or selected["groups"], "count")),
         ("hours for training", written(splits["train"]["selected_hours"], "hours")),
         ("hours held out", written(sum(splits[name]["selected_hours"] for name in ("dev", "test")), "hours")),
-        ("left out, softly", written(verdicts["soft"]["clips"] - kept_softly, "count")),
-        ("refused, hard", written(verdicts["hard"]["clips"], "count")),
+        ("left out, softly", written(left_out["soft"], "count")),
+        ("refused, hard", written(left_out["hard"], "count")),
     ]
+    if left_out["curation"]:
+        cards.append(("left out by the curation", written(left_out["curation"], "count")))
     if sum(summary["quarantine"].values()):
         cards.append(("quarantined before", written(sum(summary["quarantine"].values()), "count")))
     return [{"name": name, "value": value} for name, value in cards]
@@ -123,7 +149,8 @@ def _speaker_line(summary: dict[str, Any]) -> str:
     who = "speakers" if selected["speakers"] else "sessions or recordings"
     return (
         f"{selected['groups']:,} {who} are selected. The most talkative one in a hundred (at least one) has "
-        f"{written(facts['top_percent_share'], 'percent')} of the hours; Gini coefficient {facts['gini']:.2f} "
+        f"{written(facts['top_percent_share'], 'percent')} of the hours, the most talkative of all "
+        f"{written(facts['top_share'], 'percent')}; Gini coefficient {facts['gini']:.2f} "
         "(0: all speak equally long)."
     )
 
@@ -147,8 +174,11 @@ def _leaks_line(groups: list[str]) -> str:
     return f"In more than one split: {shown}. Their clips on the training side are left out; the test clips stay."
 
 
-def _flagged_line(summary: dict[str, Any], shown: int) -> str:
-    flagged = summary["verdicts"]["soft"]["clips"] + summary["verdicts"]["hard"]["clips"]
-    if flagged == 0:
-        return "None."
-    return f"{flagged:,} clips" + (f"; at most {shown} of each reason are listed." if flagged > shown else ".")
+def _table_line(summary: dict[str, Any], rows: int) -> str:
+    total, corpus = summary["total"]["clips"], summary["corpus"]
+    where = f"the tables measures and verdicts in data/03_primary/{corpus}/ (parquet, joined by clip)"
+    if rows == total:
+        return f"All {total:,} clips, flagged ones first; with all measures they are in {where}."
+    return (
+        f"{rows:,} of {total:,} clips: flagged ones, evenly by reason, and some kept ones. All of them are in {where}."
+    )

@@ -7,7 +7,7 @@ from typing import Any
 import pandas as pd
 from markupsafe import Markup
 
-from allears.reporting import figures
+from allears.reporting import audit_curation, figures
 from allears.reporting.html import Column, as_records, figure, table, written
 from allears.reporting.policy_sections import MEASURE_NAMES
 
@@ -39,14 +39,16 @@ _CELL_COLUMNS = (
     Column(key="train_hours", title="train, selected", kind="hours"),
     Column(key="test_speakers", title="in test*", kind="count"),
     Column(key="keep_rate", title="kept", kind="percent"),
-    Column(key="ratio", title="keep ratio", kind="flag"),
+    Column(key="top_speaker_share", title="top speaker*", kind="percent", hint="of the group's hours"),
+    Column(key="gini", title="Gini", kind="decimal", hint="of the speakers' hours; 0: all speak equally long"),
 )  # fmt: skip
 
 
 def reasons(summary: dict[str, Any]) -> Markup:
     """Every clip in one row, and the sum of them."""
     splits = summary["splits"]
-    rows = [{"reason": "kept", "meaning": "no reason against it", "verdict": "keep"} | _whole(summary, "keep")]
+    rows = [{"reason": "kept", "meaning": "no reason against it", "verdict": "keep"} | _kept(summary)]
+    rows += audit_curation.reason_rows(summary)
     rows += [
         {"reason": name, "meaning": facts["means"], **facts, **facts["counted_splits"]}
         for name, facts in summary["reasons"].items()
@@ -158,37 +160,22 @@ def licences(summary: dict[str, Any]) -> Markup:
     )  # fmt: skip
 
 
-def flagged(clips: pd.DataFrame) -> Markup | None:
-    """Clips with their reasons and the figures behind them: at most MAX_ROWS of each first reason."""
-    some = clips[clips["reasons"] != ""]
-    if some.empty:
-        return None
-    first = some["reasons"].str.split(",").str[0]
-    rows = some.groupby(first.to_numpy(), sort=False).head(MAX_ROWS).sort_values(["verdict", "reasons", "path"])
-    rows = rows.assign(reasons=rows["reasons"].str.replace(",", ", "))
-    listed = table(
-        rows,
-        (
-            Column(key="path", title="file", kind="path"), Column(key="split", title="split"),
-            Column(key="reasons", title="reasons"), Column(key="decoded_duration_s", title="length", kind="seconds"),
-            Column(key="snr_db", title="SNR, dB", kind="decimal"),
-            Column(key="bandwidth_hz", title="bandwidth, Hz", kind="count"),
-            Column(key="silence_share", title="silent", kind="percent"),
-            Column(key="clipped_share", title="clipped", kind="percent"),
-        ),
-    )  # fmt: skip
-    return Markup("<details><summary>{} clips as a table</summary>{}</details>").format(len(rows), listed)
-
-
-def _whole(summary: dict[str, Any], verdict: str) -> dict[str, Any]:
-    counts = summary["verdicts"][verdict]
-    by_split = {name: facts[verdict] for name, facts in summary["splits"].items()}
-    return {"clips": counts["clips"], "hours": counts["hours"], "counted": counts["clips"]} | by_split
+def _kept(summary: dict[str, Any]) -> dict[str, Any]:
+    """What has no reason against it, neither of the policy nor of the curation."""
+    left_out = summary["curation"].values()
+    clips = summary["verdicts"]["keep"]["clips"] - sum(facts["counted"] for facts in left_out)
+    hours = summary["verdicts"]["keep"]["hours"] - sum(facts["counted_hours"] for facts in left_out)
+    in_split = {
+        name: facts["keep"] - sum(each["counted_splits"][name] for each in left_out)
+        for name, facts in summary["splits"].items()
+    }
+    return {"clips": clips, "hours": hours, "counted": clips} | in_split
 
 
 def _axis_line(fact: dict[str, Any]) -> str:
     parts = [f"Known for {written(fact['disclosed_share'], 'percent')} of the hours"]
-    parts.append(f"as varied as {fact['effective_groups']:.1f} equal groups (there are {fact['cells']})")
+    between = f"95 %: {fact['effective_low']:.1f} to {fact['effective_high']:.1f}"
+    parts.append(f"as varied as {fact['effective_groups']:.1f} equal groups ({between}; there are {fact['cells']})")
     if fact["not_assessable"]:
         parts.append(f"{len(fact['not_assessable'])} of them too small to assess a gap")
     return "; ".join(parts) + "."
@@ -197,12 +184,12 @@ def _axis_line(fact: dict[str, Any]) -> str:
 def _cell_rows(rows: pd.DataFrame) -> list[dict[str, Any]]:
     shown = []
     for row in as_records(rows):
-        ratio = f"{row['keep_ratio']:.2f}" if row["assessable"] else "not assessable"
-        words = [word for word, on in (("dominant", row["dominant"]), ("filtered away", row["disparity"])) if on]
+        words = [("dominant", row["dominant"]), ("lacking", row["clips"] == 0), ("too few", not row["assessable"])]
+        flag = next((word for word, on in words if on), "")
         shown.append(
             row
-            | {"people": row["clusters"], "interval": (row["share_low"], row["share_high"]), "ratio": ratio}
-            | {"flag": ", ".join(words), "_class": "" if row["assessable"] else "faint"}
+            | {"people": row["clusters"], "interval": (row["share_low"], row["share_high"])}
+            | {"flag": flag, "_class": "" if row["assessable"] else "faint"}
         )
     return shown
 

@@ -48,7 +48,14 @@ def horizontal_bars(
     return go.Figure(
         bar,
         layout=_layout(
-            xaxis=axis, yaxis={"autorange": "reversed", "automargin": True, "fixedrange": True, "showgrid": False}
+            xaxis=axis,
+            yaxis={
+                "autorange": "reversed",
+                "automargin": True,
+                "fixedrange": True,
+                "showgrid": False,
+                "type": "category",
+            },
         ),
     )
 
@@ -61,7 +68,7 @@ def stacked_bars(
             for part, values, colour in parts]  # fmt: skip
     layout = _layout(
         xaxis={"title": title, "fixedrange": True},
-        yaxis={"autorange": "reversed", "automargin": True, "fixedrange": True, "showgrid": False},
+        yaxis={"autorange": "reversed", "automargin": True, "fixedrange": True, "showgrid": False, "type": "category"},
     )
     return go.Figure(bars, layout=layout | {"barmode": "stack", "showlegend": True})
 

@@ -5,12 +5,15 @@ Templates lie in `templates/`; a page's template extends `base.html` and gets th
 
 from __future__ import annotations
 
+import hashlib
 import json
 import math
+from base64 import b64encode
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from html import escape
+from importlib.resources import files
 from typing import Any, Literal
 
 import jinja2
@@ -38,10 +41,16 @@ class Column:
         return self.kind not in ("text", "code", "path", "flag")
 
 
-def page(template: str, *, title: str, **context: Any) -> str:
-    """Render `template` of `templates/` into one self-contained page."""
+def page(template: str, *, title: str, scripts: Sequence[str] = (), **context: Any) -> str:
+    """Render `template` of `templates/` into one page that needs nothing from elsewhere.
+
+    `scripts`: files of `templates/` to run, after those that draw figures. No other script runs: the page's content
+    security policy names the hashes of these, so that markup in a transcript could do nothing even if it got through.
+    """
+    figures = (_plotly_js(), _script("figures.js")) if context.pop("with_figures", True) else ()
+    all_scripts = (*figures, *(_script(name) for name in scripts))
     loaded = _environment().get_template(template)
-    return loaded.render(title=title, plotly_js=_plotly_js() if context.get("with_figures", True) else None, **context)
+    return loaded.render(title=title, scripts=all_scripts, policy=_policy(all_scripts), **context)
 
 
 def table(rows: pd.DataFrame | Iterable[dict[str, Any]], columns: Sequence[Column], *, foot: bool = False) -> Markup:
@@ -153,4 +162,28 @@ def _environment() -> jinja2.Environment:
 def _plotly_js() -> Markup:
     from plotly.offline import get_plotlyjs
 
-    return Markup(get_plotlyjs())  # noqa: S704  plotly's own script
+    return _as_parsed(get_plotlyjs())
+
+
+@lru_cache(maxsize=8)
+def _script(name: str) -> Markup:
+    return _as_parsed(files("allears.reporting").joinpath("templates", name).read_text(encoding="utf-8"))
+
+
+def _as_parsed(script: str) -> Markup:
+    """A script with the line ends that a parser makes of it: its hash is taken of what the browser sees."""
+    return Markup(script.replace("\r\n", "\n").replace("\r", "\n"))  # noqa: S704  our own and plotly's code
+
+
+def _policy(scripts: Sequence[str]) -> Markup:
+    """CSP Level 3: no script but these, nothing from elsewhere; `file:` because a local file has no 'self'."""
+    hashes = " ".join(f"'sha256-{_hash(script)}'" for script in scripts) or "'none'"
+    return Markup(  # noqa: S704  hashes are base64
+        f"default-src 'none'; script-src {hashes}; style-src 'unsafe-inline'; img-src 'self' file: data: blob:; "
+        "media-src 'self' file:; base-uri 'none'; form-action 'none'"
+    )
+
+
+@lru_cache(maxsize=16)
+def _hash(script: str) -> str:
+    return b64encode(hashlib.sha256(script.encode()).digest()).decode()

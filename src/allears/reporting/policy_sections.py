@@ -19,6 +19,12 @@ MEASURE_NAMES = {
     "silence_share": "silent share of frames", "clipped_share": "clipped share of samples",
     "dc_offset": "offset (DC)", "zero_share": "digital silence, share",
     "duration_difference_s": "decoded against declared duration, s",
+    "hum_db": "mains hum over its surroundings, dB", "speech_share": "share of speech",
+    "mix_loss_db": "level lost by mixing the channels, dB",
+    "weakest_channel_db": "weakest against strongest channel, dB",
+    "side_db": "side against mid channel, dB", "letters_per_s": "letters a second",
+    "chars_per_s": "characters a second", "script_share": "letters in a script of the language, share",
+    "unique_word_share": "unique words, share", "longest_word": "longest word, letters",
 }  # fmt: skip
 MAX_CUTS = 6  # lines in a figure; with bounds for many languages, the table of rules has all
 _ALWAYS = ("decoded_duration_s", "rms_dbfs", "snr_db", "silence_share", "bandwidth_hz", "clipped_share")
@@ -75,6 +81,12 @@ def methods(policy: Policy, params: AuditParams) -> Markup:
         "duration_difference_s": "of what the header declares and what it decodes to",
         "zero_share": "samples that are exactly zero",
         "dc_offset": "mean of the samples, full scale is 1",
+        "hum_db": "the second strongest of the lines at 50 or 60 Hz and their harmonics, over their surroundings",
+        "speech_share": f"Silero's voice activity detector, chunks of 32 ms at {m.speech_probability:g} or more",
+        "mix_loss_db": "level of the channels over that of their mean",
+        "letters_per_s": "of scripts that spell sounds, over the declared duration",
+        "chars_per_s": "letters, marks and digits over the declared duration",
+        "unique_word_share": "the lowest of any 50 words in a row",
     }
     known = reasons_of(policy)
     rows = [

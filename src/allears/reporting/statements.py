@@ -14,6 +14,7 @@ from typing import Any
 import pandas as pd
 
 from allears import __version__
+from allears.audit.disparity import ANY
 from allears.params.audit import AuditParams
 from allears.reporting.html import written
 from allears.tracking.flatten import flatten
@@ -127,7 +128,8 @@ def _people(facts: CorpusFacts) -> dict[str, list[str]]:
     speakers, who = facts.summary["total"]["speakers"], facts.summary["speaker_hours"]
     given = [name for name in ("gender", "age", "accent", "language") if facts.manifest.known[name]]
     ids = f"{speakers:,} ids of speakers are recorded as the corpus gives them." if speakers else "No ids are recorded."
-    cells = facts.representation[~facts.representation["assessable"] & (facts.representation["cell"] != UNKNOWN)]
+    table = facts.representation[facts.representation["clips"] > 0]  # a target may name groups that are not there
+    cells = table[~table["assessable"] & (table["cell"] != UNKNOWN)]
     least = facts.params.assessable
     silent = [name for name in GROUPS if not facts.manifest.known[name]]
     talkative = (
@@ -139,7 +141,7 @@ def _people(facts: CorpusFacts) -> dict[str, list[str]]:
         f"{len(cells):,} of those that the audit counts: they are not assessable."
     )
     return {
-        "subpopulations": [line for axis in GROUPS for line in _groups(facts.representation, axis)],
+        "subpopulations": [line for axis in GROUPS for line in _groups(table, facts.summary["disparity"], axis)],
         "identifiable": ["A voice can identify a person.", ids],
         "sensitive": [f"Given by the corpus and recorded for each clip: {', '.join(given)}."] if given else [],
         "future_risks": [
@@ -150,13 +152,14 @@ def _people(facts: CorpusFacts) -> dict[str, list[str]]:
     }
 
 
-def _groups(table: pd.DataFrame, axis: str) -> list[str]:
+def _groups(table: pd.DataFrame, disparity: list[dict[str, Any]], axis: str) -> list[str]:
     """Shares of the hours; what the cut-offs take away; who dominates."""
     rows = table[table["axis"] == axis].sort_values("hours", ascending=False, kind="stable")
     if rows.empty or (rows["cell"] == UNKNOWN).all():
         return [f"{axis}: unknown for all clips."] if len(rows) else []
     names = rows["cell"].map(one_line).map(repr).where(rows["clusters"] >= FEWEST_NAMED, "a group of very few")
     rows = rows.assign(named=names.where(rows["cell"] != UNKNOWN, UNKNOWN))
+    name_of = dict(zip(rows["cell"], rows["named"], strict=True))
     large = (rows["assessable"] | rows["dominant"]) & (rows["clusters"] >= FEWEST_NAMED)
     named = rows[large | (rows["cell"] == UNKNOWN)][:MOST_SHOWN]
     shares = [
@@ -170,8 +173,10 @@ def _groups(table: pd.DataFrame, axis: str) -> list[str]:
     lines = [f"{axis}, share of the hours (95 % interval): {'; '.join(shares)}."]
     lines += [f"{axis}: {name} dominates." for name in rows.loc[rows["dominant"], "named"]]
     return lines + [
-        f"{axis}: the cut-offs keep {row['named']} {row['keep_ratio']:.2f} times as often as the best kept."
-        for row in rows[rows["disparity"]].to_dict("records")
+        f"{axis}: the cut-offs keep {name_of[row['cell']]} {row['keep_ratio']:.2f} times as often as the best kept "
+        f"(95 % interval {row['low']:.2f} to {row['high']:.2f})."
+        for row in disparity
+        if row["axis"] == axis and row["reason"] == ANY
     ]
 
 

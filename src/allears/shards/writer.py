@@ -17,7 +17,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from allears.audio.decode import DECODERS, Mono, resample
+from allears.audio.decode import DECODERS, Mono, mixed, resample
 from allears.corpus.clips import ClipRef
 from allears.corpus.manifest import REF_COLUMNS, clip_refs
 from allears.corpus.opening import decoded_clips
@@ -137,7 +137,8 @@ def _decoded(clips: Sequence[ClipRef]) -> Iterator[tuple[ClipRef, Mono, int]]:
             for clip, decoded in decoded_clips(waiting):
                 if isinstance(decoded, AudioError):
                     raise _gone(clip, decoded)
-                ahead[clip.clip] = decoded
+                audio_TC, rate_hz = decoded
+                ahead[clip.clip] = mixed(audio_TC), rate_hz
                 while waiting and waiting[0].clip in ahead:
                     first = waiting.pop(0)
                     yield (first, *ahead.pop(first.clip))

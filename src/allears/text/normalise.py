@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import re
 import unicodedata
 
-_SPACE = re.compile(r"\s+")
 _APOSTROPHES = str.maketrans({"\u2019": "'", "\u2018": "'", "\u02bc": "'", "\u00b4": "'", "`": "'"})
 
 
@@ -16,11 +14,19 @@ def normalise(text: str) -> str:
     characters ("it's") and goes at the edge of a word ("'tis").
     """
     folded = unicodedata.normalize("NFC", unicodedata.normalize("NFKC", text).casefold()).translate(_APOSTROPHES)
-    kept = "".join(char if _is_kept(char) else " " for char in folded)
-    words = (word.strip("'") for word in _SPACE.split(kept))
+    words = (word.strip("'") for word in folded.translate(_KEPT).split())
     return " ".join(word for word in words if word)
 
 
-def _is_kept(char: str) -> bool:
-    """Letters (L), marks (M: Devanagari vowels are marks), digits (N), and the apostrophe."""
-    return char == "'" or unicodedata.category(char)[0] in "LMN"
+class _Kept(dict[int, int]):
+    """Code point → itself for letters (L), marks (M: Devanagari vowels are marks), digits (N) and the apostrophe, else
+    a space. Filled as characters turn up: `str.translate` then looks each up in C.
+    """
+
+    def __missing__(self, code: int) -> int:
+        kept = code == ord("'") or unicodedata.category(chr(code))[0] in "LMN"
+        self[code] = code if kept else ord(" ")
+        return self[code]
+
+
+_KEPT = _Kept()

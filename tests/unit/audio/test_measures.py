@@ -19,7 +19,10 @@ from allears.errors import AudioError
 from tests.reference import measures as oracle
 from tests.reference.wada import wada_statistic
 
-SPEC = MeasureSpec(clip_level=0.99, silence_dbfs=-50.0, silence_below_loud_db=40.0, bandwidth_drop_db=50.0)
+SPEC = MeasureSpec(
+        clip_level=0.99, silence_dbfs=-50.0, silence_below_loud_db=40.0, bandwidth_drop_db=50.0,
+    speech_probability=0.5, speech_stride=1,
+    )  # fmt: skip
 
 
 def measured(audio: np.ndarray, rate_hz: int = 16_000) -> Measures:

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from allears.audit.duplicates import find
+from allears.audit.duplicates import NEEDS, find
 from allears.params.audit import DuplicateParams
 from tests.audit_tables import manifest, measures
 
@@ -65,6 +65,17 @@ def test_far_fingerprints_and_other_lengths_are_other_clips() -> None:
 def test_copies_of_copies_name_the_one_that_stays() -> None:
     values = [{"fingerprint": print_of(0, flipped=count)} for count in (0, 150, 300)]
     assert pairs([{}, {}, {}], values) == [("c1", "reencoded", "c0"), ("c2", "reencoded", "c0")]
+
+
+def test_only_the_named_columns_are_needed_and_their_order_does_not_matter() -> None:
+    table = manifest([{"file_sha256": "a" * 64}, {}, {"file_sha256": "a" * 64, "channel": None}])
+    measured = measures(table, [{"fingerprint": print_of(0)}, {"fingerprint": print_of(0, flipped=40)}, {}])
+    whole = find(table, measured, PARAMS)
+    assert whole.equals(find(table[list(reversed(NEEDS))], measured.iloc[::-1], PARAMS))
+    assert whole[["clip", "kind", "bit_error"]].to_numpy().tolist() == [
+        ["c2", "byte", 0.0],
+        ["c1", "reencoded", 40 / 1024],
+    ]
 
 
 def test_pairs_agree_with_comparing_everything_with_everything() -> None:

@@ -10,13 +10,16 @@ import soundfile
 
 from allears.audio.measures import MeasureSpec
 from allears.audit.clip import measure_clips, work_key
-from allears.audit.measuring import measure_all
+from allears.audit.measuring import NUMBERS, measure_all
 from allears.corpus.clips import ClipRef
 from allears.corpus.manifest import clip_refs
 from allears.errors import AudioError
 from tests.audit_tables import manifest
 
-SPEC = MeasureSpec(clip_level=0.99, silence_dbfs=-50.0, silence_below_loud_db=40.0, bandwidth_drop_db=50.0)
+SPEC = MeasureSpec(
+        clip_level=0.99, silence_dbfs=-50.0, silence_below_loud_db=40.0, bandwidth_drop_db=50.0,
+    speech_probability=0.5, speech_stride=1,
+    )  # fmt: skip
 
 
 def write(path: Path, seconds: float = 1.0, seed: int = 0, channels: int = 1) -> Path:
@@ -90,3 +93,19 @@ def test_measuring_again_decodes_nothing(tmp_path: Path) -> None:
         (tmp_path / f"{number}.wav").unlink()
     again = measure_all(refs, SPEC, journal, timeout_s=60, workers=1)
     assert again.equals(first)
+
+
+def test_channels_are_measured_where_they_are_mixed(tmp_path: Path) -> None:
+    voice = np.random.default_rng(0).normal(0, 0.1, 32_000)
+    soundfile.write(tmp_path / "a.wav", np.stack((voice, -voice), axis=1), 16_000, subtype="PCM_16")
+    soundfile.write(tmp_path / "b.wav", voice, 16_000, subtype="PCM_16")
+    mix, left = measured(ref(tmp_path / "a.wav")), measured(ref(tmp_path / "a.wav", channel=0))
+    assert mix["mix_loss_db"] > 60  # but for the rounding to 16 bits
+    assert left["mix_loss_db"] is None
+    assert left["pcm_sha256"] == measured(ref(tmp_path / "b.wav"))["pcm_sha256"]
+
+
+def test_every_column_is_measured(tmp_path: Path) -> None:
+    found = measured(ref(write(tmp_path / "a.wav", seconds=2.0, channels=2)))
+    assert set(found) == set(NUMBERS) | {"pcm_sha256", "fingerprint"}
+    assert all(found[name] is not None for name in NUMBERS)

@@ -57,8 +57,18 @@ def reasons(row: dict[str, Any], value: dict[str, Any], params: AuditParams = PA
         ({}, {"bandwidth_hz": None, "snr_db": None}, ""),
         ({}, {"decoded_duration_s": 1.85}, "truncated"),
         ({}, {"decoded_duration_s": 1.95}, ""),
-        ({"end_s": 0.05}, {"decoded_duration_s": 0.05}, "too_short"),
-        ({"end_s": 61.0}, {"decoded_duration_s": 61.0}, "too_long"),
+        ({"end_s": 0.05, "text": "a"}, {"decoded_duration_s": 0.05}, "too_short"),
+        ({"end_s": 61.0, "text": 20 * "hello "}, {"decoded_duration_s": 61.0}, "too_long,repeats"),
+        ({"end_s": 61.0}, {"decoded_duration_s": 61.0}, "too_long,text_rate"),
+        ({"text": 9 * "words "}, {}, "text_rate"),
+        ({"text": "привет"}, {}, "wrong_script"),
+        ({"text": "donaudampfschifffahrtsgesell"}, {}, "long_word"),
+        ({"text": "donaudampfschifffahrtsgesell", "language": "de"}, {}, ""),
+        ({}, {"hum_db": 15.1}, "hum"),
+        (SOUND, {"hum_db": 15.1, "speech_share": 0.0}, ""),
+        ({}, {"speech_share": 0.05}, "no_speech"),
+        ({"end_s": 0.9}, {"speech_share": 0.0, "decoded_duration_s": 0.9}, ""),
+        ({"channels": 2}, {"mix_loss_db": 7.0}, "out_of_phase"),
         ({"licence": "unknown"}, {}, "licence_unknown"),
         ({"licence": "CC-BY-NC-4.0"}, {"snr_db": 0.0}, "licence_denied,noisy"),
         ({}, {"decoded_duration_s": None, "failed_reason": "undecodable"}, "undecodable"),
@@ -163,9 +173,9 @@ def test_joined_reasons_are_those_of_judging_clip_by_clip() -> None:
     for row, value, found in zip(rows, values, table["reasons"], strict=True):
         speech, seconds = row.get("text", "hello") is not None, value["decoded_duration_s"]
         expected = ["licence_unknown"] if row["licence"] == "unknown" else []
+        expected += ["silent"] if value["silence_share"] > (0.6 if speech else 0.95) else []
         expected += ["noisy"] if speech and seconds >= 1 and value["snr_db"] < 10 else []
         expected += ["clipped"] if value["clipped_share"] > 0.005 else []
-        expected += ["silent"] if value["silence_share"] > (0.6 if speech else 0.95) else []
         expected += ["truncated"] if abs(seconds - 2) > 0.1 else []
         expected += ["too_short"] if seconds < 0.1 else ["too_long"] if seconds > 60 else []
         assert found == ",".join(expected)

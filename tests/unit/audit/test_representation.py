@@ -5,29 +5,22 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scipy import sparse
 
-from allears.audit.duplicates import find
-from allears.audit.policy import judge
-from allears.audit.representation import (
-    COLUMNS,
-    axis_facts,
-    effective_groups,
-    gini,
-    represent,
-    share_intervals,
-    top_share,
-)
-from allears.params.audit import AuditParams
-from tests.audit_tables import STANDARD, manifest, measures
+from allears.audit.concentration import effective_groups, effective_size, gini, top_share
+from allears.audit.groups import Axis, clusters_of, coded, crossed, in_order_of, reason_masks
+from allears.audit.representation import AXIS_COLUMNS, COLUMNS
+from allears.audit.resampling import interval, resampled_sums
+from allears.audit.targets import Target, js_divergence, kl_divergence
+from allears.errors import AllearsError
+from tests.audit_people import audited
+from tests.reference.shares import slow_divergences, slow_draws, slow_gini
 
 
-def represented(rows: list[dict[str, Any]], noisy: set[int] = frozenset(), **changes: Any) -> pd.DataFrame:
-    params = AuditParams.model_validate({"representation": {"bootstrap_samples": 100}} | changes)
-    table = manifest(rows)
-    measured = measures(table, [{"snr_db": 0.0 if i in noisy else 30.0} for i in range(len(rows))])
-    verdicts = judge(table, measured, find(table, measured, params.duplicates), params, STANDARD)
-    selection = pd.DataFrame({"clip": table["clip"], "keep": verdicts["verdict"] == "keep", "weight": 1.0})
-    return represent(table, verdicts, selection, params)
+def represented(rows: list[dict[str, Any]], **changes: Any) -> pd.DataFrame:
+    return audited(rows, **changes).represented()[0]
 
 
 def cell(table: pd.DataFrame, axis: str, name: str) -> pd.Series:
@@ -44,6 +37,8 @@ def test_every_axis_adds_up_and_unknown_is_a_group() -> None:
         assert part["share"].sum() == pytest.approx(1)
     unknown = cell(table, "gender", "unknown")
     assert (unknown["clips"], unknown["speakers"], unknown["share"]) == (1, 1, 0.4)
+    assert cell(table, "gender", "female")["known_share"] == 1
+    assert np.isnan(unknown["known_share"])
 
 
 def test_crossed_axes() -> None:
@@ -52,10 +47,26 @@ def test_crossed_axes() -> None:
         {"gender": None, "age": "31"},
     ]  # fmt: skip
     table = represented(rows)
-    crossed = table[table["axis"] == "gender × age"]
+    crossed_rows = table[table["axis"] == "gender × age"]
     expected = {"female × 20–29", "male × 20–29", "male × teens", "unknown × 30–39"}
-    assert set(crossed["cell"]) == expected
+    assert set(crossed_rows["cell"]) == expected
     assert "accent × gender" not in set(table["axis"])  # no accent is known
+
+
+AXIS_VALUES = st.lists(st.tuples(st.sampled_from(["a", "b", None]), st.sampled_from(["x", "y", None])), min_size=1)
+
+
+@settings(deadline=None)
+@given(AXIS_VALUES, st.integers(0, 3))
+def test_codes_count_as_pandas_does(values: list[tuple[str | None, str | None]], seed: int) -> None:
+    table = pd.DataFrame(values, columns=["one", "other"]).astype("string")
+    table["speaker"] = np.random.default_rng(seed).integers(0, 3, len(table))
+    both = crossed(*(Axis(name, *coded(table[name])) for name in ("one", "other")))
+    names = table["one"].fillna("unknown") + " × " + table["other"].fillna("unknown")
+    assert [both.cells[code] for code in both.cell_N] == names.tolist()
+    assert sorted(set(names)) == sorted(both.cells)
+    counted = dict(zip(both.cells, both.distinct(table["speaker"].to_numpy(dtype=np.int64)), strict=True))
+    assert counted == table.groupby(names)["speaker"].nunique().to_dict()
 
 
 def test_gaps_need_ten_speakers_and_a_hundred_clips() -> None:
@@ -66,18 +77,6 @@ def test_gaps_need_ten_speakers_and_a_hundred_clips() -> None:
     assert cell(table, "gender", "female")["assessable"]
     assert not cell(table, "gender", "male")["assessable"]
     assert not cell(table, "gender", "other")["assessable"]
-    assert np.isnan(cell(table, "gender", "male")["keep_ratio"])
-
-
-def test_filter_disparity() -> None:
-    rows = [{"accent": "a" if i < 120 else "b", "speaker": f"p{i % 12}-{i < 120}"} for i in range(240)]
-    table = represented(rows, noisy=set(range(120, 150)))
-    lost = cell(table, "accent", "b")
-    assert lost["keep_rate"] == pytest.approx(0.75)
-    assert lost["keep_ratio"] == pytest.approx(0.75)
-    assert lost["disparity"]
-    assert not cell(table, "accent", "a")["disparity"]
-    assert axis_facts(table)["accent"]["disparity"] == ["b"]
 
 
 def test_dominance_needs_over_half_and_twice_the_next() -> None:
@@ -91,22 +90,137 @@ def test_dominance_needs_over_half_and_twice_the_next() -> None:
     assert dominant({None: 6, "gb": 2}) == []
 
 
-def test_share_intervals_are_those_of_drawing_clusters_one_by_one() -> None:
-    hours = np.random.default_rng(0).gamma(2, size=(30, 3))
-    low, high = share_intervals(hours, 4_000, seed=1)
-    rng = np.random.default_rng(2)
-    shares = []
-    for _ in range(4_000):
-        drawn = hours[rng.integers(0, 30, 30)].sum(axis=0)
-        shares.append(drawn / drawn.sum())
-    np.testing.assert_allclose(low, np.quantile(shares, 0.025, axis=0), atol=0.01)
-    np.testing.assert_allclose(high, np.quantile(shares, 0.975, axis=0), atol=0.01)
+def test_what_the_policy_keeps_and_what_is_selected_are_told_apart() -> None:
+    rows = [{"gender": "female", "speaker": f"p{i}"} for i in range(4)]
+    values = [{"snr_db": 0.0}, {}, {}, {}]
+    table = represented(rows, values=values, curation={"budget_hours": 1.5 * 2 / 3600})
+    female = cell(table, "gender", "female")
+    assert (female["kept_clips"], female["keep_rate"]) == (3, 0.75)
+    assert female["train_hours"] == pytest.approx(2 / 3600)
+
+
+def people(seed: int, count: int = 60) -> list[dict[str, Any]]:
+    """Clips of twelve speakers of three genders, unknown among them."""
+    rng = np.random.default_rng(seed)
+    gender = {speaker: ["female", "male", None][speaker % 3] for speaker in range(12)}
+    speakers = rng.integers(0, 12, count)
+    return [{"speaker": f"p{who}", "gender": gender[int(who)], "end_s": float(rng.uniform(1, 9))} for who in speakers]
+
+
+def test_intervals_are_those_of_drawing_speakers_one_by_one() -> None:
+    rows = people(0)
+    table, axes = audited(
+        rows, targets={"gender": Target("census", {"female": 0.6, "male": 0.3, "other": 0.1})},
+        representation={"bootstrap_samples": 4_000},
+    ).represented()  # fmt: skip
+
+    def statistic(chosen: list[int]) -> list[float]:
+        hours = {
+            name: sum(rows[i]["end_s"] for i in chosen if rows[i]["gender"] == name) for name in ("female", "male")
+        }
+        known = sum(hours.values())
+        total = sum(rows[i]["end_s"] for i in chosen)
+        p = [hours["female"] / known, hours["male"] / known, 0.0]
+        entropy = -sum(share * np.log(share) for share in p if share > 0)
+        return [hours["female"] / total, np.exp(entropy), slow_divergences(p, [0.6, 0.3, 0.1])[1]]
+
+    low, high = slow_draws(statistic, [row["speaker"] for row in rows], 4_000, seed=2)
+    female, gender = cell(table, "gender", "female"), axes.set_index("axis").loc["gender"]
+    found = [(female["share_low"], female["share_high"]), (gender["effective_low"], gender["effective_high"])]
+    found.append((gender["js_low"], gender["js_high"]))
+    np.testing.assert_allclose(found, np.transpose([low, high]), atol=0.02)
+    point = statistic(list(range(len(rows))))
+    np.testing.assert_allclose([female["share"], gender["effective_groups"], gender["js"]], point)
+
+
+def test_blocks_of_draws_change_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    sums = sparse.csc_array(np.random.default_rng(0).gamma(1, size=(7, 3)))
+    whole = resampled_sums(sums, 50, seed=1)
+    monkeypatch.setattr("allears.audit.resampling._BLOCK", 20)
+    np.testing.assert_array_equal(resampled_sums(sums, 50, seed=1), whole)
+
+
+def test_samples_without_a_value_do_not_count() -> None:
+    low, high = interval(np.array([[1.0, np.nan], [np.nan, np.nan], [1.0, np.nan]]))
+    assert (low[0], high[0]) == (1, 1)
+    assert np.isnan([low[1], high[1]]).all()
+
+
+def test_a_target_names_what_the_corpus_lacks_and_unknown_is_no_part_of_it() -> None:
+    rows = [{"gender": "female", "speaker": "a"}] * 3 + [{"gender": None, "speaker": "b"}] * 5
+    target = Target("census.csv", {"female": 0.5, "male": 0.5})
+    table, axes = audited(rows, targets={"gender": target}).represented()
+    male, gender = cell(table, "gender", "male"), axes.set_index("axis").loc["gender"]
+    assert (male["clips"], male["hours"], male["target_share"]) == (0, 0, 0.5)
+    assert not male["assessable"]
+    assert np.isnan(cell(table, "gender", "unknown")["target_share"])
+    kl, js = slow_divergences([1, 0], [0.5, 0.5])
+    assert (gender["kl"], gender["js"]) == (pytest.approx(kl), pytest.approx(js))
+    assert gender["target"] == "census.csv"
+    assert list(axes.columns) == list(AXIS_COLUMNS)
+    assert axes.set_index("axis").loc["accent", "effective_groups"] == 0
+
+
+def test_a_group_that_the_target_has_not_makes_kl_infinite_and_js_finite() -> None:
+    rows = [{"gender": "female"}, {"gender": "male"}]
+    whole = audited(rows, targets={"gender": Target("t", {"female": 1.0})})
+    gender = whole.represented()[1].set_index("axis").loc["gender"]
+    assert np.isinf(gender["kl"])
+    assert gender["js"] == pytest.approx(slow_divergences([0.5, 0.5], [1, 0])[1])
+    assert whole.summary()["axes"]["gender"]["kl"] is None  # JSON has no infinity
+
+
+@settings(deadline=None)
+@given(st.lists(st.floats(0.01, 10), min_size=2, max_size=6), st.lists(st.floats(0.01, 10), min_size=6, max_size=6))
+def test_divergences_are_those_of_the_slow_loops(hours: list[float], weights: list[float]) -> None:
+    p = np.array(hours) / sum(hours)
+    q = np.array(weights[: len(hours)]) / sum(weights[: len(hours)])
+    kl, js = slow_divergences(p, q)
+    assert kl_divergence(np.array(hours), q) == pytest.approx(kl, abs=1e-9)
+    assert js_divergence(np.array([hours, hours]), q) == pytest.approx([js, js], abs=1e-9)
+
+
+@settings(deadline=None)
+@given(st.lists(st.floats(0.01, 100), min_size=1, max_size=20))
+def test_gini_is_the_mean_difference_of_all_pairs(values: list[float]) -> None:
+    assert gini(np.array(values)) == pytest.approx(slow_gini(values), abs=1e-9)
 
 
 def test_shares_of_concentration() -> None:
     assert effective_groups(np.array([0.25] * 4)) == pytest.approx(4)
     assert effective_groups(np.array([1.0, 0.0])) == pytest.approx(1)
-    assert gini(np.ones(5)) == pytest.approx(0)
-    assert gini(np.array([0.0, 0.0, 0.0, 1.0])) == pytest.approx(0.75)
     assert gini(np.zeros(0)) == 0
     assert top_share(np.array([1.0] * 99 + [99.0])) == pytest.approx(0.5)
+    assert effective_size(np.ones(7)) == pytest.approx(7)
+    assert effective_size(np.array([1.0, 0.0])) == pytest.approx(1)
+    assert effective_size(np.zeros(3)) == 0
+
+
+def test_who_has_the_hours_of_a_group() -> None:
+    rows = [{"gender": "female", "speaker": "a", "end_s": 9.0}, {"gender": "female", "speaker": "b", "end_s": 1.0}]
+    female = cell(represented(rows), "gender", "female")
+    assert female["top_speaker_share"] == pytest.approx(0.9)
+    assert female["gini"] == pytest.approx(slow_gini([9, 1]))
+
+
+def test_tables_in_another_order_are_put_in_order_and_of_another_run_refused() -> None:
+    whole = audited([{}, {}, {}])
+    turned = whole.selection.iloc[::-1].reset_index(drop=True)
+    pd.testing.assert_frame_equal(in_order_of(whole.manifest, turned, "it"), whole.selection)
+    with pytest.raises(AllearsError, match="it has 2 clips and the manifest 3"):
+        in_order_of(whole.manifest, whole.selection.iloc[:2], "it")
+    with pytest.raises(AllearsError, match="different runs"):
+        in_order_of(whole.manifest, whole.selection.assign(clip=["c0", "c1", "x"]), "it")
+
+
+def test_reasons_become_masks() -> None:
+    masks = reason_masks(pd.Series(["", "b,a", "a", None], dtype="string"))
+    assert {name: mask.tolist() for name, mask in masks.items()} == {
+        "a": [False, True, True, False],
+        "b": [False, True, False, False],
+    }
+
+
+def test_clusters_are_the_groups_of_the_manifest() -> None:
+    clusters = clusters_of(audited([{"speaker": "a"}, {"speaker": "b"}, {"speaker": "a"}]).manifest)
+    assert (clusters.count, clusters.cluster_N.tolist()) == (2, [0, 1, 0])

@@ -6,6 +6,7 @@ from typing import Any
 import pandas as pd
 import pytest
 
+from allears.audit.curation import select
 from allears.audit.duplicates import find
 from allears.audit.policy import judge
 from allears.audit.representation import represent
@@ -20,9 +21,9 @@ def scores(truth: list[tuple[str, str, str]], rows: list[dict[str, Any]], values
     table = manifest(rows)
     measured = measures(table, values)
     verdicts = judge(table, measured, find(table, measured, PARAMS.duplicates), PARAMS, STANDARD)
-    selection = pd.DataFrame({"clip": table["clip"], "keep": verdicts["verdict"] == "keep", "weight": 1.0})
+    selection = select(table, measured, verdicts, None, PARAMS, "zoo")
     planted = pd.DataFrame(truth, columns=["path", "defect", "detail"], dtype="string")
-    return score(planted, table, verdicts, represent(table, verdicts, selection, PARAMS), STANDARD).set_index("defect")
+    return score(planted, table, verdicts, represent(table, selection, {}, PARAMS)[0], STANDARD).set_index("defect")
 
 
 def test_precision_and_recall() -> None:

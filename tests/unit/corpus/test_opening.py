@@ -37,7 +37,7 @@ def test_members_are_decoded_as_files_are(tmp_path: Path) -> None:
         audio, rate = soundfile.read(tmp_path / f"{i}.flac", dtype="float32")
         decoded = found[f"c{i}"]
         assert not isinstance(decoded, AudioError)
-        np.testing.assert_array_equal(decoded[0], audio)
+        np.testing.assert_array_equal(decoded[0][:, 0], audio)
         assert decoded[1] == rate
     half = found["half"]
     assert not isinstance(half, AudioError)
@@ -48,7 +48,9 @@ def test_each_clip_is_in_one_batch_and_neighbours_are_together() -> None:
     short = [ref(Path(f"/{i}.wav"), f"s{i}") for i in range(40)]
     long = [ref(Path("/long.mp3"), f"l{i}", 20.0 * i, 20.0 * i + 20.0) for i in range(60)]
     packed = [ref(Path("/x.tar.gz"), f"m{i}", member=f"{i}.wav") for i in range(500)]
+    packed += [ref(Path(f"/{i}.tar"), f"o{i}", member="one.wav") for i in range(3)]  # never with files of their own
     found = batches([*short, *packed, *long])
+    assert all(len({clip.file for clip in batch}) == 1 for batch in found if batch[0].member is not None)
     assert sorted(clip.clip for batch in found for clip in batch) == sorted(
         clip.clip for clip in [*short, *long, *packed]
     )

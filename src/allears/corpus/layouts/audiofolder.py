@@ -5,20 +5,20 @@ One table in the folder itself, or one in each of its folders train, dev and tes
 
 from __future__ import annotations
 
-import csv
-import json
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from allears.corpus.layouts.columns import Columns, match_columns, row_from
-from allears.corpus.layouts.files import SPLIT_FOLDERS, unsafe
+from allears.corpus.layouts.files import SPLIT_FOLDERS, relative, unsafe
+from allears.corpus.layouts.huggingface import check_width
 from allears.corpus.layouts.row import Reject, Row, Rows
+from allears.corpus.layouts.tables import Broken, flat, header, read_csv, read_json_lines, records
 from allears.errors import CorpusError
 
 TABLES = ("metadata.csv", "metadata.jsonl", "metadata.parquet")
-_BROKEN = "\0"  # key of a record that holds the sentence on why its line cannot be read
+NEEDS = " or ".join(TABLES)
 
 
 def tables(root: Path) -> list[tuple[Path, str, str | None]]:
@@ -45,6 +45,12 @@ def tables(root: Path) -> list[tuple[Path, str, str | None]]:
     return found[:1] if found and found[0][1] == "" else found
 
 
+def seen(root: Path) -> str:
+    """What speaks for this layout; empty where nothing does."""
+    found = ", ".join(relative(file, root) for file, _, _ in tables(root))
+    return f"there is {found}" if found else ""
+
+
 def columns_of(root: Path, label: str | None) -> Columns:
     """How the first table's columns are understood. Raises CorpusError when none of them names files."""
     file, _, _ = tables(root)[0]
@@ -68,11 +74,17 @@ def rows(root: Path, label: str | None) -> Rows:
 
 
 def _row(
-    record: dict[str, Any], columns: Columns, file: Path, number: int, prefix: str, split: str | None, seen: set[str]
+    record: dict[str, Any] | Broken,
+    columns: Columns,
+    file: Path,
+    number: int,
+    prefix: str,
+    split: str | None,
+    seen: set[str],
 ) -> Row | Reject:
     where = f"{prefix}{file.name} row {number}"
-    if _BROKEN in record:
-        return Reject(name=where, path="", reason="malformed_line", message=f"{where}: {record[_BROKEN]}")
+    if isinstance(record, Broken):
+        return Reject(name=where, path="", reason="malformed_line", message=f"{where}: {record.why}")
     row = row_from(record, columns)
     problem = unsafe(row.path)
     if problem is not None:
@@ -93,54 +105,26 @@ def _row(
 def _names(file: Path) -> list[str]:
     match file.suffix:
         case ".csv":
-            with file.open(encoding="utf-8-sig", errors="replace", newline="") as handle:
-                return next(csv.reader(handle), [])
+            return header(read_csv(file))
         case ".parquet":
             import pyarrow.parquet as pq
 
+            check_width(file)
             return list(pq.read_schema(file).names)
         case _:
-            return list(dict.fromkeys(name for record in _records(file) for name in record if name != _BROKEN))
+            lines = (line for _, line in read_json_lines(file) if isinstance(line, dict))
+            return list(dict.fromkeys(name for record in lines for name in record))
 
 
-def _records(file: Path) -> Iterator[dict[str, Any]]:
+def _records(file: Path) -> Iterator[dict[str, Any] | Broken]:
     match file.suffix:
         case ".csv":
-            return _csv(file)
+            return (record for _, record in records(read_csv(file)))
         case ".parquet":
             return _parquet(file)
         case _:
-            return _jsonl(file)
-
-
-def _csv(file: Path) -> Iterator[dict[str, Any]]:
-    with file.open(encoding="utf-8-sig", errors="replace", newline="") as handle:
-        lines = csv.reader(handle)
-        names = next(lines, [])
-        while True:
-            try:
-                line = next(lines)
-            except StopIteration:
-                return
-            except csv.Error as error:
-                yield {_BROKEN: f"it is not CSV ({error})"}
-                continue
-            if line and len(line) != len(names):
-                yield {_BROKEN: f"it has {len(line)} fields where the header names {len(names)} (a comma in a text?)"}
-            elif line:
-                yield dict(zip(names, line, strict=True))
-
-
-def _jsonl(file: Path) -> Iterator[dict[str, Any]]:
-    with file.open(encoding="utf-8-sig", errors="replace") as handle:
-        for line in handle:
-            if not line.strip():
-                continue
-            try:
-                record = json.loads(line)
-            except ValueError as error:
-                record = {_BROKEN: f"it is not JSON ({error})"}
-            yield _flat(record) if isinstance(record, dict) else {_BROKEN: "it is not a JSON object"}
+            lines = read_json_lines(file)
+            return (record if isinstance(record, Broken) else flat(record) for _, record in lines)
 
 
 def _parquet(file: Path) -> Iterator[dict[str, Any]]:
@@ -148,11 +132,4 @@ def _parquet(file: Path) -> Iterator[dict[str, Any]]:
 
     with pq.ParquetFile(file) as table:
         for batch in table.iter_batches(batch_size=4096):
-            yield from (_flat(record) for record in batch.to_pylist())
-
-
-def _flat(record: dict[str, Any]) -> dict[str, Any]:
-    return {
-        name: json.dumps(value, ensure_ascii=False, default=str) if isinstance(value, dict | list) else value
-        for name, value in record.items()
-    }
+            yield from (flat(record) for record in batch.to_pylist())

@@ -12,7 +12,7 @@ from allears.errors import CorpusError, nearest
 
 _NAMES: dict[str, tuple[str, ...]] = {
     "file": ("file_name", "filename", "file", "path", "audio", "audio_path", "audio_filepath"),
-    "text": ("text", "transcription", "transcript", "sentence", "normalized_text", "raw_transcription"),
+    "text": ("text", "transcription", "transcript", "sentence", "normalized_text", "normed_text", "raw_transcription"),
     "label": ("label", "class", "category", "keyword", "intent"),
     "language": ("language", "lang", "locale"),
     "accent": ("accent", "accents", "dialect"),
@@ -34,9 +34,10 @@ _SPLITS = {
     "dev": "dev", "val": "dev", "valid": "dev", "validation": "dev", "devel": "dev", "development": "dev",
     "test": "test", "testing": "test",
 }  # fmt: skip
-_GENDERS = {
+_GENDERS: dict[str, str | None] = {
     "m": "male", "male": "male", "man": "male", "male_masculine": "male",
     "f": "female", "female": "female", "woman": "female", "female_feminine": "female",
+    "do_not_wish_to_say": None,  # Common Voice since 17
 }  # fmt: skip
 _NOTHING = frozenset(("", "none", "null", "nan", "n/a", "na", "unknown", "?", "-"))
 
@@ -50,10 +51,10 @@ class Columns:
     why: str
 
 
-def match_columns(columns: Iterable[str], label: str | None, where: str) -> Columns:
+def match_columns(columns: Iterable[str], label: str | None, where: str, *, guess: bool = True) -> Columns:
     """Map `columns`; `label` names a column (or one of our fields) that is to be the label.
 
-    Without it the label is the column called so; else, when exactly one column names nothing else, that one.
+    Without it the label is the column called so; else, when exactly one column names nothing else, that one (`guess`).
     Raises CorpusError when `label` is no column of `where`.
     """
     names = list(columns)
@@ -68,7 +69,7 @@ def match_columns(columns: Iterable[str], label: str | None, where: str) -> Colu
     if found is not None:
         return Columns(fields, found, "")
     rest = [name for name in names if name not in fields.values() and _plain(name) not in _TECHNICAL]
-    if len(rest) == 1:
+    if guess and len(rest) == 1:
         return Columns(fields, rest[0], f"column '{rest[0]}' is the label, as the only one that names nothing else")
     return Columns(fields, None, "")
 

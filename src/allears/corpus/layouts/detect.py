@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import get_args
 
-from allears.corpus.layouts import audiofolder, kaldi
 from allears.corpus.layouts.files import is_audio, walk
 from allears.corpus.layouts.folder_per_label import by_split
+from allears.corpus.layouts.read import READERS
 from allears.errors import CorpusError
 from allears.params.corpus import Layout
 
@@ -24,7 +24,7 @@ class Detected:
 
 def detect(root: Path) -> Detected:
     """The layout of `root`. Raises CorpusError when there is no audio, or when two layouts are equally true."""
-    described = [found for found in (_kaldi(root), _audiofolder(root)) if found]
+    described = [Detected(layout, why) for layout, reader in READERS.items() if (why := reader.seen(root))]
     if len(described) > 1:
         options = " or ".join(f"ingest.layout={found.layout} ({found.why})" for found in described)
         raise CorpusError(f"{root} can be read in {len(described)} ways: say which you mean, {options}")
@@ -33,28 +33,13 @@ def detect(root: Path) -> Detected:
 
 def check_present(root: Path, layout: Layout) -> None:
     """Raise CorpusError when `root` lacks what `layout` needs."""
-    missing = {
-        "kaldi": "wav.scp" if not kaldi.folders(root) else "",
-        "audiofolder": " or ".join(audiofolder.TABLES) if not audiofolder.tables(root) else "",
-    }.get(layout, "")
-    if missing:
+    reader = READERS.get(layout)
+    if reader is not None and not reader.seen(root):
         options = ", ".join(get_args(Layout))
         raise CorpusError(
-            f"{root} has no {missing}, which ingest.layout={layout} needs; give another layout ({options}), or leave "
-            "it out to have it detected"
+            f"{root} has no {reader.NEEDS}, which ingest.layout={layout} needs; give another layout ({options}), or "
+            "leave it out to have it detected"
         )
-
-
-def _kaldi(root: Path) -> Detected | None:
-    folders = [folder for folder, _ in kaldi.folders(root)]
-    where = ", ".join(f"{folder.relative_to(root)}/wav.scp".removeprefix("./") for folder in folders)
-    return Detected("kaldi", f"there is {where}") if folders else None
-
-
-def _audiofolder(root: Path) -> Detected | None:
-    files = [file for file, _, _ in audiofolder.tables(root)]
-    where = ", ".join(str(file.relative_to(root)) for file in files)
-    return Detected("audiofolder", f"there is {where}") if files else None
 
 
 def _by_folders(root: Path) -> Detected:

@@ -5,15 +5,16 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
-from allears.corpus.layouts.files import SPLIT_FOLDERS, walk_audio
+from allears.corpus.layouts.files import SPLIT_FOLDERS, is_audio, walk
 from allears.corpus.layouts.plain import from_paths
 from allears.corpus.layouts.row import Reject, Row, Rows
 
 
 def rows(root: Path, label: str | None) -> Rows:  # noqa: ARG001  the folder is the label; read.py refuses another one
     """One row a file; its first folder (below the split's) is the label."""
-    paths = list(walk_audio(root))
-    split_first = by_split({path.split("/", maxsplit=1)[0] for path in paths if "/" in path})
+    paths = list(walk(root))
+    first = {path.split("/", maxsplit=1)[0] for path in paths if "/" in path and is_audio(path.rpartition("/")[2])}
+    split_first = by_split(first)
     for row in from_paths(paths):
         yield row if isinstance(row, Reject) else _labelled(row, split_first=split_first)
 

@@ -11,9 +11,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from allears.corpus.layouts.columns import Columns, clean, gender_of, match_columns, row_from
-from allears.corpus.layouts.files import SPLIT_FOLDERS, unsafe
+from allears.corpus.layouts.files import SPLIT_FOLDERS, relative, unsafe
 from allears.corpus.layouts.row import Reject, Row, Rows
 
+NEEDS = "wav.scp"
 _FIELDS = {
     "utt2spk": "speaker", "utt2lang": "language", "utt2sess": "session",
     "spk2gender": "gender", "spk2age": "age", "spk2accent": "accent", "spk2lang": "language",
@@ -40,6 +41,12 @@ def folders(root: Path) -> list[tuple[Path, str | None]]:
         for path in below
         if path.name.lower() in SPLIT_FOLDERS and (path / "wav.scp").is_file()
     ]
+
+
+def seen(root: Path) -> str:
+    """What speaks for this layout; empty where nothing does."""
+    found = ", ".join(relative(folder / NEEDS, root) for folder, _ in folders(root))
+    return f"there is {found}" if found else ""
 
 
 def columns_of(root: Path, label: str | None) -> Columns:
@@ -148,7 +155,7 @@ def _recordings(root: Path, folder: Path) -> Iterator[tuple[str, str] | Reject]:
             yield _reject(folder, "wav.scp", key, "outside_root" if value else "malformed_line", problem)
             continue
         path = Path(value) if absolute else folder / value
-        yield key, path.relative_to(root).as_posix() if path.is_relative_to(root) else path.as_posix()
+        yield key, relative(path, root)
 
 
 def _whole(recordings: dict[str, str]) -> Rows:

@@ -5,19 +5,24 @@ from __future__ import annotations
 from collections.abc import Iterable
 from pathlib import Path
 
-from allears.corpus.layouts.files import is_text, walk_audio
+from allears.corpus.layouts.files import is_audio, is_text, walk
 from allears.corpus.layouts.row import Reject, Row, Rows
 
 
 def rows(root: Path, label: str | None) -> Rows:  # noqa: ARG001  a plain folder has no columns; read.py refuses a label
     """One row a file."""
-    return from_paths(walk_audio(root))
+    return from_paths(walk(root))
 
 
 def from_paths(paths: Iterable[str]) -> Rows:
-    """One row a path, a reject where a name cannot be written down."""
+    """One row a recording; a reject where a name cannot be written down, or a folder is a link that leads out."""
     for path in paths:
-        if is_text(path):
+        if path.endswith("/"):
+            why = "a link that leads out of the source's folder: add the folder that it leads to as a source of its own"
+            yield Reject(name=path, path=path, reason="outside_root", message=f"{path}: {why}")
+        elif not is_audio(path.rpartition("/")[2]):
+            continue
+        elif is_text(path):
             yield Row(name=path, path=path)
         else:
             shown = "".join(letter if letter.isprintable() else "?" for letter in path)  # a terminal would obey it

@@ -1,35 +1,75 @@
-"""Read a folder by its layout: the one place that knows all readers."""
+"""Read a folder by its layout: the one place that knows all readers, and that checks where their rows lead."""
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
 from pathlib import Path
+from types import MappingProxyType
+from typing import Protocol
 
-from allears.corpus.layouts import audiofolder, folder_per_label, kaldi, plain
-from allears.corpus.layouts.row import Rows
+from allears.corpus.layouts import (
+    audiofolder,
+    common_voice,
+    fleurs,
+    folder_per_label,
+    gigaspeech,
+    huggingface,
+    kaldi,
+    lhotse_cuts,
+    librispeech,
+    mls,
+    nemo,
+    plain,
+    voxpopuli,
+    webdataset,
+)
+from allears.corpus.layouts.columns import Columns
+from allears.corpus.layouts.files import inside, unsafe
+from allears.corpus.layouts.row import Reject, Row, Rows
+from allears.corpus.layouts.spans import problem
 from allears.errors import CorpusError
 from allears.params.corpus import Layout
 
+_ABSOLUTE = frozenset(("kaldi", "nemo", "lhotse"))  # these name files anywhere on the machine; the others must not
+
+
+class Reader(Protocol):
+    """A module that reads a layout with tables of its own. `NEEDS`: what must be there, in words."""
+
+    NEEDS: str
+
+    def seen(self, root: Path) -> str:
+        """What speaks for this layout in `root`; empty where nothing does."""
+
+    def columns_of(self, root: Path, label: str | None) -> Columns:
+        """How the columns are understood. Raises CorpusError when `label` is none of them."""
+
+    def rows(self, root: Path, label: str | None) -> Rows:
+        """Every row and every line that cannot be one."""
+
+
+READERS: Mapping[Layout, Reader] = MappingProxyType({
+    "librispeech": librispeech, "common_voice": common_voice, "fleurs": fleurs, "mls": mls, "voxpopuli": voxpopuli,
+    "gigaspeech": gigaspeech, "kaldi": kaldi, "nemo": nemo, "lhotse": lhotse_cuts, "audiofolder": audiofolder,
+    "huggingface": huggingface, "webdataset": webdataset,
+})  # fmt: skip
+
 
 def read_rows(root: Path, layout: Layout, label: str | None) -> Rows:
-    """Every row and every reject of `root`, as its layout says, one at a time."""
+    """Every row and every reject of `root`, as its layout says, one at a time. No row leads out of `root`."""
     match layout:
-        case "kaldi":
-            return kaldi.rows(root, label)
-        case "audiofolder":
-            return audiofolder.rows(root, label)
         case "folder_per_label":
-            return folder_per_label.rows(root, label)
+            found = folder_per_label.rows(root, label)
         case "plain":
-            return plain.rows(root, label)
+            found = plain.rows(root, label)
+        case _:
+            found = READERS[layout].rows(root, label)
+    return _checked(found, root, absolute=layout in _ABSOLUTE)
 
 
 def explain_label(root: Path, layout: Layout, label: str | None) -> str:
     """What is the label of this source, in words. Raises CorpusError when `label` is not one of its columns."""
     match layout:
-        case "kaldi" | "audiofolder":
-            columns = (kaldi if layout == "kaldi" else audiofolder).columns_of(root, label)
-            found = f"the label is column '{columns.label}'" if columns.label else "no column is a label"
-            return columns.why or found
         case "folder_per_label":
             if label not in (None, "label"):
                 raise CorpusError(f"ingest.label: '{label}' is no column of {root}: there the folder is the label")
@@ -38,3 +78,30 @@ def explain_label(root: Path, layout: Layout, label: str | None) -> str:
             if label is not None:
                 raise CorpusError(f"ingest.label: '{label}' is no column of {root}: a plain folder has none")
             return "there is no label"
+        case _:
+            columns = READERS[layout].columns_of(root, label)
+            found = f"the label is column '{columns.label}'" if columns.label else "no column is a label"
+            return columns.why or found
+
+
+def _checked(items: Iterable[Row | Reject], root: Path, *, absolute: bool) -> Rows:
+    """The same, but rejects for rows whose path leads out of `root`, in words or by a link, or whose times are none.
+
+    A layout that may name files anywhere (`absolute`) says where they are; a link in `root` does not say so.
+    """
+    stays = inside(root)
+    for item in items:
+        if isinstance(item, Reject):
+            yield item
+            continue
+        why = unsafe(item.path, absolute=absolute)
+        reason = "outside_root" if item.path else "malformed_line"
+        if why is None and not item.path.startswith("/") and not stays(item.path):
+            why = f"'{item.path}' is a link that leads out of the source's folder: give the folder that holds both"
+        if why is None:
+            why, reason = problem(item.start_s, item.end_s), "bad_segment"
+        yield (
+            item
+            if why is None
+            else Reject(name=item.name, path=item.path, reason=reason, message=f"{item.name}: {why}")
+        )

@@ -10,8 +10,8 @@ from dataclasses import dataclass, field
 class Row:
     """One clip as its corpus describes it. `name` is the corpus's own id of it; `path` is posix, below the source's
     folder (absolute where the corpus says so). `member`: the recording inside that file, by its name in a tar or as
-    `row group:row` of a parquet file. Without `start_s` and `end_s` it is the whole file; `end_s` −1: to
-    the end. Unknown is None, and nothing is inferred.
+    `row group:row` of a parquet file's column `audio` (else `column:row group:row`). Without `start_s` and `end_s` it
+    is the whole file; `end_s` −1: to the end. Unknown is None, and nothing is inferred.
     """
 
     name: str

@@ -9,13 +9,17 @@ import pandas as pd
 from allears.audio.measures import MeasureSpec
 from allears.audit import (
     curation,
+    curation_table,
     derived,
+    disparity,
     duplicates,
     measuring,
     overrides,
     policy,
     representation,
     summary,
+    targets,
+    texts,
     truth,
 )
 from allears.corpus.manifest import REF_COLUMNS, Manifest, clip_refs
@@ -23,15 +27,21 @@ from allears.params.audit import AuditParams, MeasureParams
 from allears.params.base import Paths
 from allears.params.policy import Policies
 
+PEOPLE_COLUMNS = (
+    "clip", "source", "start_s", "end_s", "text", "label", "language", "accent", "gender", "age", "speaker", "licence",
+    "split", "group",
+)  # fmt: skip
+
 
 def measure_clips(manifest: Manifest, params: AuditParams, paths: Paths) -> pd.DataFrame:
-    """One row of measures a clip; what was measured before is read from the journal and not decoded again."""
+    """One row of measures a clip, of its audio and its text; what was measured before is read from the journal."""
     cuts = params.measures
     refs = clip_refs(manifest.frame(REF_COLUMNS))
     journal = paths.primary / "measures.jsonl"
     spec = measure_spec(cuts)
     measures = measuring.measure_all(refs, spec, journal, timeout_s=cuts.timeout_s, workers=cuts.workers)
-    return derived.with_derived(measures, manifest.frame(derived.MANIFEST_COLUMNS))
+    measures = derived.with_derived(measures, manifest.frame(derived.MANIFEST_COLUMNS))
+    return measures.merge(texts.text_measures(manifest.frame(texts.MANIFEST_COLUMNS)), on="clip", validate="1:1")
 
 
 def measure_spec(cuts: MeasureParams) -> MeasureSpec:
@@ -41,12 +51,14 @@ def measure_spec(cuts: MeasureParams) -> MeasureSpec:
         silence_dbfs=cuts.silence_dbfs,
         silence_below_loud_db=cuts.silence_below_loud_db,
         bandwidth_drop_db=cuts.bandwidth_drop_db,
+        speech_probability=cuts.speech_probability,
+        speech_stride=cuts.speech_stride,
     )
 
 
 def find_duplicates(manifest: Manifest, measures: pd.DataFrame, params: AuditParams) -> pd.DataFrame:
     """Clips that are another clip again: by bytes, decoded samples or fingerprint."""
-    return duplicates.find(manifest.frame(), measures, params.duplicates)
+    return duplicates.find(manifest.frame(duplicates.NEEDS), measures, params.duplicates)
 
 
 def read_overrides(manifest: Manifest, paths: Paths) -> pd.DataFrame:
@@ -63,14 +75,31 @@ def judge_clips(
     return policy.judge(manifest.frame(), measures, duplicate_clips, params, chosen, decided)
 
 
-def select_clips(manifest: Manifest, verdicts: pd.DataFrame, params: AuditParams, paths: Paths) -> pd.DataFrame:
+def select_clips(
+    manifest: Manifest, measures: pd.DataFrame, verdicts: pd.DataFrame, params: AuditParams, paths: Paths
+) -> pd.DataFrame:
     """Which clips training hears, and how often."""
-    return curation.select(manifest.frame(), verdicts, params, paths.corpus)
+    wanted = params.curation
+    target = targets.read(wanted.target, wanted.axis) if wanted.target and wanted.axis else None
+    return curation.select(manifest.frame(PEOPLE_COLUMNS), measures, verdicts, target, params, paths.corpus)
 
 
-def represent(manifest: Manifest, verdicts: pd.DataFrame, selection: pd.DataFrame, params: AuditParams) -> pd.DataFrame:
-    """Hours, clips, speakers, shares and keep rates of every group, with intervals over speakers."""
-    return representation.represent(manifest.frame(), verdicts, selection, params)
+def represent(manifest: Manifest, selection: pd.DataFrame, params: AuditParams) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Hours, clips, speakers, shares of every group with intervals over speakers; each axis against its target."""
+    wanted = {axis: targets.read(where, axis) for axis, where in params.representation.target.items()}
+    return representation.represent(manifest.frame(PEOPLE_COLUMNS), selection, wanted, params)
+
+
+def find_disparity(
+    manifest: Manifest, verdicts: pd.DataFrame, selection: pd.DataFrame, params: AuditParams
+) -> pd.DataFrame:
+    """What each filter removes of each group, against the group that it keeps most of."""
+    return disparity.disparity(manifest.frame(PEOPLE_COLUMNS), verdicts, selection, params)
+
+
+def tabulate_curation(manifest: Manifest, selection: pd.DataFrame, params: AuditParams) -> pd.DataFrame:
+    """The training split before the audit, after the policy, after the curation."""
+    return curation_table.before_and_after(manifest.frame(PEOPLE_COLUMNS), selection, params)
 
 
 def score_truth(
@@ -83,21 +112,26 @@ def score_truth(
 
 
 def summarise(
-    manifest: Manifest, quarantine: pd.DataFrame, measures: pd.DataFrame, verdicts: pd.DataFrame,
-    selection: pd.DataFrame, table: pd.DataFrame, policies: Policies, params: AuditParams, paths: Paths,
+    manifest: Manifest, quarantine: pd.DataFrame, verdicts: pd.DataFrame, selection: pd.DataFrame, table: pd.DataFrame,
+    axes: pd.DataFrame, disparity_table: pd.DataFrame, policies: Policies, params: AuditParams, paths: Paths,
 ) -> dict[str, Any]:  # fmt: skip
     """Counts and hours per split and reason; rows in = kept + soft + hard + quarantined, checked."""
-    frames = summary.Tables(manifest.frame(), quarantine, measures, verdicts, selection, table)
+    people = manifest.frame(PEOPLE_COLUMNS)
+    frames = summary.Tables(people, quarantine, verdicts, selection, table, axes, disparity_table)
     return summary.summarise(frames, params, policies.chosen(params.policy), paths.corpus, manifest.digest)
 
 
 def render_audit_page(
     manifest: Manifest, measures: pd.DataFrame, verdicts: pd.DataFrame, duplicate_clips: pd.DataFrame,
-    table: pd.DataFrame, truth_scores: pd.DataFrame, audit_summary: dict[str, Any], decided: pd.DataFrame,
-    policies: Policies, params: AuditParams,
+    table: pd.DataFrame, disparity_table: pd.DataFrame, curated: pd.DataFrame, truth_scores: pd.DataFrame,
+    exhibits: pd.DataFrame, audit_summary: dict[str, Any], decided: pd.DataFrame, policies: Policies,
+    params: AuditParams,
 ) -> str:  # fmt: skip
     """One page that answers 'can I train on this?'; works offline."""
     from allears.reporting.audit_page import AuditData, render
 
-    data = AuditData(manifest.frame(), measures, verdicts, duplicate_clips, table, truth_scores, audit_summary, decided)
+    data = AuditData(
+        manifest.frame(), measures, verdicts, duplicate_clips, table, disparity_table, curated, truth_scores,
+        exhibits, audit_summary, decided,
+    )  # fmt: skip
     return render(data, params, policies.chosen(params.policy))

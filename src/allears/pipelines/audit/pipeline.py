@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from kedro.pipeline import Pipeline, node
+from kedro.pipeline.node import Node
 
-from allears.pipelines.audit import document_nodes, nodes
+from allears.pipelines.audit import document_nodes, exhibit_nodes, nodes
 
 
 def create_pipeline() -> Pipeline:
-    """Manifest → measures, verdicts, representation, selection, page, documents."""
+    """Manifest → measures, verdicts, selection, representation, disparity, page, documents."""
     audit, policies, paths = "params:audit", "params:policies", "params:paths"
     return Pipeline(
         [
@@ -19,9 +20,18 @@ def create_pipeline() -> Pipeline:
                 nodes.judge_clips, ["manifest", "measures", "duplicates", "overrides", policies, audit], "verdicts",
                 name="judge_clips",
             ),
-            node(nodes.select_clips, ["manifest", "verdicts", audit, paths], "selection", name="select_clips"),
             node(
-                nodes.represent, ["manifest", "verdicts", "selection", audit], "representation", name="represent"
+                nodes.select_clips, ["manifest", "measures", "verdicts", audit, paths], "selection", name="select_clips"
+            ),
+            node(
+                nodes.represent, ["manifest", "selection", audit], ["representation", "representation_axes"],
+                name="represent",
+            ),
+            node(
+                nodes.find_disparity, ["manifest", "verdicts", "selection", audit], "disparity", name="find_disparity"
+            ),
+            node(
+                nodes.tabulate_curation, ["manifest", "selection", audit], "curation_table", name="tabulate_curation"
             ),
             node(
                 nodes.score_truth, ["manifest", "verdicts", "representation", policies, audit, paths],
@@ -30,31 +40,44 @@ def create_pipeline() -> Pipeline:
             node(
                 nodes.summarise,
                 [
-                    "manifest", "quarantine", "measures", "verdicts", "selection", "representation", policies, audit,
-                    paths,
+                    "manifest", "quarantine", "verdicts", "selection", "representation", "representation_axes",
+                    "disparity", policies, audit, paths,
                 ],
                 "audit_summary",
                 name="summarise_audit",
             ),
-            node(
-                nodes.render_audit_page,
-                [
-                    "manifest", "measures", "verdicts", "duplicates", "representation", "truth_scores",
-                    "audit_summary", "overrides", policies, audit,
-                ],
-                "audit_page",
-                name="render_audit_page",
-            ),
-            node(document_nodes.read_answers, paths, "datasheet_answers", name="read_answers"),
-            node(
-                document_nodes.write_documents,
-                [
-                    "sources", "manifest", "verdicts", "representation", "audit_summary", "datasheet_answers", audit,
-                    paths,
-                ],
-                ["croissant", "datasheet"],
-                name="write_documents",
-            ),
+            *_pages(audit, policies, paths),
         ],
         tags=["audit"],
     )  # fmt: skip
+
+
+def _pages(audit: str, policies: str, paths: str) -> list[Node]:
+    """What people read, and hear."""
+    return [
+        node(
+            exhibit_nodes.exhibit_clips,
+            ["manifest", "measures", "verdicts", "duplicates", policies, audit, paths],
+            "exhibits",
+            name="exhibit_clips",
+        ),
+        node(
+            nodes.render_audit_page,
+            [
+                "manifest", "measures", "verdicts", "duplicates", "representation", "disparity",
+                "curation_table", "truth_scores", "exhibits", "audit_summary", "overrides", policies, audit,
+            ],
+            "audit_page",
+            name="render_audit_page",
+        ),
+        node(document_nodes.read_answers, paths, "datasheet_answers", name="read_answers"),
+        node(
+            document_nodes.write_documents,
+            [
+                "sources", "manifest", "verdicts", "representation", "audit_summary", "datasheet_answers", audit,
+                paths,
+            ],
+            ["croissant", "datasheet"],
+            name="write_documents",
+        ),
+    ]  # fmt: skip

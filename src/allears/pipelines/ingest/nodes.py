@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import logging
 from collections import Counter
-from dataclasses import asdict
+from dataclasses import fields
+from operator import attrgetter
 from pathlib import Path
 from typing import Any
 
@@ -52,13 +53,16 @@ def read_layouts(sources: list[dict[str, Any]], ingest: IngestParams) -> pd.Data
 def probe_files(listing: pd.DataFrame, paths: Paths, ingest: IngestParams) -> pd.DataFrame:
     """Digest and header of every file, read once; a file's facts are kept until its size or time changes."""
     from allears.corpus.listing import recordings_of
+    from allears.corpus.probe import Probed
     from allears.corpus.probe import probe_files as probe
 
     usable = listing[listing["reason"].isna()]
     facts = probe(recordings_of(usable), paths.intermediate / "probe.jsonl", workers=ingest.workers)
     logger.info("%d recordings: %d read now, the rest known", len(facts), sum(fact.fresh for fact in facts.values()))
-    rows = [{"file": str(each.file), "member": each.member, **asdict(fact)} for each, fact in facts.items()]
-    return pd.DataFrame(rows).drop(columns="fresh").astype({"member": "string"})
+    names = [field.name for field in fields(Probed) if field.name != "fresh"]
+    known = attrgetter(*names)
+    rows = [(str(each.file), each.member, *known(fact)) for each, fact in facts.items()]
+    return pd.DataFrame(rows, columns=["file", "member", *names]).astype({"member": "string"})
 
 
 def build_manifest(
@@ -68,12 +72,9 @@ def build_manifest(
     from allears.corpus.build import build, check_share, write_manifest
     from allears.corpus.clips import Recording
     from allears.corpus.probe import Probed
+    from allears.storage.tables import records
 
-    records = headers.astype(object).where(headers.notna(), None).to_dict(orient="records")
-    facts = {
-        Recording(Path(record.pop("file")), record.pop("member")): Probed(**{str(k): v for k, v in record.items()})
-        for record in records
-    }
+    facts = {Recording(Path(record.pop("file")), record.pop("member")): Probed(**record) for record in records(headers)}
     built = build(listing, facts, ingest)
     check_share(built, ingest.max_quarantine_share, paths.corpus)
     manifest = write_manifest(built.clips, paths.intermediate / "manifest")

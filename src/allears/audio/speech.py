@@ -1,0 +1,127 @@
+"""Where there is speech: its share of a clip, and its spans in a recording of any length.
+
+Silero VAD decides, every 32 ms at 16 kHz. WebRTC's detector is faster, but takes rain, engines and the sea for speech.
+Legend: `T` samples, `N` chunks of 32 ms.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from importlib.metadata import version
+
+import numpy as np
+import soxr
+from numpy.typing import NDArray
+
+from allears.audio import silero
+from allears.audio.frames import to_samples, to_seconds
+
+MIN_S = 0.25  # a shorter clip holds too little to tell
+BLOCK_S = 30.0
+STRETCH_S = 8 * 0.032
+WHOLE_S = 2.0  # a clip up to this is heard whole
+HYSTERESIS = 0.15  # speech goes on while the probability is no lower than this under where it begins (Silero's default)
+DETECTOR = f"silero-vad {version('silero-vad')}"
+CHUNK_S = to_seconds(silero.CHUNK, silero.RATE_HZ)
+
+Floats = NDArray[np.float32]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SpanSpec:
+    """What counts as a span of speech; the defaults cut at the pauses between sentences."""
+
+    probability: float = 0.5
+    """From where on a chunk is speech."""
+    min_speech_s: float = 0.25
+    """Shorter spans are dropped."""
+    min_gap_s: float = 0.5
+    """Shorter pauses are part of the span."""
+    margin_s: float = 0.1
+    """Kept before and after the speech; at most half of min_gap_s, so that spans never touch."""
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.margin_s <= self.min_gap_s / 2:
+            raise ValueError(f"margin_s is between 0 and half of min_gap_s; found {self.margin_s} and {self.min_gap_s}")
+
+
+def speech_share(audio_T: Floats, rate_hz: int, probability: float, stride: int = 1) -> float | None:
+    """Share of the chunks that hold speech with at least this probability. None for clips under MIN_S.
+
+    Of a clip over WHOLE_S one stretch of STRETCH_S in `stride` is heard: by far the dearest of all measures.
+    """
+    if len(audio_T) < MIN_S * rate_hz:
+        return None
+    if len(audio_T) > WHOLE_S * rate_hz:
+        audio_T = _one_in(stride, audio_T, to_samples(STRETCH_S, rate_hz))
+    size = to_samples(BLOCK_S, rate_hz)
+    blocks = (audio_T[first : first + size] for first in range(0, len(audio_T), size))
+    probability_N = np.concatenate(list(speech_probabilities(blocks, rate_hz)))
+    return float(np.mean(probability_N >= probability))
+
+
+def speech_spans(blocks: Iterable[Floats], rate_hz: int, spec: SpanSpec) -> Iterator[tuple[float, float]]:
+    """(start_s, end_s) of each span of speech, in order, without overlap, as soon as it is over.
+
+    `blocks`: the mono samples [T] of one recording, cut anywhere; one block at a time is in memory.
+    """
+    samples = 0
+
+    def counted() -> Iterator[Floats]:
+        nonlocal samples
+        for block_T in blocks:
+            samples += len(block_T)
+            yield block_T
+
+    for first, end in _runs(speech_probabilities(counted(), rate_hz), spec):
+        start_s, end_s = first * CHUNK_S, min(end * CHUNK_S, to_seconds(samples, rate_hz))
+        if end_s - start_s >= spec.min_speech_s:
+            yield max(0.0, start_s - spec.margin_s), min(end_s + spec.margin_s, to_seconds(samples, rate_hz))
+
+
+def speech_probabilities(blocks: Iterable[Floats], rate_hz: int) -> Iterator[Floats]:
+    """Probability [N] of speech in each chunk of 32 ms, some chunks at a time, wherever the blocks are cut."""
+    state, rest_T = silero.START, np.zeros(0, np.float32)
+    for block_T in _resampled(blocks, rate_hz):
+        rest_T = np.concatenate((rest_T, block_T))
+        whole = len(rest_T) // silero.CHUNK * silero.CHUNK
+        if whole:
+            probability_N, state = silero.probabilities(rest_T[:whole], state)
+            rest_T = rest_T[whole:]
+            yield probability_N
+    if len(rest_T):
+        yield silero.probabilities(rest_T, state)[0]
+
+
+def _one_in(stride: int, audio_T: Floats, size: int) -> Floats:
+    """Every `stride`-th stretch of `size` samples; what is left at the end is not heard."""
+    cycles = len(audio_T) // (size * stride)
+    return audio_T[: cycles * size * stride].reshape(cycles, stride, size)[:, 0].ravel()
+
+
+def _resampled(blocks: Iterable[Floats], rate_hz: int) -> Iterator[Floats]:
+    """The same audio at 16 kHz. The low-quality recipe of soxr (96 dB) is enough to tell speech by."""
+    if rate_hz == silero.RATE_HZ:
+        yield from blocks
+        return
+    stream = soxr.ResampleStream(rate_hz, silero.RATE_HZ, 1, dtype="float32", quality="LQ")
+    for block_T in blocks:
+        yield stream.resample_chunk(block_T)
+    yield stream.resample_chunk(np.zeros(0, np.float32), last=True)
+
+
+def _runs(probabilities: Iterable[Floats], spec: SpanSpec) -> Iterator[tuple[int, int]]:
+    """First chunk and end of each run of speech; a pause ends it once it has lasted `min_gap_s`."""
+    first = end = None
+    chunk = 0
+    for probability_N in probabilities:
+        for probability in probability_N.tolist():
+            if probability >= spec.probability - (HYSTERESIS if end == chunk else 0):  # it was speech just before
+                first, end = chunk if first is None else first, chunk + 1
+            elif first is not None and end is not None and (chunk + 1 - end) * CHUNK_S >= spec.min_gap_s:
+                yield first, end
+                first = end = None
+            chunk += 1
+    if first is not None and end is not None:
+        yield first, end

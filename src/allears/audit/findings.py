@@ -1,0 +1,163 @@
+"""What a reader should know first, in sentences: each with a level `stop`, `warn` or `note`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from allears.audit import licences
+from allears.audit.disparity import ANY
+from allears.audit.groups import CROSS
+from allears.params.audit import AuditParams
+
+PERSONAL = ("language", "accent", "gender", "age")  # axes of people; a label is of what is heard
+_SHOWN = 6
+Finding = dict[str, str]
+
+
+def findings(summary: dict[str, Any], params: AuditParams) -> list[Finding]:
+    """All findings of a summary, the gravest first."""
+    found = [
+        *_about_licences(summary, params),
+        *_about_clips(summary),
+        *_about_decisions(summary),
+        *_about_curation(summary),
+        *_about_filters(summary),
+        *_about_people(summary, params),
+    ]
+    order = ("stop", "warn", "note")
+    return sorted(found, key=lambda finding: order.index(finding["level"]))
+
+
+def _about_licences(summary: dict[str, Any], params: AuditParams) -> Iterator[Finding]:
+    for reason in ("licence_unknown", "licence_denied"):
+        if facts := summary["reasons"].get(reason):
+            text = f"{_clips(facts['clips'])} may not be used: {facts['means']}."
+            if reason == "licence_unknown":
+                names = [row["licence"] for row in summary["licences"]]
+                unknown = [name for name in names if licences.standing(name, params.licences) == "unknown"]
+                text += f" The {licences.how_to_declare(summary['corpus'], unknown, params.licences)}."
+            yield _finding("warn", text)
+
+
+def _about_decisions(summary: dict[str, Any]) -> Iterator[Finding]:
+    decided = summary["overrides"]
+    if decided["kept"] or decided["dropped"]:
+        text = f"Decided by a person, against the policy: {decided['kept']:,} kept, {decided['dropped']:,} dropped."
+        yield _finding("note", text)
+    if decided["refused"]:
+        reasons = ", ".join(f"{code} {clips:,}" for code, clips in decided["refused"].items())
+        who = f"Kept by a person, but out all the same: {_clips(decided['refused_clips'])} ({reasons})."
+        yield _finding("warn", f"{who} A hard reason and a leaking speaker are not for a person to forgive.")
+
+
+def _about_clips(summary: dict[str, Any]) -> Iterator[Finding]:
+    total, passed = summary["total"], summary["passed"]
+    if names := summary["leaking_groups"]:
+        text = f"In more than one split: {len(names):,} of {total['groups']:,} {_who(summary)}"
+        yield _finding("warn", f"{text}; their clips on the training side are left out.")
+    for name, least in (("dev", "tune on"), ("test", "be tested on")):
+        if summary["splits"][name]["selected_clips"] == 0:
+            yield _finding("warn", f"No clip is left to {least}: the {name} split is empty.")
+    lost = 1 - passed["clips"] / max(total["clips"], 1)
+    if lost > 0.2:
+        yield _finding("warn", f"{lost:.0%} of the clips are left out; see the reasons below.")
+    if silenced := total["speakers"] - passed["speakers"]:
+        yield _finding("warn", f"Left out entirely: {silenced:,} of {total['speakers']:,} speakers.")
+    if summary["quarantine"]:
+        rows = sum(summary["quarantine"].values())
+        yield _finding("note", f"{rows:,} listed row(s) were unusable and are in the quarantine.")
+
+
+def _about_curation(summary: dict[str, Any]) -> Iterator[Finding]:
+    passed, selected = summary["passed"], summary["selected"]
+    if clips := summary["left_out"]["curation"]:
+        hours = passed["hours"] - selected["hours"]
+        text = (
+            f"The curation leaves out {_clips(clips)} ({hours:.2f} hours) of the training split that the policy keeps"
+        )
+        gone = passed["speakers"] - selected["speakers"]
+        yield _finding("note", text + (f", and with them {gone:,} speakers entirely." if gone else "."))
+
+
+def _about_filters(summary: dict[str, Any]) -> Iterator[Finding]:
+    """One sentence a filter and group; ANY only where no single filter is named, crossed groups likewise."""
+    named: set[tuple[str, str]] = set()
+    rows = sorted(summary["disparity"], key=lambda row: (CROSS in row["axis"], row["reason"] == ANY, not row["warned"]))
+    for row in rows:
+        places = set(zip(row["axis"].split(CROSS), row["cell"].split(CROSS), strict=False))
+        if places & named:
+            continue
+        named |= {(row["axis"], row["cell"])} if row["warned"] else set()
+        subject = "all filters together" if row["reason"] == ANY else f"'{row['reason']}'"
+        text = (
+            f"{row['axis']}: {subject} {'' if row['warned'] else 'possibly '}removes more of '{row['cell']}' "
+            f"({1 - row['keep_rate']:.0%}) than of '{row['best']}' ({1 - row['best_keep_rate']:.0%}): kept "
+            f"{row['keep_ratio']:.2f} times as often (95 %: {row['low']:.2f} to {row['high']:.2f})."
+        )
+        yield _finding("warn" if row["warned"] else "note", text[0].upper() + text[1:])
+
+
+def _about_people(summary: dict[str, Any], params: AuditParams) -> Iterator[Finding]:
+    people = summary["selected"]["groups"]
+    who, least = _who(summary), params.assessable
+    for axis, facts in summary["axes"].items():
+        yield from _missing(axis, facts)
+        if CROSS not in axis:
+            yield from _about_axis(axis, facts, who, params)
+    silent = [axis for axis, facts in summary["axes"].items() if facts["disclosed_share"] == 0 and CROSS not in axis]
+    if silent:
+        yield _finding("note", f"Nothing is known of: {', '.join(silent)}. Gaps there cannot be seen.")
+    if 0 < people < least.speakers:
+        text = f"Only {people} {who}: no conclusion about groups of people is possible."
+        yield _finding("warn", text)
+
+
+def _about_axis(axis: str, facts: dict[str, Any], who: str, params: AuditParams) -> Iterator[Finding]:
+    least, few = params.assessable, facts["not_assessable"]
+    for cell, share in facts["dominant"].items():
+        text = f"{axis}: '{cell}' has {share:.0%} of the hours; check how well the others are served."
+        yield _finding("warn", text)
+    if facts["only"] is not None:
+        only = f"{axis}: '{facts['only']}' is the only one there is"
+        if facts["disclosed_share"] < 1:
+            only += f" (of the {facts['disclosed_share']:.0%} of the hours of which it is known)"
+        level = "warn" if axis in ("gender", "accent", "age") else "note"
+        yield _finding(level, f"{only}: how well any other would be served cannot be seen here.")
+    elif axis in PERSONAL and facts["cells"] and facts["most_speakers"] < least.speakers:
+        most = facts["most_speakers"]
+        each = f"each of the {facts['cells']} groups is one of the {who}" if most == 1 else (
+            f"none of the {facts['cells']} groups has more than {most} {who}"
+        )  # fmt: skip
+        text = f"{axis}: {each}, so what is due to the {axis} cannot be told from what is due to the person"
+        yield _finding("warn", f"{text}: no conclusion about {axis} is possible.")
+    elif few:
+        text = f"{axis}: not assessable, because under {least.speakers} {who} or {least.clips} clips: {_listed(few)}."
+        yield _finding("note", text)
+
+
+def _missing(axis: str, facts: dict[str, Any]) -> Iterator[Finding]:
+    if facts["lacking"]:
+        cells = [f"{cell} ({share:.0%})" for cell, share in facts["lacking"].items()]
+        yield _finding(
+            "warn", f"{axis}: the target '{facts['target']}' has {_listed(cells)}, the corpus has none of it."
+        )
+
+
+def _listed(names: Sequence[str]) -> str:
+    more = f" and {len(names) - _SHOWN:,} more" if len(names) > _SHOWN else ""
+    return ", ".join(names[:_SHOWN]) + more
+
+
+def _finding(level: str, text: str) -> Finding:
+    return {"level": level, "text": text}
+
+
+def _who(summary: dict[str, Any]) -> str:
+    if summary["total"]["speakers"] == 0:
+        return "recordings or sessions"
+    return "speakers" if summary["total"]["speakers"] == summary["total"]["groups"] else "speakers or recordings"
+
+
+def _clips(count: int) -> str:
+    return f"{count:,} clip" + ("" if count == 1 else "s")

@@ -1,0 +1,212 @@
+"""Hugging Face parquet with embedded audio: a struct column `{bytes, path}`, feature types in the schema's metadata.
+
+The audio is never read here: which rows have bytes is told by the statistics of the column, and where those are silent
+by its bytes, a few rows at a time.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from allears.corpus.layouts.columns import Columns, match_columns, row_from
+from allears.corpus.layouts.files import is_audio, nearest_level, relative, split_in, unsafe
+from allears.corpus.layouts.row import Reject, Row, Rows
+from allears.corpus.layouts.tables import flat
+from allears.errors import CorpusError
+from allears.storage.containers import parquet_member
+
+NEEDS = "parquet file with a column of {bytes, path}"
+MAX_COLUMNS = 4096
+_MAX_FOOTER_BYTES = 1 << 26
+_LOOKED_AT = 8  # files, to know the layout
+_ROWS = 4096
+_ROWS_WITH_BYTES = 16
+
+
+@dataclass(frozen=True, slots=True)
+class _Shape:
+    """What a file's schema says: its audio column, the others, and the names of classes by column."""
+
+    audio: str
+    others: tuple[str, ...]
+    classes: dict[str, list[str]]
+
+
+def files(root: Path) -> list[Path]:
+    """All parquet files of the nearest folders where one of the first has embedded audio.
+
+    Three levels down: a cache of the hub is `datasets--NAME/snapshots/REVISION/data`, and its files are links within.
+    """
+    folders = nearest_level(root, lambda folder: any(_embeds(file) for file in _parquets(folder)[:_LOOKED_AT]), depth=3)
+    return [file for folder in folders for file in _parquets(folder)]
+
+
+def seen(root: Path) -> str:
+    """What speaks for this layout; empty where nothing does."""
+    found = files(root)
+    return f"there is {relative(found[0], root)} with embedded audio ({len(found)} parquet files)" if found else ""
+
+
+def columns_of(root: Path, label: str | None) -> Columns:
+    """How the first file's columns are understood; raises CorpusError when `label` is none of them."""
+    shapes = (shape for file in files(root) if isinstance(shape := _shape(file), _Shape))
+    return _columns(next(shapes, _Shape("audio", (), {})), label, str(root))
+
+
+def rows(root: Path, label: str | None) -> Rows:
+    """One row a row. Without bytes it is the file beside the table that its path names, where there is one."""
+    for file in files(root):
+        shape = _shape(file)
+        name = relative(file, root)
+        if isinstance(shape, str):
+            yield Reject(name=name, path=name, reason="malformed_table", message=f"{name}: {shape}")
+            continue
+        columns = _columns(shape, label, str(root))
+        split = split_in(file.stem) or split_in(file.parent.name)
+        try:
+            for group, row, record, inside in _records(file, shape):
+                yield _row(root, file, shape, (group, row, inside), record, columns, split)
+        except OSError as error:  # pyarrow's word for a page that is not what it says
+            yield Reject(name=name, path=name, reason="malformed_table", message=f"{name}: breaks off ({error})")
+
+
+def _row(
+    root: Path, file: Path, shape: _Shape, at: tuple[int, int, bool], record: dict[str, Any], columns: Columns,
+    split: str | None,
+) -> Row | Reject:  # fmt: skip
+    group, number, inside = at
+    member = parquet_member(shape.audio, group, number)
+    audio = record.pop(shape.audio, None) or {}
+    told = audio.get("path") or ""
+    where = f"{relative(file, root)} row {member}"
+    for name, names in shape.classes.items():
+        value = record.get(name)
+        record[name] = names[value] if isinstance(value, int) and 0 <= value < len(names) else None
+    row = row_from(flat(record) | ({"audio_path": told} if told else {}), columns)
+    row = replace(row, name=told or where, split=row.split or split)
+    if inside:
+        return replace(row, path=relative(file, root), member=member)
+    beside = file.parent / told
+    if told and is_audio(beside.name) and unsafe(told) is None and beside.is_file():
+        return replace(row, path=relative(beside, root))
+    why = f"it has no bytes, and '{told}' is no file beside it" if told else "it has neither bytes nor a path"
+    return Reject(name=row.name, path=relative(file, root), reason="no_audio_entry", message=f"{where}: {why}")
+
+
+def _records(file: Path, shape: _Shape) -> Iterator[tuple[int, int, dict[str, Any], bool]]:
+    """Row group, row in it, record, and whether it has bytes."""
+    import pyarrow.parquet as pq
+
+    with pq.ParquetFile(file) as table:
+        names = table.schema_arrow.field(shape.audio).type
+        wanted = [*shape.others, *([f"{shape.audio}.path"] if names.get_field_index("path") >= 0 else [])]
+        for group in range(table.num_row_groups):
+            inside = _has_bytes(table, group, shape.audio)
+            number = 0
+            for batch in table.iter_batches(_ROWS, row_groups=[group], columns=wanted):
+                for record in batch.to_pylist() if wanted else [{}] * len(batch):
+                    yield group, number, record, next(inside)
+                    number += 1
+
+
+def _has_bytes(table: Any, group: int, audio: str) -> Iterator[bool]:
+    import pyarrow.compute as pc
+
+    about = table.metadata.row_group(group)
+    leaf = next(about.column(i) for i in range(about.num_columns) if about.column(i).path_in_schema == f"{audio}.bytes")
+    nulls = leaf.statistics.null_count if leaf.statistics is not None and leaf.statistics.has_null_count else None
+    if nulls in (0, about.num_rows):
+        yield from (nulls == 0 for _ in range(about.num_rows))
+        return
+    for batch in table.iter_batches(_ROWS_WITH_BYTES, row_groups=[group], columns=[f"{audio}.bytes"]):
+        yield from pc.struct_field(batch.column(0), "bytes").is_valid().to_pylist()
+
+
+def _columns(shape: _Shape, label: str | None, where: str) -> Columns:
+    """A class that names nothing else is the label, as `datasets` declares it."""
+    columns = match_columns([*shape.others, "audio_path"], label, where, guess=False)
+    columns.fields.pop("file", None)
+    classes = [name for name in shape.classes if name not in columns.fields.values()]
+    if label is None and columns.label is None and len(classes) == 1:
+        return replace(
+            columns, label=classes[0], why=f"column '{classes[0]}' is the label, as the only list of classes"
+        )
+    return columns
+
+
+def _shape(file: Path) -> _Shape | str:
+    """What a file holds, or why it cannot be used."""
+    import pyarrow as pa
+
+    schema = _schema(file)
+    if isinstance(schema, str):
+        return schema
+    features = _features(schema)
+    structs = [f.name for f in schema if pa.types.is_struct(f.type) and f.type.get_field_index("bytes") >= 0]
+    declared = [name for name in structs if features.get(name, {}).get("_type") == "Audio"]
+    audio = next(iter(declared or structs), None)
+    if audio is None:
+        return "it has no column of {bytes, path}"
+    classes = {
+        name: [str(each) for each in of["names"]]
+        for name, of in features.items()
+        if of.get("_type") == "ClassLabel" and isinstance(of.get("names"), list)
+    }
+    return _Shape(audio, tuple(name for name in schema.names if name not in structs), classes)
+
+
+def _schema(file: Path) -> Any:
+    """Its pyarrow schema, or a sentence on why it is refused."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    try:
+        if (size := footer_bytes(file)) > _MAX_FOOTER_BYTES:
+            return f"its description alone is {size:,} bytes: it has too many columns"
+        schema = pq.read_schema(file)
+    except (pa.ArrowException, OSError) as error:
+        return f"it is no parquet file, or breaks off ({error}): copy it again"
+    if len(schema.names) > MAX_COLUMNS:
+        return (
+            f"it has {len(schema.names):,} columns, at most {MAX_COLUMNS:,} are read: keep those that describe a clip"
+        )
+    return schema
+
+
+def footer_bytes(file: Path) -> int:
+    """How long a parquet file's description says it is. Raises OSError when it is no parquet file."""
+    with file.open("rb") as handle:
+        handle.seek(-8, 2)
+        length, mark = int.from_bytes(handle.read(4), "little"), handle.read(4)
+    if mark != b"PAR1":
+        raise OSError("it does not end like one")
+    return length
+
+
+def check_width(file: Path) -> None:
+    """Raise CorpusError for a parquet table that is wider than any description of clips, or is none."""
+    schema = _schema(file)
+    if isinstance(schema, str):
+        raise CorpusError(f"{file}: {schema}")
+
+
+def _features(schema: Any) -> dict[str, dict[str, Any]]:
+    try:
+        features = json.loads((schema.metadata or {}).get(b"huggingface", b"{}"))["info"]["features"]
+    except (ValueError, RecursionError, KeyError, TypeError):
+        return {}
+    return (
+        {str(name): of for name, of in features.items() if isinstance(of, dict)} if isinstance(features, dict) else {}
+    )
+
+
+def _parquets(folder: Path) -> list[Path]:
+    return sorted(file for file in folder.glob("*.parquet") if not file.name.startswith("."))
+
+
+def _embeds(file: Path) -> bool:
+    return isinstance(_shape(file), _Shape)

@@ -1,0 +1,128 @@
+"""Lhotse cuts: `*cuts*.jsonl[.gz]`, a cut a line. What is no piece of one file of this machine is a reject."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from allears.corpus.layouts.columns import Columns, match_columns, row_from
+from allears.corpus.layouts.files import nearest_level, relative, split_in
+from allears.corpus.layouts.row import Reject, Row, Rows
+from allears.corpus.layouts.spans import end_of, seconds
+from allears.corpus.layouts.tables import Broken, flat, read_json_lines
+
+NEEDS = "cuts.jsonl or cuts.jsonl.gz"
+_COLUMNS = ("file_name", "text", "language", "speaker", "gender", "age", "accent", "session", "split", "recording")
+_SHOWN = ("text", "language", "speaker", "gender")
+_WHOLE_S = 1e-6
+_WHY = {
+    "MixedCut": ("mixed_cut", "it mixes several recordings, which are no clip of one file"),
+    "MultiCut": ("multi_cut", "it is several channels at once: give a cut for each"),
+    "PaddingCut": ("padding_cut", "it is padding, no recording"),
+    "command": ("command", "its source is a command, and allears runs none: decode it to a file"),
+    "url": ("url", "its source is a URL: fetch it to a file"),
+    "memory": ("memory", "its audio lies in the manifest: save it to a file (CutSet.save_audios)"),
+    "transformed": ("transformed", "its recording is changed as it is loaded (speed, volume …): save it to a file"),
+    "shar": ("shar", "its audio lies in a Shar folder, which is not read: save it to files (CutSet.save_audios)"),
+}
+
+
+def files(root: Path) -> list[Path]:
+    """The files of cuts in `root`, else in its folders."""
+    return [file for folder in nearest_level(root, lambda f: bool(_cuts(f)), depth=1) for file in _cuts(folder)]
+
+
+def seen(root: Path) -> str:
+    """What speaks for this layout; empty where nothing does."""
+    found = ", ".join(relative(file, root) for file in files(root))
+    return f"there is {found} of Lhotse" if found else ""
+
+
+def columns_of(root: Path, label: str | None) -> Columns:
+    """What is known of a clip; raises CorpusError when `label` is none of it."""
+    return match_columns(_COLUMNS, label, f"{root} (Lhotse)", guess=False)
+
+
+def rows(root: Path, label: str | None) -> Rows:
+    """One row a cut; a second cut of one id is a reject."""
+    columns = columns_of(root, label)
+    seen: set[str] = set()
+    for file in files(root):
+        for number, cut in read_json_lines(file):
+            where = f"{relative(file, root)} line {number}"
+            item = _row(root, file, where, cut, columns)
+            if item.name in seen:
+                message = f"{where}: {item.name} was there before; the first counts"
+                item = Reject(name=item.name, path="", reason="duplicate_id", message=message)
+            seen.add(item.name)
+            yield item
+
+
+def _row(root: Path, file: Path, where: str, cut: dict[str, Any] | Broken, columns: Columns) -> Row | Reject:
+    if isinstance(cut, Broken):
+        return Reject(name=where, path="", reason="malformed_line", message=f"{where}: {cut.why}")
+    name = str(cut.get("id") or where)
+    found = _source(cut)
+    if isinstance(found, str):
+        reason, why = _WHY.get(found, (found, "it has no recording with the channel that it names"))
+        return Reject(name=name, path="", reason=reason, message=f"{where}, '{name}': {why}")
+    source, channel = found
+    recording, start, length = cut["recording"], seconds(cut.get("start", 0)), seconds(cut.get("duration"))
+    whole = start == 0 and length >= seconds(recording.get("duration")) - _WHOLE_S
+    given = Path(str(source.get("source")))
+    path = given if given.is_absolute() else next((f for f in (file.parent / given, root / given) if f.exists()), given)
+    known = _said(cut) | {"file_name": relative(path, root), "recording": str(recording.get("id") or "")}
+    row = replace(row_from(known, columns), name=name, channel=channel)
+    row = replace(row, split=row.split or split_in(file.name.partition(".")[0]))
+    return row if whole else replace(row, start_s=start, end_s=end_of(start, length))
+
+
+def _source(cut: dict[str, Any]) -> tuple[dict[str, Any], int | None] | str:
+    """The source of a cut and the channel in its file (None: it has but one); or a key of _WHY."""
+    kind = str(cut.get("type", "MonoCut"))
+    recording = cut.get("recording")
+    if kind in _WHY:
+        return kind
+    if kind != "MonoCut" or not isinstance(recording, dict) or not isinstance(recording.get("sources"), list):
+        return "no_audio_entry"
+    if recording.get("transforms"):
+        return "transformed"
+    channel = cut.get("channel", 0)
+    for source in recording["sources"]:
+        channels = source.get("channels") if isinstance(source, dict) else None
+        if isinstance(channels, list) and channel in channels:
+            kind = str(source.get("type"))
+            at = None if len(channels) == 1 else channels.index(channel)
+            return (source, at) if kind == "file" else kind
+    return "no_audio_entry"
+
+
+def _said(cut: dict[str, Any]) -> dict[str, Any]:
+    """What the supervisions of a cut say together: texts in order, and of the rest what they agree on."""
+    supervisions = [each for each in cut.get("supervisions") or () if isinstance(each, dict)]
+    supervisions.sort(key=lambda each: seconds(each.get("start", 0)))
+    known: dict[str, Any] = dict(cut["custom"]) if isinstance(cut.get("custom"), dict) else {}
+    for each in supervisions:
+        known |= each["custom"] if isinstance(each.get("custom"), dict) else {}
+    for name in _SHOWN:
+        values = [str(each[name]) for each in supervisions if each.get(name) is not None]
+        if name == "text" and values:
+            known[name] = " ".join(values)
+        elif len(set(values)) == 1 and len(values) == len(supervisions):
+            known[name] = values[0]
+        elif values:
+            known[f"{name}s"] = values
+    if len(supervisions) > 1:
+        known["supervisions"] = len(supervisions)
+    return flat(known)
+
+
+def _cuts(folder: Path) -> list[Path]:
+    likely = sorted(folder.glob("*cuts*.jsonl*")) if folder.is_dir() else []
+    return [file for file in likely if file.name.endswith((".jsonl", ".jsonl.gz")) and _is_cuts(file)]
+
+
+def _is_cuts(file: Path) -> bool:
+    _, first = next(read_json_lines(file), (0, Broken("")))
+    return isinstance(first, dict) and str(first.get("type", "")).endswith("Cut")

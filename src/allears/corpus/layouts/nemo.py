@@ -1,0 +1,91 @@
+"""NeMo manifests: a JSON object a line with `audio_filepath duration text [offset lang …]`, often in a file `.json`.
+
+Paths are relative to the manifest, or absolute. With an `offset`, the clip is `duration` long; without, it is the file.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+from allears.corpus.layouts.columns import Columns, match_columns, row_from
+from allears.corpus.layouts.files import relative, split_in, subfolders
+from allears.corpus.layouts.row import Reject, Row, Rows
+from allears.corpus.layouts.spans import end_of, seconds
+from allears.corpus.layouts.tables import Broken, flat, read_json_lines
+
+NEEDS = "manifest (.json or .jsonl, a line an object with audio_filepath)"
+_ENDINGS = (".json", ".jsonl", ".json.gz", ".jsonl.gz")
+_USUAL = ("audio_filepath", "text", "lang", "speaker")
+_LOOKED_AT = 200  # files, and lines of each, to know the keys
+_NOT = "metadata.jsonl"  # AudioFolder's name
+
+
+def manifests(root: Path) -> list[Path]:
+    """The manifests in `root`, else in its folders (of the first 200 files that end like one)."""
+    for folders in ([root], subfolders(root)):
+        likely = (file for folder in folders for file in sorted(folder.iterdir()) if _likely(file))
+        found = [file for file in islice(likely, _LOOKED_AT) if _is_manifest(file)]
+        if found:
+            return found
+    return []
+
+
+def seen(root: Path) -> str:
+    """What speaks for this layout; empty where nothing does."""
+    found = ", ".join(relative(file, root) for file in manifests(root))
+    return f"there is {found} with an audio_filepath a line" if found else ""
+
+
+def columns_of(root: Path, label: str | None) -> Columns:
+    """How the keys of the first lines are understood; raises CorpusError when `label` is none of them."""
+    lines = (line for file in manifests(root) for _, line in islice(read_json_lines(file), _LOOKED_AT))
+    names = dict.fromkeys(name for line in lines if isinstance(line, dict) for name in line)
+    return match_columns(names | dict.fromkeys(_USUAL), label, f"{root} (its manifests)", guess=False)
+
+
+def rows(root: Path, label: str | None) -> Rows:
+    """One row a line; a second line about the same piece of a file is a reject."""
+    columns = columns_of(root, label)
+    seen: set[tuple[str, float | None, float | None]] = set()
+    for where, file, record in _records(root):
+        item = _row(root, file, where, record, columns)
+        if isinstance(item, Row):
+            piece = (item.path, item.start_s, item.end_s)
+            if piece in seen:
+                message = f"{where}: this piece of {item.path} was described before; the first counts"
+                item = Reject(name=where, path=item.path, reason="duplicate_id", message=message)
+            seen.add(piece)
+        yield item
+
+
+def _records(root: Path) -> Iterator[tuple[str, Path, dict[str, Any] | Broken]]:
+    for file in manifests(root):
+        for number, record in read_json_lines(file):
+            yield f"{relative(file, root)} line {number}", file, record
+
+
+def _row(root: Path, file: Path, where: str, record: dict[str, Any] | Broken, columns: Columns) -> Row | Reject:
+    given = None if isinstance(record, Broken) else record.pop("audio_filepath", None)
+    if isinstance(record, Broken) or not isinstance(given, str) or not given:
+        why = record.why if isinstance(record, Broken) else "its audio_filepath is not one path"
+        return Reject(name=where, path="", reason="malformed_line", message=f"{where}: {why}")
+    path = relative(file.parent / given, root)
+    duration, offset = record.pop("duration", None), record.pop("offset", None)
+    start = None if offset is None else seconds(offset)
+    end = None if start is None else end_of(start, seconds(duration))
+    known = flat(record) | {"audio_filepath": path} | ({} if start is not None else {"duration": duration})
+    row = replace(row_from(known, columns), name=path, start_s=start, end_s=end)
+    return replace(row, split=row.split or split_in(file.name.partition(".")[0]))
+
+
+def _likely(file: Path) -> bool:
+    return file.name.lower().endswith(_ENDINGS) and file.name != _NOT and file.is_file()
+
+
+def _is_manifest(file: Path) -> bool:
+    _, first = next(read_json_lines(file), (0, Broken("")))
+    return isinstance(first, dict) and "audio_filepath" in first

@@ -1,0 +1,119 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from allears.audio import speech
+from allears.audio.speech import CHUNK_S, HYSTERESIS, SpanSpec, speech_probabilities, speech_share, speech_spans
+from tests.real import REAL, needs_real
+
+
+def noise(samples: int, seed: int = 0) -> np.ndarray:
+    return np.random.default_rng(seed).normal(0, 0.05, samples).astype(np.float32)
+
+
+@given(cuts=st.lists(st.integers(0, 20_000), max_size=6), rate_hz=st.sampled_from([16_000, 8_000, 44_100]))
+@settings(max_examples=15, deadline=None)
+def test_where_the_blocks_are_cut_changes_nothing(cuts: list[int], rate_hz: int) -> None:
+    audio = noise(20_000)
+    blocks = np.split(audio, sorted(cuts))
+    whole = np.concatenate(list(speech_probabilities([audio], rate_hz)))
+    assert len(whole) == np.ceil(np.floor(20_000 * 16_000 / rate_hz + 0.5) / 512)
+    np.testing.assert_allclose(np.concatenate(list(speech_probabilities(blocks, rate_hz))), whole, atol=1e-4)
+
+
+def test_nothing_has_no_probability_and_no_span() -> None:
+    assert not list(speech_probabilities([], 16_000))
+    assert not list(speech_spans([np.zeros(0, np.float32)], 8_000, SpanSpec()))
+
+
+def slow_spans(probability: list[float], total_s: float, spec: SpanSpec) -> list[tuple[float, float]]:
+    """Mark chunks as speech, close short gaps, drop short spans, add margins: one after the other."""
+    speaking, marks = False, []
+    for p in probability:
+        quiet = spec.probability - HYSTERESIS
+        if speaking and p < quiet:
+            speaking = p >= spec.probability
+        speaking = speaking or p >= spec.probability
+        marks.append(speaking)
+    spans: list[list[float]] = []
+    for i, mark in enumerate(marks):
+        if mark and spans and i * CHUNK_S - spans[-1][1] < spec.min_gap_s - 1e-9:
+            spans[-1][1] = (i + 1) * CHUNK_S
+        elif mark:
+            spans.append([i * CHUNK_S, (i + 1) * CHUNK_S])
+    ends = [(a, min(b, total_s)) for a, b in spans]
+    return [(max(0, a - spec.margin_s), min(total_s, b + spec.margin_s)) for a, b in ends if b - a >= spec.min_speech_s]
+
+
+@given(
+    probability=st.lists(st.sampled_from([0.0, 0.4, 0.6, 1.0]), max_size=80), short=st.integers(0, 511),
+    gap=st.integers(2, 12),
+)  # fmt: skip
+@settings(max_examples=200, deadline=None)
+def test_spans_are_runs_with_gaps_closed_and_margins_added(probability: list[float], short: int, gap: int) -> None:
+    samples = max(len(probability) * 512 - short, 0)
+    spec = SpanSpec(min_gap_s=gap * CHUNK_S, margin_s=0.03, min_speech_s=0.1)
+    with pytest.MonkeyPatch.context() as patch:
+
+        def given_probabilities(blocks: object, rate_hz: int) -> object:
+            for _ in blocks:  # type: ignore[attr-defined]
+                pass
+            yield np.array(probability, np.float32)
+
+        patch.setattr(speech, "speech_probabilities", given_probabilities)
+        found = list(speech_spans([np.zeros(samples, np.float32)], 16_000, spec))
+    expected = slow_spans(probability, samples / 16_000, spec)
+    assert [edge for span in found for edge in span] == pytest.approx([edge for span in expected for edge in span])
+    edges = [0.0, *(edge for span in found for edge in span), samples / 16_000]
+    assert edges == sorted(edges)
+
+
+def test_margins_that_would_touch_are_refused() -> None:
+    with pytest.raises(ValueError, match="half of min_gap_s"):
+        SpanSpec(min_gap_s=0.2, margin_s=0.2)
+
+
+def test_a_stride_hears_one_stretch_in_so_many() -> None:
+    audio = np.arange(100)
+    assert speech._one_in(3, audio, 10).tolist() == [*range(10), *range(30, 40), *range(60, 70)]
+    assert speech._one_in(1, audio, 10).tolist() == audio.tolist()
+
+
+def test_clips_that_are_too_short_have_no_share() -> None:
+    assert speech_share(noise(3_999), 16_000, 0.5) is None
+    assert speech_share(noise(4_000), 16_000, 0.5) == 0.0
+
+
+@needs_real
+def test_people_speak_and_the_world_does_not() -> None:
+    import soundfile
+
+    folders = {"speech": REAL / "speechocean762" / "audio", "sounds": REAL / "esc10"}
+    shares: dict[str, list[float]] = {}
+    for name, step in (("speech", 60), ("sounds", 6)):
+        for file in sorted(each for each in folders[name].rglob("*.*") if each.is_file())[::step]:
+            share = speech_share(*soundfile.read(file, dtype="float32"), 0.5, stride=2)
+            assert share is not None
+            shares.setdefault(name, []).append(share)
+    assert min(len(each) for each in shares.values()) > 30
+    assert np.median(shares["speech"]) > 0.5
+    assert np.quantile(shares["speech"], 0.05) > 5 * np.quantile(shares["sounds"], 0.95)
+
+
+@needs_real
+def test_a_span_is_found_where_speech_was_put() -> None:
+    import soundfile
+
+    file = next((REAL / "speechocean762" / "audio").rglob("*.*"))
+    audio, rate = soundfile.read(file, dtype="float32")
+    hush = noise(rate * 10) * 0.01
+    spans = list(speech_spans([hush, audio, hush, audio, hush], rate, SpanSpec(min_gap_s=1.0)))
+    length = len(audio) / rate
+    for begin in (10.0, 20.0 + length):
+        inside = [span for span in spans if begin - 0.3 < span[0] and span[1] < begin + length + 0.3]
+        assert sum(end - start for start, end in inside) > 0.4 * length
+        spans = [span for span in spans if span not in inside]
+    assert not spans

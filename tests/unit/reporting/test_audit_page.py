@@ -1,0 +1,209 @@
+"""The audit's page: safe, small, complete."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import json
+import re
+import shutil
+import subprocess
+from dataclasses import replace
+from html.parser import HTMLParser
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from allears.audit import exhibits
+from allears.corpus.build import write_manifest
+from allears.corpus.manifest import COLUMNS
+from allears.params.audit import AuditParams
+from allears.params.base import Paths
+from allears.pipelines.audit import create_pipeline
+from allears.reporting.audit_clips import MAX_BYTES, MAX_TEXT, chosen, clips_json
+from allears.reporting.audit_page import AuditData, render
+from tests.audit_tables import POLICIES, STANDARD, manifest, measures
+
+PARAMS = AuditParams.model_validate({"representation": {"bootstrap_samples": 50}})
+RUN = "document.title='owned'"
+EVIL = f'</script><script>{RUN}</script><img src=x onerror="{RUN}">{{{{ 7*7 }}}}<!--\u2028\'"]]>'
+STEPS = (
+    "find_duplicates", "read_overrides", "judge_clips", "select_clips", "represent", "find_disparity",
+    "tabulate_curation", "score_truth", "summarise_audit",
+)  # fmt: skip
+CHROMIUM = shutil.which("chromium") or shutil.which("google-chrome")
+
+
+def audit(table: pd.DataFrame, measured: pd.DataFrame, folder: Path) -> AuditData:
+    """The audit of these clips by the pipeline's own steps, but for sounds: an exhibit's file is called as its clip."""
+    paths = Paths(corpus="tiny", data=folder / "data")
+    data: dict[str, Any] = {"manifest": write_manifest(table, folder / "manifest"), "measures": measured}
+    data |= {"quarantine": pd.DataFrame({"reason": []}), "params:paths": paths}
+    data |= {"params:audit": PARAMS, "params:policies": POLICIES}
+    for node in create_pipeline().only_nodes(*STEPS).nodes:
+        data |= node.run({name: data[name] for name in node.inputs})
+    shown = exhibits.choose(table, measured, data["verdicts"], data["duplicates"], PARAMS, STANDARD)
+    return AuditData(
+        manifest=table, measures=measured, verdicts=data["verdicts"], duplicates=data["duplicates"],
+        representation=data["representation"], disparity=data["disparity"], curation_table=data["curation_table"],
+        truth_scores=data["truth_scores"], exhibits=with_files(shown), summary=data["audit_summary"],
+        decided=data["overrides"],
+    )  # fmt: skip
+
+
+def with_files(shown: pd.DataFrame) -> pd.DataFrame:
+    """As if each exhibit had been made."""
+    return shown.assign(file=shown["clip"], seconds=12.0, top_hz=8000.0, problem=pd.NA)
+
+
+@pytest.fixture(scope="module")
+def hostile(tmp_path_factory: pytest.TempPathFactory) -> AuditData:
+    """Forty clips whose every text is markup that wants to run, some noisy, some copies."""
+    said = dict.fromkeys(("path", "text", "label", "language", "accent", "gender", "speaker", "session"), EVIL)
+    table = manifest([said | {"path": f"{EVIL}{i}.wav"} for i in range(40)])
+    values = [{"snr_db": 2.0 + i, "pcm_sha256": f"p{i // 2 if i > 35 else -i}"} for i in range(40)]
+    return audit(table, measures(table, values), tmp_path_factory.mktemp("hostile"))
+
+
+class Elements(HTMLParser):
+    """Every element that a browser would make, and the text of each script."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.tags: list[tuple[str, dict[str, str | None]]] = []
+        self.scripts: list[tuple[dict[str, str | None], str]] = []
+        self._inside = False
+
+    def handle_starttag(self, tag, attrs) -> None:
+        self.tags.append((tag, dict(attrs)))
+        self._inside = tag == "script"
+        if self._inside:
+            self.scripts.append((dict(attrs), ""))
+
+    def handle_data(self, data) -> None:
+        if self._inside:
+            attrs, text = self.scripts[-1]
+            self.scripts[-1] = attrs, text + data
+
+    def handle_endtag(self, tag) -> None:
+        self._inside = False
+
+
+def test_markup_in_a_corpus_stays_text(hostile: AuditData) -> None:
+    page = render(hostile, PARAMS, STANDARD)
+    found = Elements()
+    found.feed(page)
+    policy_text = next(attrs["content"] for tag, attrs in found.tags if tag == "meta" and "http-equiv" in attrs)
+    assert policy_text
+    assert "unsafe-eval" not in policy_text
+    assert "http" not in policy_text
+    running = [text for attrs, text in found.scripts if attrs.get("type") != "application/json"]
+    hashes = [f"'sha256-{base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()}'" for text in running]
+    script_rule = re.search(r"script-src ([^;]+);", policy_text)
+    assert script_rule
+    assert script_rule[1].split() == hashes, "no script but ours, each named by its hash"
+    assert not [attrs for _, attrs in found.tags if any(name.startswith("on") for name in attrs)]
+    assert {attrs["src"].split("/")[0] for tag, attrs in found.tags if tag in ("img", "audio")} == {"audit_files"}
+    data = [json.loads(text) for attrs, text in found.scripts if attrs.get("type") == "application/json"]
+    rows = next(each["rows"] for each in data if "rows" in each)
+    assert any(EVIL[:50] in str(value) for value in rows[0]), "it is still to be read"
+
+
+def test_nothing_is_fetched_from_elsewhere(hostile: AuditData) -> None:
+    page = render(hostile, PARAMS, STANDARD)
+    found = Elements()
+    found.feed(page)
+    assert not [attrs for tag, attrs in found.tags if tag in ("link", "iframe", "object", "base", "form")]
+    assert all("src" not in attrs and attrs.get("type") != "module" for attrs, _ in found.scripts)
+    assert page.count("plotly.js v") == 1
+
+
+@pytest.mark.skipif(CHROMIUM is None, reason="no Chromium here")
+def test_in_a_browser_the_table_is_there_and_nothing_hostile_runs(hostile: AuditData, tmp_path: Path) -> None:
+    page = tmp_path / "audit.html"
+    page.write_text(render(hostile, PARAMS, STANDARD), encoding="utf-8")
+    done = subprocess.run(
+        [str(CHROMIUM), "--headless", "--no-sandbox", "--disable-gpu", "--disable-background-networking",
+         f"--user-data-dir={tmp_path / 'profile'}", "--virtual-time-budget=20000", "--dump-dom", page.as_uri()],
+        capture_output=True, text=True, timeout=120, check=True,
+    )  # fmt: skip
+    assert "<title>Audit of tiny</title>" in done.stdout
+    assert "40 of 40 listed clips match" in done.stdout
+    assert done.stdout.count('class="main-svg"') > 0, "plotly may draw under the page's policy"
+    dom = Elements()
+    dom.feed(done.stdout)
+    assert len([1 for tag, _ in dom.tags if tag == "td"]) > 40 * 10
+
+
+def big(count: int) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """`count` clips with long texts; one in three noisy."""
+    random = np.random.default_rng(0)
+    one = manifest([{}])
+    table = one.loc[np.repeat(0, count)].reset_index(drop=True)
+    number = pd.Series(np.arange(count).astype(str), dtype="string")
+    table["clip"] = "clip-" + number
+    table["file_sha256"] = number.str.zfill(64)
+    table["path"] = "folder/of/some/length/" + number + ".wav"
+    table["speaker"] = "speaker-" + (number.astype("int64") % 997).astype("string")
+    table["group"] = table["speaker"]
+    table["text"] = "слово за слово " * 20 + number
+    measured = measures(one).loc[np.repeat(0, count)].reset_index(drop=True)
+    measured["clip"] = table["clip"]
+    measured["pcm_sha256"] = number
+    measured["snr_db"] = random.normal(14, 8, count)
+    return table[list(COLUMNS)], measured
+
+
+def test_two_hundred_thousand_clips_give_a_small_page(tmp_path: Path) -> None:
+    """All that grows with the clips is big; what is made of groups and reasons is a small corpus's."""
+    table, measured = big(200_000)
+    small = audit(*big(300), tmp_path)
+    noisy = measured["snr_db"] < 10
+    verdicts = pd.DataFrame(
+        {"clip": table["clip"], "verdict": np.where(noisy, "soft", "keep"), "reasons": np.where(noisy, "noisy", "")}
+    ).astype("string")
+    shown = exhibits.choose(table, measured, verdicts, small.duplicates, PARAMS, STANDARD)
+    shown = with_files(shown)
+    facts = small.summary | {"total": small.summary["total"] | {"clips": len(table)}}
+    page = render(
+        replace(small, manifest=table, measures=measured, verdicts=verdicts, exhibits=shown, summary=facts),
+        PARAMS,
+        STANDARD,
+    )
+    assert len(page.encode()) <= 8_000_000
+    rows = re.search(r'"rows":(\[.*?\])\}</script>', page, re.DOTALL)
+    assert rows
+    assert len(json.loads(rows[1])) == PARAMS.listen.table_rows
+    assert "5,000 of 200,000 clips" in page
+    assert "data/03_primary/tiny/" in page
+
+
+def joined(data: AuditData) -> pd.DataFrame:
+    return data.manifest.merge(data.measures, on="clip").merge(data.verdicts, on="clip")
+
+
+def test_the_table_takes_the_heard_then_all_reasons_alike(tmp_path: Path) -> None:
+    data = audit(*big(3000), tmp_path)
+    clips = joined(data)
+    places = chosen(clips, data.exhibits, 400)
+    assert len(places) == len(set(places.tolist())) == 400
+    some = clips.iloc[places]
+    assert set(data.exhibits["clip"]) <= set(some["clip"])
+    assert (some["verdict"] == "keep").sum() == 40
+    assert sorted(chosen(clips, data.exhibits, 5000).tolist()) == list(range(3000)), "all, where all fit"
+    assert len(chosen(clips, data.exhibits, 0)) == 0
+
+
+def test_the_tables_bytes_are_bounded_whatever_the_texts() -> None:
+    table, measured = big(5000)
+    clips = table.assign(text="<" * 500, path="<" * 500, speaker="<" * 300).merge(measured, on="clip")
+    nothing = pd.DataFrame({"clip": [], "file": []})
+    text, rows = clips_json(clips.assign(verdict="soft", reasons="noisy"), nothing, 5000)
+    assert 0 < rows < 5000
+    assert len(text.encode()) < MAX_BYTES + 10_000
+    assert "<" not in text
+    first = json.loads(text)["rows"][0]
+    assert "<" * (MAX_TEXT - 1) + "…" in first
