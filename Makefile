@@ -41,13 +41,6 @@ test: $(STAMP)
 	$(BIN)/lint-imports
 	$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile --durations 15
 
-# The long versions of the fault tests, and the tables that stand in RESULTS.md.
-test-faults: export OMP_NUM_THREADS := 1
-test-faults: export ALLEARS_LONG := 1
-test-faults: $(STAMP)
-	$(BIN)/python -m pytest tests/faults --durations 15
-	$(BIN)/python -m tests.faults.fuzz_decode
-
 # What runs in these are scripts of tests/benchmark; RESULTS.md holds what they printed last.
 bench-train: scripts := bench_reader bench_startup bench_train
 bench-audit: scripts := bench_audit bench_audit_tables bench_duplicates
@@ -55,6 +48,13 @@ calibrate: scripts := calibrate calibrate_measures calibrate_fingerprint
 prove-curation: scripts := prove_curation
 bench-train bench-audit calibrate prove-curation: $(STAMP)
 	@set -e; for script in $(scripts); do echo; echo "== $$script"; $(BIN)/python tests/benchmark/$$script.py; done
+
+# The long versions of the fault tests, and the tables that stand in RESULTS.md.
+test-faults: export OMP_NUM_THREADS := 1
+test-faults: export ALLEARS_LONG := 1
+test-faults: $(STAMP)
+	$(BIN)/python -m pytest tests/faults --durations 15
+	$(BIN)/python -m tests.faults.fuzz_decode
 
 viz: $(STAMP)
 	$(BIN)/kedro viz run

@@ -20,6 +20,7 @@ COLUMNS = ("clip", "verdict", "reasons", "duplicate_of", "override", "override_w
 MEASURES = (*NUMBERS, *DERIVED, *texts.NUMBERS, "sample_rate_hz", "channels")  # what a rule may look at
 _HARD = {
     "undecodable": "the file does not decode to audio",
+    "withdrawn": "decodes to the samples of a clip that was withdrawn from this corpus",
     "licence_denied": "its licence is on the list of those that may not be used",
     "licence_unknown": "its licence is unknown or in neither list",
     "byte_duplicate": "the same bytes as another clip",
@@ -91,18 +92,20 @@ def check(policy: Policy, params: AuditParams, measures: Iterable[str] = MEASURE
 
 def judge(
     manifest: pd.DataFrame, measures: pd.DataFrame, found: pd.DataFrame, params: AuditParams, policy: Policy,
-    decided: pd.DataFrame | None = None,
+    decided: pd.DataFrame | None = None, withdrawn: Iterable[str] = (),
 ) -> pd.DataFrame:  # fmt: skip
     """One verdict a clip, in the manifest's order: COLUMNS; `reasons` joins all that apply, hard ones first.
 
     `found` are the duplicates, `decided` a person's overrides (`overrides.COLUMNS`): a keep sets forgivable reasons
-    aside, and `overridden` names them; a drop adds a soft reason. Raises ConfigError as `check` does.
+    aside, and `overridden` names them; a drop adds a soft reason. `withdrawn` are digests of decoded audio that may not
+    come back. Raises ConfigError as `check` does.
     """
     table = manifest.merge(measures, on="clip", how="left", validate="1:1")
     check(policy, params, table.select_dtypes("number").columns)
     person = overrides.by_clip(table["clip"], decided)
     kept_N, dropped_N = (person["decision"].fillna("").eq(word).to_numpy(dtype=bool) for word in ("keep", "drop"))
-    flags = _flags(table, found, params, policy) | {"dropped_by_person": dropped_N}
+    back_N = table["pcm_sha256"].isin(list(withdrawn)).to_numpy(dtype=bool)
+    flags = _flags(table, found, params, policy) | {"dropped_by_person": dropped_N, "withdrawn": back_N}
     known = reasons_of(policy)
     bits_N = np.zeros(len(table), dtype=np.uint64)
     for place, code in enumerate(known):

@@ -42,6 +42,14 @@ class Heard:
             return self
         return Heard(np.union1d(self.groups, other.groups), np.union1d(self.audio, other.audio))
 
+    def clips_of(self, pcm_sha256: Iterable[str]) -> int:
+        """How many of these clips it has heard, by the digest of their samples in the shards."""
+        return int(np.isin(np.unique(_audio(pcm_sha256)), self.audio).sum())
+
+    def knows_group(self, corpus: str, groups: Iterable[str]) -> bool:
+        """Whether it has heard anything of one of these groups."""
+        return bool(np.isin(_groups(corpus, groups), self.groups).any())
+
 
 def save_heard(folder: Path, heard: Heard) -> None:
     """Write it into the (temporary) folder of an export."""

@@ -1,4 +1,4 @@
-"""`allears add`, `allears keep`, `allears drop`, `allears doctor`, `allears status`, `allears run`."""
+"""`allears add`, `keep`, `drop`, `doctor`, `status`, `run`; the steward's commands have files of their own."""
 
 from __future__ import annotations
 
@@ -9,10 +9,13 @@ from typing import get_args
 import click
 
 from allears import __version__
+from allears.cli.diff import diff
+from allears.cli.gc import gc
+from allears.cli.project import lock_name, project_data
 from allears.cli.sentences import sentences
+from allears.cli.trace import trace
+from allears.cli.withdraw import withdraw
 from allears.params.corpus import Layout
-
-DATA = Path("data")
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
@@ -122,15 +125,5 @@ def run(arguments: tuple[str, ...]) -> None:
     kedro_run.main(args=list(arguments), prog_name="allears run")
 
 
-def project_data() -> Path:
-    """The data folder of the project that the working directory lies in, else of the working directory."""
-    here = Path.cwd()
-    for folder in (here, *here.parents):
-        if (folder / "conf" / "base").is_dir() and (folder / "pyproject.toml").is_file():
-            return folder / DATA
-    return here / DATA
-
-
-def lock_name(corpus: str) -> str:
-    """A file name for any corpus name; impossible names are refused later, with a sentence."""
-    return "".join(c if c.isalnum() or c in "-_" else "_" for c in corpus)
+for command in (diff, gc, trace, withdraw):
+    app.add_command(command)

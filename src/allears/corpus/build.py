@@ -4,64 +4,85 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
+from allears.corpus import withdrawn
 from allears.corpus.clips import Recording, clip_id, recording_at
+from allears.corpus.corrections import Correction, corrected
+from allears.corpus.deliveries import Before, join, seconds_of, splits_so_far
 from allears.corpus.licences import joined
 from allears.corpus.listing import COLUMNS as LISTING_COLUMNS
 from allears.corpus.manifest import COLUMNS, Manifest, parts_digest
 from allears.corpus.probe import Probed
-from allears.corpus.segment import Span, pieces, span
+from allears.corpus.segment import Span, gaps, pieces, span
+from allears.corpus.speech import NOT_HEARD, Heard, Side, sides
 from allears.corpus.splits import carve
+from allears.corpus.withdrawn import Refused
 from allears.errors import AudioError, CorpusError
 from allears.params.ingest import IngestParams
 from allears.storage.tables import records, table_digest, write_parquet
 
 QUARANTINE_COLUMNS = ("clip", "source", "path", "stage", "reason", "message")
 ROWS_PER_PART = 200_000
+REFUSED = Refused()
 _OF_A_PERSON = ("text", "speaker", "gender", "age", "accent")
 _KNOWN = ("text", "label", "language", "accent", "gender", "age", "speaker", "session", "attributes")
 
 
 @dataclass(frozen=True, slots=True)
 class Built:
-    """All manifest rows (in memory), the quarantine, and how many listed rows became clips."""
+    """All manifest rows (in memory), the quarantine, how many listed rows became clips, and the seconds of those rows
+    that are in no clip (pauses).
+    """
 
     clips: pd.DataFrame
     quarantine: pd.DataFrame
     rows_used: int
+    pauses_s: float
 
 
-def build(listing: pd.DataFrame, probed: Mapping[Recording, Probed], params: IngestParams) -> Built:
-    """Make the rows. The sum is checked: listed = used + quarantined."""
+def build(
+    listing: pd.DataFrame, probed: Mapping[Recording, Probed], params: IngestParams, before: Before | None = None,
+    refused: Refused = REFUSED, corrections: Sequence[Correction] = (), heard: Heard = NOT_HEARD,
+) -> Built:  # fmt: skip
+    """Make the rows, laid over those of the manifest `before`; `heard`: where long recordings hold speech.
+
+    The sum is checked: listed = used + quarantined.
+    """
     clips: list[dict[str, Any]] = []
     rejects: list[dict[str, Any]] = []
-    used = 0
+    used, pauses_s = 0, 0.0
     for record in records(listing[list(LISTING_COLUMNS)]):
         try:
-            clips += _clips(record, probed, params)
+            made, left_s = _clips(record, probed, params, refused, heard)
+            clips += made
+            pauses_s += left_s
             used += 1
         except _Rejected as rejected:
             rejects.append(_quarantined(record, rejected))
     if used + len(rejects) != len(listing):  # pragma: no cover  the promise of this module
         raise CorpusError(f"{len(listing)} rows were listed, but {used} used and {len(rejects)} quarantined")
-    table = pd.DataFrame(clips, columns=list(COLUMNS))
+    table = corrected(join(before, pd.DataFrame(clips, columns=list(COLUMNS))), corrections)
+    if someone := {one.clip for one in corrections if one.column == "speaker"}:
+        rows = table["clip"].isin(list(someone))
+        table.loc[rows, "group"] = [_group(record) for record in records(table[rows])]
     table["split"], table["split_origin"] = carve(
-        [None if pd.isna(split) else split for split in table["split"]],
-        list(table["group"]), dev=params.splits.dev, test=params.splits.test, seed=params.splits.seed,
+        [None if pd.isna(split) else split for split in table["split"]], list(table["group"]),
+        dev=params.splits.dev, test=params.splits.test, seed=params.splits.seed, known=splits_so_far(before, table),
     )  # fmt: skip
     quarantine = pd.DataFrame(rejects, columns=list(QUARANTINE_COLUMNS)).astype("string")
-    return Built(table, quarantine, used)
+    return Built(table, quarantine, used, pauses_s)
 
 
 def check_share(built: Built, max_share: float, corpus: str) -> None:
-    """Raise CorpusError when too much went to quarantine, or when nothing is left."""
-    bad, rows = len(built.quarantine), built.rows_used + len(built.quarantine)
+    """Raise CorpusError when too much went to quarantine, or when nothing is left. What was withdrawn is no fault."""
+    faulty = built.quarantine[built.quarantine["reason"] != withdrawn.REASON]
+    bad, rows = len(faulty), built.rows_used + len(faulty)
     if built.rows_used > 0 and bad <= max_share * rows:
         return
     reasons = ", ".join(f"{count} × {reason}" for reason, count in Counter(built.quarantine["reason"]).most_common())
@@ -75,21 +96,27 @@ def check_share(built: Built, max_share: float, corpus: str) -> None:
     )
 
 
-def write_manifest(clips: pd.DataFrame, folder: Path) -> Manifest:
-    """Write `clips` as validated parts into `folder`; a part is named by its digest, so none is taken for another."""
+def write_manifest(
+    clips: pd.DataFrame, folder: Path, deliveries: tuple[float, ...] | None = None, parent: str | None = None
+) -> Manifest:
+    """Write `clips` as validated parts into `folder`, none of two deliveries, so that those of earlier ones stay.
+
+    A part is named by its digest, so none is taken for another. `deliveries`: as in Manifest; None: those of `clips`.
+    """
     from allears.corpus.schema import SCHEMA
 
     names, digests = [], []
-    for number, first in enumerate(range(0, len(clips), ROWS_PER_PART)):
-        part: pd.DataFrame = SCHEMA.validate(
-            clips.iloc[first : first + ROWS_PER_PART].reset_index(drop=True), lazy=True
-        )
-        name = f"part-{number:05d}-{table_digest(part)[:12]}.parquet"
-        if not (folder / name).exists():
-            write_parquet(folder / name, part)
-        names.append(name)
-        digests.append(table_digest(part.drop(columns="root")))  # where it lies is no part of what it is
-    return Manifest(folder, tuple(names), len(clips), parts_digest(digests))
+    whole: pd.DataFrame = SCHEMA.validate(clips.reset_index(drop=True), lazy=True)
+    for delivery, rows in whole.groupby("delivery", sort=True):
+        for number, first in enumerate(range(0, len(rows), ROWS_PER_PART)):
+            part = rows.iloc[first : first + ROWS_PER_PART].reset_index(drop=True)
+            name = f"part-{delivery:05d}-{number:03d}-{table_digest(part)[:12]}.parquet"
+            if not (folder / name).exists():
+                write_parquet(folder / name, part)
+            names.append(name)
+            digests.append(table_digest(part.drop(columns="root")))  # where it lies is no part of what it is
+    deliveries = seconds_of(whole) if deliveries is None else deliveries
+    return Manifest(folder, tuple(names), len(whole), parts_digest(digests), deliveries, parent)
 
 
 class _Rejected(Exception):  # noqa: N818  not an error of the run
@@ -98,29 +125,46 @@ class _Rejected(Exception):  # noqa: N818  not an error of the run
         self.stage, self.reason = stage, reason
 
 
-def _clips(record: dict[str, Any], facts: Mapping[Recording, Probed], params: IngestParams) -> list[dict[str, Any]]:
+def _clips(
+    record: dict[str, Any], facts: Mapping[Recording, Probed], params: IngestParams, refused: Refused, heard: Heard
+) -> tuple[list[dict[str, Any]], float]:
+    """The clips of a row, and the seconds that are in none of them."""
     if record["reason"] is not None:
         raise _Rejected("layout", record["reason"], record["message"])
-    probed = facts[recording_at(record["root"], record["path"], record["member"])]
+    recording = recording_at(record["root"], record["path"], record["member"])
+    probed = facts[recording]
     if probed.reason is not None:
         raise _Rejected("probe", probed.reason, probed.message or probed.reason)
     channel = record["channel"]
     if channel is not None and channel >= probed.channels:
         raise _Rejected("probe", "no_such_channel", f"{record['path']}: no channel {channel}, it has {probed.channels}")
-    split = channel is None and params.channels == "split" and probed.channels > 1
-    clips = []
-    for each in range(probed.channels) if split else [channel]:
-        one = _of_channel(record, each) if split else record
-        try:
-            whole = span(probed.duration_s, record["start_s"], record["end_s"], min_s=params.min_duration_s)
-            cut = [whole] if params.segment == "none" else pieces(whole, max_s=params.segment_max_s)
-        except AudioError as error:
-            raise _Rejected("segment", error.reason, f"{record['path']}: {error}") from None
-        clips += [_clip(one, probed, piece, _group(record)) for piece in cut]
-    return clips
+    try:
+        whole = span(probed.duration_s, record["start_s"], record["end_s"], min_s=params.min_duration_s)
+        cuts = {side.channel: _cut(whole, heard, side, params) for side in sides(recording, channel, probed, params)}
+    except AudioError as error:
+        raise _Rejected("segment", error.reason, f"{record['path']}: {error}") from None
+    if not any(cuts.values()):
+        raise _Rejected("segment", "no_speech", f"{record['path']}: no speech was found in it")
+    clips: list[dict[str, Any]] = []
+    for each, cut in cuts.items():
+        one = record if each == channel else _of_channel(record, each)
+        allowed = [piece for piece in cut if not refused.clip(probed.sha256, each, piece.start_s, piece.end_s)]
+        clips += [_clip(one, probed, piece, _group(record)) for piece in allowed]
+    if not clips:
+        raise _Rejected("probe", withdrawn.REASON, withdrawn.MESSAGE)
+    return clips, sum(gaps(cut, whole) for cut in cuts.values())
 
 
-def _of_channel(record: dict[str, Any], channel: int) -> dict[str, Any]:
+def _cut(whole: Span, heard: Heard, side: Side, params: IngestParams) -> list[Span]:
+    if params.segment == "none":
+        return [whole]
+    speech = heard.get(side)
+    if isinstance(speech, AudioError):
+        raise speech
+    return pieces(whole, max_s=params.segment_max_s, speech=speech)
+
+
+def _of_channel(record: dict[str, Any], channel: int | None) -> dict[str, Any]:
     """One side of a conversation: which of the two said the words, and is of that age, is not known."""
     attributes = record["attributes"]
     for name in _OF_A_PERSON:
@@ -163,6 +207,13 @@ def _with(attributes: str | None, name: str, value: str) -> str:
 
 
 def _quarantined(record: dict[str, Any], rejected: _Rejected) -> dict[str, Any]:
+    if rejected.reason == withdrawn.REASON:  # nothing is kept of it, not even its name
+        return {
+            "source": record["source"],
+            "stage": rejected.stage,
+            "reason": rejected.reason,
+            "message": str(rejected),
+        }
     span = (record["channel"], record["start_s"], record["end_s"])
     path = record["path"] or ""
     return {

@@ -17,6 +17,7 @@ COLUMNS: tuple[str, ...] = (  # the schema, `schema.py`, says what each must hol
     "sample_rate_hz", "channels", "file_duration_s", "text", "label", "language", "accent", "gender", "age",
     "speaker", "session", "attributes", "licence", "split", "split_origin", "group",
 )  # fmt: skip
+PLACES: tuple[str, ...] = ("delivery", "place_s", "listed_as")  # what `deliveries.join` adds
 REF_COLUMNS = (
     "clip", "root", "path", "member", "file_sha256", "file_bytes", "channel", "start_s", "end_s", "file_duration_s",
 )  # fmt: skip
@@ -24,12 +25,18 @@ REF_COLUMNS = (
 
 @dataclass(frozen=True, slots=True)
 class Manifest:
-    """A handle on the parts of a manifest: parquet files that together hold one row a clip."""
+    """A handle on the parts of a manifest: parquet files that together hold one row a clip.
+
+    `deliveries` are the seconds of each delivery as it came, what has left since included; `parent` is the digest of
+    the version before.
+    """
 
     folder: Path
     parts: tuple[str, ...]
     rows: int
     digest: str
+    deliveries: tuple[float, ...] = ()
+    parent: str | None = None
 
     def iter_parts(self, columns: Sequence[str] | None = None) -> Iterator[pd.DataFrame]:
         """The parts, one table at a time."""
@@ -39,16 +46,22 @@ class Manifest:
     def frame(self, columns: Sequence[str] | None = None) -> pd.DataFrame:
         """All rows in one table: for corpora that fit into memory."""
         frames = list(self.iter_parts(columns))
-        return pd.concat(frames, ignore_index=True) if frames else empty()[list(columns or COLUMNS)]
+        return pd.concat(frames, ignore_index=True) if frames else empty()[list(columns or (*COLUMNS, *PLACES))]
 
     def to_json(self) -> dict[str, Any]:
         """What the catalog stores of the handle."""
-        return {"folder": str(self.folder), "parts": list(self.parts), "rows": self.rows, "digest": self.digest}
+        return {
+            "folder": str(self.folder), "parts": list(self.parts), "rows": self.rows, "digest": self.digest,
+            "deliveries": list(self.deliveries), "parent": self.parent,
+        }  # fmt: skip
 
     @classmethod
     def from_json(cls, value: dict[str, Any]) -> Manifest:
         """The handle again."""
-        return cls(Path(value["folder"]), tuple(value["parts"]), int(value["rows"]), str(value["digest"]))
+        return cls(
+            Path(value["folder"]), tuple(value["parts"]), int(value["rows"]), str(value["digest"]),
+            tuple(value.get("deliveries", ())), value.get("parent"),
+        )  # fmt: skip
 
 
 def clip_refs(manifest: pd.DataFrame) -> list[ClipRef]:

@@ -40,8 +40,13 @@ SCHEMA = pa.DataFrameSchema(
         "split": pa.Column("string", pa.Check.isin(SPLITS)),
         "split_origin": pa.Column("string", pa.Check.isin(["given", "carved"])),
         "group": _required,  # what splits and intervals cluster by: speaker, else session, else recording
+        # where it came, and lies among the clips that ever came: fixed for good, so that its tar is too
+        "delivery": pa.Column("int64", pa.Check.ge(0), default=0),
+        "place_s": pa.Column("float64", pa.Check.ge(0), default=0.0),  # seconds of its delivery that are before it
+        "listed_as": pa.Column("string", nullable=True, default=None),  # its id by where it lies now, once it was moved
     },
     strict=True,
     ordered=True,
     coerce=True,
+    add_missing_columns=True,
 )

@@ -42,9 +42,8 @@ def span(duration_s: float, start_s: float | None, end_s: float | None, *, min_s
 
 
 def pieces(whole: Span, *, max_s: float, speech: Sequence[Stretch] | None = None) -> list[Span]:
-    """`whole` if it lasts at most `max_s`; else the fewest equal pieces of it, or those in which there is `speech`.
-
-    Raises AudioError `no_speech` when there is none.
+    """`whole` if it lasts at most `max_s`; else the fewest equal pieces of it, or those in which there is `speech`
+    (none, where there is none).
     """
     if whole.end_s - whole.start_s <= max_s:
         return [whole]
@@ -53,8 +52,6 @@ def pieces(whole: Span, *, max_s: float, speech: Sequence[Stretch] | None = None
     else:
         inside = [(max(a, whole.start_s), min(b, whole.end_s)) for a, b in speech]
         cut = speech_pieces([(a, b) for a, b in inside if a < b], whole.start_s, whole.end_s, max_s)
-        if not cut:
-            raise AudioError("no_speech", f"no speech was found in its {whole.end_s - whole.start_s:.0f} s")
     return [Span(start, end, whole=False) for start, end in cut]
 
 

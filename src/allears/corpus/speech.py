@@ -9,17 +9,23 @@ from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
+import pandas as pd
+
 from allears.audio.decode import BLOCK_S, DECODERS, Decoder, Mono, chosen, mixed
 from allears.audio.frames import to_samples
 from allears.audio.speech import DETECTOR, SpanSpec, speech_spans
-from allears.corpus.clips import Recording
+from allears.corpus.clips import Recording, recording_at
 from allears.corpus.opening import opened
+from allears.corpus.probe import Probed
 from allears.corpus.segment import Stretch
 from allears.engine.mapping import map_batches
 from allears.errors import AudioError
+from allears.params.ingest import IngestParams
 from allears.storage.digest import value_digest
+from allears.storage.tables import records
 
 VERSION = 1
+SPEC = SpanSpec()
 
 
 class Side(NamedTuple):
@@ -29,8 +35,32 @@ class Side(NamedTuple):
     channel: int | None
 
 
+Heard = Mapping[Side, list[Stretch] | AudioError]
+NOT_HEARD: Heard = {}
+
+
+def sides(recording: Recording, channel: int | None, probed: Probed, params: IngestParams) -> list[Side]:
+    """What becomes clips: the channel that the corpus names, each channel (`ingest.channels=split`), or their mean."""
+    split = channel is None and params.channels == "split" and probed.channels > 1
+    return [Side(recording, each) for each in (range(probed.channels) if split else [channel])]
+
+
+def to_hear(listing: pd.DataFrame, facts: Mapping[Recording, Probed], params: IngestParams) -> dict[Side, str]:
+    """The sides of recordings too long for one clip, with the recording's digest; none unless `ingest.segment=vad`."""
+    if params.segment != "vad":
+        return {}
+    rows = listing.loc[listing["reason"].isna(), ["root", "path", "member", "channel"]].drop_duplicates()
+    found: dict[Side, str] = {}
+    for row in records(rows):
+        recording = recording_at(row["root"], row["path"], row["member"])
+        probed = facts[recording]
+        if probed.reason is None and probed.duration_s > params.segment_max_s:
+            found |= dict.fromkeys(sides(recording, row["channel"], probed, params), probed.sha256)
+    return found
+
+
 def find_speech(
-    sha256: Mapping[Side, str], journal: Path, *, spec: SpanSpec, workers: int | None
+    sha256: Mapping[Side, str], journal: Path, *, workers: int | None = None, spec: SpanSpec = SPEC
 ) -> dict[Side, list[Stretch] | AudioError]:
     """The spans of speech of each side, in order, or why it cannot be heard. `sha256`: the recording's digest."""
 

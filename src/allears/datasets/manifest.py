@@ -14,8 +14,7 @@ from allears.storage.files import read_json, write_json
 class ManifestDataset(AbstractDataset[Manifest, Manifest]):  # type: ignore[misc]
     """Loads and saves `corpus.manifest.Manifest` as JSON; the parts lie where the handle says.
 
-    On saving, parts that no longer belong to the manifest are removed: the handle is replaced first, so a kill between
-    the two leaves files too many, never too few.
+    Parts of earlier versions stay until `allears gc`.
     """
 
     def __init__(self, *, filepath: str, metadata: dict[str, Any] | None = None) -> None:
@@ -27,11 +26,8 @@ class ManifestDataset(AbstractDataset[Manifest, Manifest]):  # type: ignore[misc
         return Manifest.from_json(read_json(self._filepath))
 
     def save(self, data: Manifest) -> None:
-        """Write the handle, then remove parts of older manifests."""
+        """Write the handle."""
         write_json(self._filepath, data.to_json())
-        for file in data.folder.glob("part-*.parquet"):
-            if file.name not in data.parts:
-                file.unlink(missing_ok=True)
 
     def _exists(self) -> bool:
         return self._filepath.exists()

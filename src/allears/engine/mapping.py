@@ -11,7 +11,7 @@ import json
 import multiprocessing
 import os
 import resource
-from collections.abc import Callable, Container, Iterable, Iterator, Sequence
+from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, wait
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
@@ -254,9 +254,17 @@ def _failure(error: Exception, timeout_s: float) -> dict[str, str]:
 
 def forget(journal: Path, keys: Container[str]) -> None:
     """Take `keys` out of a journal: the next `map_items` computes them again."""
-    if journal.exists():
-        kept = [{"key": key} | entry for key, entry in _read_journal(journal).items() if key not in keys]
-        write_text(journal, "".join(json.dumps(entry, ensure_ascii=False) + "\n" for entry in kept))
+    forget_where(journal, lambda key, _: key in keys)
+
+
+def forget_where(journal: Path, gone: Callable[[str, Mapping[str, Any]], bool]) -> None:
+    """Take out of a journal what `gone(key, entry)` says; an entry has `result`, or `reason` and `message`."""
+    if not journal.exists():
+        return
+    known = _read_journal(journal)
+    kept = {key: entry for key, entry in known.items() if not gone(key, entry)}
+    if len(kept) < len(known):
+        write_text(journal, "".join(json.dumps({"key": k} | v, ensure_ascii=False) + "\n" for k, v in kept.items()))
 
 
 def _read_journal(path: Path) -> dict[str, dict[str, Any]]:

@@ -13,6 +13,7 @@ from rich.console import Console
 
 from allears.corpus.settings import remember
 from allears.corpus.version import version_of
+from allears.corpus.withdrawal import note_file
 from allears.hooks.parameters import check_parameters
 from allears.params.base import Paths
 from allears.params.corpus import CorpusSettings
@@ -52,11 +53,21 @@ class CorpusHook:
         try:
             given = {key: self._ingest.get(key) for key in ("path", "layout", "licence", "label")}
             settings = remember(self._paths, corpus, **given)
+            self._finish_withdrawal()
         except BaseException:
             self._held.close()
             raise
         self._version = version_of(self._paths)
         self._console.print(describe(settings, self._version))
+
+    def _finish_withdrawal(self) -> None:
+        """A withdrawal that was killed comes first: nothing may be trained on what must go."""
+        if not note_file(self._paths).exists():
+            return
+        from allears.cli.withdrawal import finish
+
+        self._console.print("A withdrawal was interrupted: it is finished first")
+        finish(self._paths)
 
     @hook_impl(trylast=True)
     def after_pipeline_run(self) -> None:

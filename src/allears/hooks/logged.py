@@ -14,12 +14,13 @@ from allears.corpus.manifest import Manifest
 from allears.params.base import Paths
 from allears.storage.digest import file_digest
 from allears.tracking import TrackedRun
+from allears.tracking.run import ENCODER_MODEL
 
 if TYPE_CHECKING:
     import pandas as pd
 
 PAGES = ("audit_page", "croissant", "datasheet", "report_page", "model_card")  # logged as they are saved
-HANDLES = {"encoder": "allears-encoder"}  # exports that are registered, and the first part of their name
+HANDLES = {"encoder": ENCODER_MODEL}  # exports that are registered, and the first part of their name
 TABLES = ("probe", "probe_comparison", "evaluation", "encoder_comparison")  # what a run proved
 SUMMARIES = ("audit_summary", "pretrain_summary")  # their numbers become metrics of the run
 

@@ -145,3 +145,20 @@ def pump(config: KedroMlflowConfig, project: Path) -> Pump:
     uri = str(config.server.mlflow_tracking_uri)
     artifacts = (project / "mlruns").as_uri() if uri.startswith("sqlite:") else None
     return Pump(uri, str(config.tracking.experiment.name), artifacts)
+
+
+def send_left(project: Path) -> bool | None:
+    """Send what commands left in their outboxes: True when all is sent, None when there was nothing."""
+    from kedro.config import OmegaConfigLoader
+
+    from allears.settings import CONFIG_LOADER_ARGS
+
+    left = recover(OUTBOXES)
+    if not left:
+        return None
+    loader = OmegaConfigLoader(str(project / "conf"), **CONFIG_LOADER_ARGS)
+    config = KedroMlflowConfig.model_validate(loader["mlflow"])
+    config.server.mlflow_tracking_uri = tracking_uri(str(config.server.mlflow_tracking_uri), project)
+    sender = pump(config, project)
+    sender.start(left)
+    return sender.stop(LAST_SEND_S)

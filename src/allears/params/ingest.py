@@ -34,7 +34,7 @@ class IngestParams(Params):
     licence: str | None = None
     label: str | None = None
     limit: int | None = Field(default=None, ge=1)
-    segment: Literal["fixed", "none"] = "fixed"
+    segment: Literal["fixed", "vad", "none"] = "fixed"
     channels: Literal["mix", "split"] = "mix"
     segment_max_s: float = Field(default=30.0, ge=4.0, le=600.0)
     min_duration_s: float = Field(default=0.1, gt=0.0)

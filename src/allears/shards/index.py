@@ -81,6 +81,15 @@ def write_part(path: Path, rows: list[dict[str, Any]], notes: dict[str, str] | N
         pq.write_table(table, temporary, compression="zstd")
 
 
+def read_part(path: Path) -> list[dict[str, Any]] | None:
+    """The index rows of one tar, in its order; None when there is no readable part."""
+    try:
+        rows: list[dict[str, Any]] = pq.read_table(path, schema=SCHEMA).to_pylist()
+    except (OSError, pa.ArrowException):
+        return None
+    return rows
+
+
 def read_notes(path: Path) -> dict[str, str]:
     """The notes of an index part; empty when there is no readable one."""
     try:

@@ -16,6 +16,7 @@ from allears.errors import StaleError, StorageError
 from allears.shards.index import Index
 from allears.storage.files import atomic_path
 
+_SUFFIX = ".labels.arrow"
 _LABELLER = b"allears.labeller"
 Labels = NDArray[np.int32]
 
@@ -29,12 +30,21 @@ def write_labels(folder: Path, digest: str, shard: str, labels: Mapping[str, Lab
         "labels": pa.array([np.asarray(labels[clip], dtype=np.int32) for clip in clips], pa.large_list(pa.int32())),
     }
     table = pa.table(columns).replace_schema_metadata({_LABELLER: digest.encode()})
-    with (
-        atomic_path(_path(folder, shard)) as temporary,
-        pa.OSFile(str(temporary), "wb") as stream,
-        pa.ipc.new_file(stream, table.schema) as writer,
-    ):
-        writer.write_table(table)
+    _write(_path(folder, shard), table)
+
+
+def forget_labels(folder: Path, clips: Container[str]) -> None:
+    """Take the labels of `clips` out of every file of a labeller's folder."""
+    for path in sorted(folder.glob(f"*{_SUFFIX}")):
+        try:
+            with pa.OSFile(str(path), "rb") as stream:
+                table = pa.ipc.open_file(stream).read_all()
+        except (OSError, pa.ArrowException):  # of no use to anybody: it is made again
+            path.unlink(missing_ok=True)
+            continue
+        kept = [clip not in clips for clip in table["clip"].to_pylist()]
+        if not all(kept):
+            _write(path, table.filter(pa.array(kept)))
 
 
 def is_labelled(folder: Path, digest: str, shard: str, index: Index, wanted: Container[str]) -> bool:
@@ -106,5 +116,14 @@ def _open(path: Path, digest: str) -> pa.Table:
     return table
 
 
+def _write(path: Path, table: pa.Table) -> None:
+    with (
+        atomic_path(path) as temporary,
+        pa.OSFile(str(temporary), "wb") as stream,
+        pa.ipc.new_file(stream, table.schema) as writer,
+    ):
+        writer.write_table(table)
+
+
 def _path(folder: Path, shard: str) -> Path:
-    return folder / f"{shard.removesuffix('.tar')}.labels.arrow"
+    return folder / f"{shard.removesuffix('.tar')}{_SUFFIX}"

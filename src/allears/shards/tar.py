@@ -5,7 +5,8 @@ from __future__ import annotations
 import hashlib
 import io
 import json
-from collections.abc import Iterable
+import tarfile
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -13,9 +14,11 @@ import numpy as np
 import soundfile
 from numpy.typing import NDArray
 
+from allears.errors import StorageError
 from allears.storage.files import atomic_path
 
 HEADER = 512  # bytes of a tar header before each member's content
+FACTS = ("samples", "sample_rate_hz", "sha256", "pcm_sha256")
 
 
 class Sound(NamedTuple):
@@ -26,11 +29,25 @@ class Sound(NamedTuple):
     snapshot: dict[str, Any]
 
 
+class Entry(NamedTuple):
+    """A clip as it lies in a tar: FLAC and snapshot as bytes, and what the index says of the audio."""
+
+    clip: str
+    flac: bytes
+    snapshot: bytes
+    facts: dict[str, Any]
+
+
 def write_tar(path: Path, sounds: Iterable[Sound], sample_rate_hz: int) -> list[dict[str, Any]]:
     """Atomically write `path` and return its index rows (`index.SCHEMA`), in tar order.
 
     Raises StorageError when the disk is full or the folder read-only.
     """
+    return write_entries(path, (_encoded(sound, sample_rate_hz) for sound in sounds))
+
+
+def write_entries(path: Path, entries: Iterable[Entry]) -> list[dict[str, Any]]:
+    """As `write_tar`, of what is encoded already."""
     from webdataset.writer import TarWriter  # imports torch: seconds, only where tars are written
 
     rows = []
@@ -39,25 +56,45 @@ def write_tar(path: Path, sounds: Iterable[Sound], sample_rate_hz: int) -> list[
         temporary.open("wb") as stream,
         TarWriter(stream, mtime=0, encoder=False) as writer,
     ):
-        for sound in sounds:
-            pcm_T = to_pcm(sound.audio_T)
-            flac = encode_flac(pcm_T, sample_rate_hz)
+        for entry in entries:
             offset = writer.tarstream.offset + HEADER  # members are written in the order of their extension
-            snapshot = json.dumps(sound.snapshot, sort_keys=True, ensure_ascii=False).encode()
-            writer.write({"__key__": sound.clip, "flac": flac, "json": snapshot})
-            rows.append(
-                {
-                    "clip": sound.clip,
-                    "shard": path.name,
-                    "offset": offset,
-                    "length": len(flac),
-                    "samples": len(pcm_T),
-                    "sample_rate_hz": sample_rate_hz,
-                    "sha256": hashlib.sha256(flac).hexdigest(),
-                    "pcm_sha256": hashlib.sha256(pcm_T.tobytes()).hexdigest(),
-                }
-            )
+            writer.write({"__key__": entry.clip, "flac": entry.flac, "json": entry.snapshot})
+            where = {"clip": entry.clip, "shard": path.name, "offset": offset, "length": len(entry.flac)}
+            rows.append(where | entry.facts)
     return rows
+
+
+def read_entries(path: Path, rows: Iterable[Mapping[str, Any]]) -> Iterator[Entry]:
+    """The clips of `rows` (of the index) as they lie in `path`, in that order.
+
+    Raises StorageError when one is not there, or not as the index says.
+    """
+    with tarfile.open(path, "r:") as tar:
+        for row in rows:
+            flac, snapshot = (_member(tar, f"{row['clip']}.{kind}") for kind in ("flac", "json"))
+            if hashlib.sha256(flac).hexdigest() != row["sha256"]:
+                raise StorageError(f"{path}: clip {row['clip']} is damaged; delete the tar and run the shard pipeline")
+            yield Entry(row["clip"], flac, snapshot, {name: row[name] for name in FACTS})
+
+
+def _encoded(sound: Sound, sample_rate_hz: int) -> Entry:
+    pcm_T = to_pcm(sound.audio_T)
+    flac = encode_flac(pcm_T, sample_rate_hz)
+    facts = {
+        "samples": len(pcm_T), "sample_rate_hz": sample_rate_hz, "sha256": hashlib.sha256(flac).hexdigest(),
+        "pcm_sha256": hashlib.sha256(pcm_T.tobytes()).hexdigest(),
+    }  # fmt: skip
+    return Entry(sound.clip, flac, json.dumps(sound.snapshot, sort_keys=True, ensure_ascii=False).encode(), facts)
+
+
+def _member(tar: tarfile.TarFile, name: str) -> bytes:
+    try:
+        stream = tar.extractfile(name)
+    except KeyError:
+        stream = None
+    if stream is None:
+        raise StorageError(f"{tar.name!s} has no {name}; delete the tar and run the shard pipeline")
+    return stream.read()
 
 
 def to_pcm(audio_T: NDArray[np.float32]) -> NDArray[np.int16]:

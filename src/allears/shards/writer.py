@@ -1,15 +1,16 @@
 """From a manifest and its verdicts to tars: decode, resample, FLAC. The only user of webdataset is `tar.py` below it.
 
-One item of work is one tar. Which clips it holds follows from the manifest's order and seconds alone, so the bytes
-depend on neither the number of workers nor on what was killed in between. An index part beside each tar, written
-after it, says what the tar was made of; a tar whose part says the same is not written again.
+One item of work is one tar. Which clips it holds follows from their deliveries and places alone, so the bytes depend
+on neither the number of workers nor on what was killed in between, and a tar changes only when one of its clips does.
+An index part beside each tar, written after it, says what the tar was made of; a tar whose part says the same is not
+written again.
 """
 
 from __future__ import annotations
 
 import itertools
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -35,7 +36,7 @@ VERSION = 1
 FLAC_SHARE = 0.55  # of the 16-bit bytes, roughly: plans the size of a tar before anything is decoded
 PARTS = "parts"
 SNAPSHOT = ("text", "label", "language", "accent", "gender", "age", "speaker", "session", "licence", "split")
-COLUMNS = (*REF_COLUMNS, *SNAPSHOT)
+COLUMNS = (*REF_COLUMNS, *SNAPSHOT, "delivery", "place_s")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -55,12 +56,18 @@ class TarJob:
     @property
     def key(self) -> str:
         """What its audio depends on. Texts and labels are not in it: correcting one rewrites no tar."""
-        audio = [[clip.clip, clip.file_sha256, clip.channel, clip.start_s, clip.end_s] for clip in self.clips]
-        return value_digest([VERSION, DECODERS, self.path.name, self.sample_rate_hz, audio])
+        return tar_key(self.path.name, self.sample_rate_hz, self.clips)
+
+
+def tar_key(name: str, sample_rate_hz: int, clips: Sequence[ClipRef]) -> str:
+    """What the audio of tar `name` depends on."""
+    audio = [[clip.clip, clip.file_sha256, clip.channel, clip.start_s, clip.end_s] for clip in clips]
+    return value_digest([VERSION, DECODERS, name, sample_rate_hz, audio])
 
 
 def write_shards(
     manifest: pd.DataFrame,
+    deliveries: Sequence[float],
     hard: set[str],
     folder: Path,
     corpus: str,
@@ -71,20 +78,21 @@ def write_shards(
     timeout_s: float,
     workers: int | None,
 ) -> tuple[ShardSet, int]:
-    """The shards of all clips but `hard` in `folder`, and how many tars this call wrote.
+    """The shards of all clips but `hard` in `folder`, and how many tars this call wrote. `deliveries`: as for `deal`.
 
     Raises CorpusError when no clip is left or one does not decode, StorageError when tars cannot be written.
     """
     number_N = deal(
-        (manifest["end_s"] - manifest["start_s"]).to_numpy(np.float64), target_mb, min_shards, sample_rate_hz
-    )
+        manifest["delivery"].to_numpy(np.int64), manifest["place_s"].to_numpy(np.float64), deliveries,
+        target_mb=target_mb, min_shards=min_shards, sample_rate_hz=sample_rate_hz,
+    )  # fmt: skip
     jobs = _jobs(manifest, hard, number_N, folder, corpus, sample_rate_hz)
     if not jobs:
         raise CorpusError(
             f"corpus '{corpus}': none of {len(manifest)} clips may enter a shard, all have a hard verdict; look at the "
             "audit page for the reasons"
         )
-    name = identity("shards", VERSION, {job.path.name: job.key for job in jobs}, None)
+    name = shards_identity({job.path.name: job.key for job in jobs})
     todo = [job for job in jobs if not _is_written(job)]
     notes = read_receipt(folder, name)
     if notes is not None and not todo and (folder / INDEX).exists():
@@ -96,17 +104,33 @@ def write_shards(
     return shard_set, len(todo)
 
 
-def deal(seconds_N: NDArray[np.float64], target_mb: float, min_shards: int, sample_rate_hz: int) -> NDArray[np.int64]:
-    """The number of the tar of each clip [N], in the manifest's order.
+def shards_identity(keys: Mapping[str, str]) -> str:
+    """The identity of shards: the key of each tar by its name."""
+    return identity("shards", VERSION, keys, None)
 
-    All tars hold about the same seconds: those of `target_mb`, in small corpora less, so that there are `min_shards`
-    or more. These seconds are a power of two, so that clips added at the end leave earlier tars as they are.
+
+def deal(
+    delivery_N: NDArray[np.int64],
+    place_s_N: NDArray[np.float64],
+    deliveries: Sequence[float],
+    *,
+    target_mb: float,
+    min_shards: int,
+    sample_rate_hz: int,
+) -> NDArray[np.int64]:
+    """The number of the tar of each clip [N], from its delivery and the seconds that came before it there.
+
+    `deliveries` are the seconds that each delivery brought, what has left since included. A delivery begins a new tar,
+    so that nothing of an earlier one is written again. Its tars hold the same seconds: those of `target_mb`, in a small
+    corpus less, so that there are `min_shards` or more; rounded down to a power of two.
     """
     bytes_a_second = sample_rate_hz * 2 * FLAC_SHARE
-    most_s = min(target_mb * 1e6 / bytes_a_second, float(seconds_N.sum()) / min_shards)
-    tar_s = 2.0 ** np.floor(np.log2(max(most_s, 1e-3)))
-    begin_N = np.cumsum(seconds_N) - seconds_N
-    return np.asarray(np.floor(begin_N / tar_s), dtype=np.int64)
+    seconds_D = np.asarray(deliveries, dtype=np.float64)
+    most_s_D = np.minimum(target_mb * 1e6 / bytes_a_second, np.cumsum(seconds_D) / min_shards)
+    tar_s_D = 2.0 ** np.floor(np.log2(np.maximum(most_s_D, 1e-3)))
+    tars_D = np.ceil(seconds_D / tar_s_D)
+    first_D = np.cumsum(tars_D) - tars_D
+    return np.asarray(first_D[delivery_N] + np.floor(place_s_N / tar_s_D[delivery_N]), dtype=np.int64)
 
 
 def write_job(job: TarJob) -> int:

@@ -22,6 +22,7 @@ from allears.storage.lock import locked
 
 Status = Literal["FINISHED", "FAILED", "KILLED"]
 OPS, FILES, LOCK, STATE = "ops.jsonl", "files", "lock", "state.json"
+DIGEST_CHARACTERS = 32  # of a dataset: MLflow allows 36; the whole digest is in its source
 KEPT = 50  # sent outboxes that stay for `allears status`
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import uuid
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 MODEL_DIGEST_TAG = "allears.export"
+ENCODER_MODEL = "allears-encoder"  # the first part of a registered encoder's name; its corpus is the other
 
 
 class TrackedRun:
@@ -71,6 +72,12 @@ class TrackedRun:
     def model(self, name: str, folder: Path, digest: str) -> None:
         """An export folder, to be registered as `name`; the same digest is registered once."""
         self.box.append("model", self.uid, name=name, path=str(folder.absolute()), digest=digest)
+
+    def withdrawn(self, datasets: Mapping[str, int], models: Sequence[Mapping[str, Any]]) -> None:
+        """Clips that were withdrawn from data and models: every run that used a dataset of one of these digests is
+        tagged with its count, and so are registered models (`name`, `digest` of the export, `clips`).
+        """
+        self.box.append("withdrawn", self.uid, datasets=dict(datasets), models=[dict(model) for model in models])
 
     def follow(self, events: Path) -> None:
         """Forward what a training appends to its `events.jsonl`, from its first line on."""

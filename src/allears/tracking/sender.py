@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, Any
 from allears.errors import TrackingError
 from allears.storage.files import read_json, write_json
 from allears.tracking.flatten import clean, flatten
-from allears.tracking.outbox import FILES, STATE, read_ops
+from allears.tracking.marking import mark_withdrawn
+from allears.tracking.outbox import DIGEST_CHARACTERS, FILES, STATE, read_ops
 
 if TYPE_CHECKING:
     from mlflow.tracking import MlflowClient
@@ -24,7 +25,6 @@ UID_TAG = "allears.uid"
 METRICS_A_BATCH, PARAMS_A_BATCH = 1000, 100  # MLflow's limits
 LINES_A_BATCH = 400
 REFUSED = ("INVALID_PARAMETER_VALUE", "BAD_REQUEST", "RESOURCE_ALREADY_EXISTS")
-DIGEST_CHARACTERS = 32  # MLflow allows 36; the whole digest is in the source
 
 
 class Sender:
@@ -104,22 +104,29 @@ class Sender:
         match op["op"]:
             case "start":
                 self._start(op)
-            case "params":
-                self._params(op["run"], op["values"])
-            case "metrics":
-                self._metrics(op["run"], [(op["values"], op["step"], op["t"])])
-            case "tags":
-                self._tags(op["run"], op["values"])
+            case "params" | "metrics" | "tags":
+                self._values(op)
             case "dataset":
                 self._dataset(op)
             case "artifact":
                 self._connected().log_artifact(self._id(op["run"]), str(self.folder / op["path"]), op["folder"] or None)
             case "model":
                 self._model(op)
+            case "withdrawn":
+                mark_withdrawn(self._connected(), self._experiment_id, op)
             case "follow" | "unfollow":
                 self._follow(op)
             case "end":
                 self._end(op)
+
+    def _values(self, op: dict[str, Any]) -> None:
+        match op["op"]:
+            case "params":
+                self._params(op["run"], op["values"])
+            case "metrics":
+                self._metrics(op["run"], [(op["values"], op["step"], op["t"])])
+            case "tags":
+                self._tags(op["run"], op["values"])
 
     def _id(self, run: str) -> str:
         return str(self._state["runs"][run]["id"])

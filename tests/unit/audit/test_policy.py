@@ -203,3 +203,12 @@ def test_presets_get_stricter() -> None:
 def test_verdicts_keep_the_order_of_the_manifest() -> None:
     rows = [{"split": "train"}, {"split": "test"}, {"split": "dev"}]
     assert verdicts(rows, [{}] * 3)["clip"].tolist() == ["c0", "c1", "c2"]
+
+
+def test_what_was_withdrawn_is_hard_and_no_person_may_keep_it() -> None:
+    table = manifest([{}, {}])
+    measured = measures(table, [{"pcm_sha256": "gone"}, {}])
+    found = find(table, measured, PARAMS.duplicates)
+    said = pd.DataFrame([("c0", "keep", "please")], columns=["clip", "decision", "why"], dtype="string")
+    result = judge(table, measured, found, PARAMS, STANDARD, said, ["gone", "another"])
+    assert result[["verdict", "reasons"]].to_numpy().tolist() == [["hard", "withdrawn"], ["keep", ""]]

@@ -7,7 +7,7 @@ import pytest
 from allears.corpus.build import build, check_share, write_manifest
 from allears.corpus.clips import Recording
 from allears.corpus.listing import Source, read_listing, recordings_of
-from allears.corpus.manifest import COLUMNS, Manifest, ManifestValidator
+from allears.corpus.manifest import COLUMNS, PLACES, Manifest, ManifestValidator
 from allears.corpus.probe import Probed, probe_files
 from allears.corpus.schema import SCHEMA
 from allears.errors import CorpusError
@@ -38,7 +38,7 @@ def test_every_row_becomes_a_clip_with_all_that_is_known(tmp_path: Path) -> None
     manifest = write_manifest(built.clips, tmp_path / "manifest")
     ManifestValidator().validate(manifest)
     table = manifest.frame()
-    assert list(table.columns) == list(COLUMNS) == list(SCHEMA.columns)
+    assert list(table.columns) == [*COLUMNS, *PLACES] == list(SCHEMA.columns)
     assert (manifest.rows, built.rows_used, len(built.quarantine)) == (4, 4, 0)
     assert set(table["group"]) == {"s/speaker/ann", "s/speaker/bob"}
     assert set(table["licence"]) == {"CC-BY-4.0"}

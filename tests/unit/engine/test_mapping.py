@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from allears.engine.cores import cores
-from allears.engine.mapping import WORKER_BYTES, map_batches, map_items
+from allears.engine.mapping import WORKER_BYTES, forget, forget_where, map_batches, map_items
 from allears.errors import AudioError, CorpusError, PassingError, StorageError
 
 
@@ -128,3 +128,19 @@ def test_a_journal_that_cannot_be_written_says_so(tmp_path: Path) -> None:
 
 def test_workers_are_the_cores_this_process_may_use() -> None:
     assert 1 <= cores() <= (os.cpu_count() or 1)
+
+
+def test_what_is_forgotten_is_done_again_and_nothing_else(tmp_path: Path) -> None:
+    journal = tmp_path / "j.jsonl"
+
+    def done() -> dict[str, bool]:
+        outcomes = map_items(work, ["a", "b", "bad-c"], key=str, journal=journal, title="", workers=1)
+        return {outcome.item: outcome.fresh for outcome in outcomes}
+
+    assert all(done().values())
+    forget(journal, {"a", "not there"})
+    assert done() == {"a": True, "b": False, "bad-c": False}
+    forget_where(journal, lambda _, entry: "no audio" in entry.get("message", ""))
+    assert done() == {"a": False, "b": False, "bad-c": True}
+    forget_where(tmp_path / "none.jsonl", lambda *_: True)
+    assert not (tmp_path / "none.jsonl").exists()

@@ -9,6 +9,7 @@ import pandas as pd
 import soundfile
 
 from allears.corpus.build import write_manifest
+from allears.corpus.deliveries import join
 from allears.corpus.manifest import COLUMNS, Manifest
 from allears.corpus.schema import SCHEMA
 from allears.storage.digest import file_digest
@@ -27,7 +28,7 @@ def make_recordings(folder: Path, *, files: int = 12, seconds: float = 1.0, seed
         rows += _file(folder, f"f{i:03d}", RATES[i % len(RATES)], length, 1, random)
     rows += _file(folder, "long", 16_000, 4 * PIECES_S, 1, random, pieces=4)
     rows += _file(folder, "stereo", 16_000, seconds, 2, random)
-    return SCHEMA.validate(pd.DataFrame(rows, columns=list(COLUMNS)))
+    return join(None, SCHEMA.validate(pd.DataFrame(rows, columns=list(COLUMNS))))
 
 
 def as_handle(table: pd.DataFrame, folder: Path) -> Manifest:

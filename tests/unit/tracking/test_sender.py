@@ -1,6 +1,7 @@
 import json
 import threading
 import time
+from pathlib import Path
 
 import pandas as pd
 import pytest
@@ -177,3 +178,23 @@ def test_what_another_command_is_sending_is_left_to_it(tmp_path, server, client)
     pump.start([box.folder])
     assert pump.stop(60)
     assert len(runs(client, "taken")) == 2
+
+
+def test_runs_and_models_are_marked_as_having_used_withdrawn_clips(tmp_path, server, client):
+    digest = "0123456789abcdef" * 4  # of the shards of `a_whole_run`
+    box, _ = a_whole_run(tmp_path)
+    box.close()
+    assert sender(box.folder, server, "marked").send()
+    other = Outbox(tmp_path / "boxes", "e" * 32)
+    run = TrackedRun(other, "e" * 32, "mine withdraw", {"corpus": "mine"})
+    run.withdrawn({digest: 2, "f" * 64: 3}, [{"name": "nobody", "digest": "d", "clips": 1}])
+    run.end("FINISHED")
+    other.close()
+    for _ in range(2):  # sent again after a kill, it says the same
+        (other.folder / STATE).unlink(missing_ok=True)
+        assert sender(other.folder, server, "marked").send()
+        tags = {each.info.run_name: each.data.tags.get("allears.withdrawn") for each in runs(client, "marked")}
+        assert tags == {"pretrain": "2", "encoder": "2", "mine withdraw": None}
+    main = next(each for each in runs(client, "marked") if each.info.run_name == "pretrain")
+    page = client.download_artifacts(main.info.run_id, "pages/page.html", str(tmp_path))
+    assert "were withdrawn" in Path(page).read_text()

@@ -22,7 +22,9 @@ from allears.audit import (
     texts,
     truth,
 )
+from allears.corpus import versions
 from allears.corpus.manifest import REF_COLUMNS, Manifest, clip_refs
+from allears.corpus.withdrawn import Refused, read_tombstones
 from allears.params.audit import AuditParams, MeasureParams
 from allears.params.base import Paths
 from allears.params.policy import Policies
@@ -68,11 +70,16 @@ def read_overrides(manifest: Manifest, paths: Paths) -> pd.DataFrame:
 
 def judge_clips(
     manifest: Manifest, measures: pd.DataFrame, duplicate_clips: pd.DataFrame, decided: pd.DataFrame,
-    policies: Policies, params: AuditParams,
+    policies: Policies, params: AuditParams, paths: Paths,
 ) -> pd.DataFrame:  # fmt: skip
-    """A verdict for every clip under the chosen policy, with all its reasons and what a person decided."""
+    """A verdict for every clip under the chosen policy, with all its reasons and what a person decided; kept with the
+    version of the corpus too.
+    """
+    refused = Refused(read_tombstones(paths)).pcm
     chosen = policies.chosen(params.policy)
-    return policy.judge(manifest.frame(), measures, duplicate_clips, params, chosen, decided)
+    verdicts = policy.judge(manifest.frame(), measures, duplicate_clips, params, chosen, decided, refused)
+    versions.keep_verdicts(paths, manifest.digest, verdicts)
+    return verdicts
 
 
 def select_clips(

@@ -17,8 +17,8 @@ def create_pipeline() -> Pipeline:
             node(nodes.find_duplicates, ["manifest", "measures", audit], "duplicates", name="find_duplicates"),
             node(nodes.read_overrides, ["manifest", paths], "overrides", name="read_overrides"),
             node(
-                nodes.judge_clips, ["manifest", "measures", "duplicates", "overrides", policies, audit], "verdicts",
-                name="judge_clips",
+                nodes.judge_clips, ["manifest", "measures", "duplicates", "overrides", policies, audit, paths],
+                "verdicts", name="judge_clips",
             ),
             node(
                 nodes.select_clips, ["manifest", "measures", "verdicts", audit, paths], "selection", name="select_clips"

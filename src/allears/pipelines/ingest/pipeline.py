@@ -12,7 +12,7 @@ def create_pipeline() -> Pipeline:
     return Pipeline(
         [
             node(nodes.collect_sources, ["corpus_settings", "params:ingest"], "sources"),
-            node(nodes.read_layouts, ["sources", "params:ingest"], "listing"),
+            node(nodes.read_layouts, ["sources", "params:paths", "params:ingest"], "listing"),
             node(nodes.probe_files, ["listing", "params:paths", "params:ingest"], "headers"),
             node(
                 nodes.build_manifest,

@@ -22,6 +22,7 @@ OF_MANIFEST = (
 
 def write_shards(manifest: Manifest, verdicts: pd.DataFrame, shard: ShardParams, paths: Paths) -> dict[str, Any]:
     """Decode every clip without a hard verdict into shards; what is written and unchanged is not decoded again."""
+    from allears.corpus.versions import note_shards
     from allears.shards.handle import made_from
     from allears.shards.writer import COLUMNS, write_shards
 
@@ -30,6 +31,7 @@ def write_shards(manifest: Manifest, verdicts: pd.DataFrame, shard: ShardParams,
     hard = set(verdicts.loc[verdicts["verdict"] == "hard", "clip"])
     shard_set, written = write_shards(
         table,
+        manifest.deliveries,
         hard,
         paths.shards.absolute() / "shards",
         paths.corpus,
@@ -43,6 +45,7 @@ def write_shards(manifest: Manifest, verdicts: pd.DataFrame, shard: ShardParams,
         "%d clips = %d in shards (%.2f h, version %s) + %d with a hard verdict; %d tars written now",
         len(table), shard_set.clips, shard_set.seconds / 3600, shard_set.digest[:12], len(hard), written,
     )  # fmt: skip
+    note_shards(paths, manifest.digest, shard_set.digest)
     return shard_set.to_json() | {"made_from": made_from(manifest.digest, hard)}
 
 

@@ -1,0 +1,61 @@
+"""Which runs and models of this project have trained on given clips, as their exports and their specs tell."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from allears.checkpoints.heard import NAME, load_heard
+from allears.checkpoints.known import WEIGHTS
+from allears.storage.digest import file_digest
+from allears.storage.files import read_json
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Trained:
+    """A model, or a run that left none. `clips`: how many of the clips it has heard; None: its shards held some, and
+    it kept no list of what it heard. `digest` is that of a model's weights, `corpus` the one that it lies with.
+    """
+
+    kind: str
+    folder: str
+    corpus: str
+    clips: int | None
+    digest: str = ""
+
+
+def trained_on(
+    data: Path, corpus: str, *, pcm: Collection[str], groups: Collection[str] = (), shards: Collection[str]
+) -> list[Trained]:
+    """Models that have heard clips of `corpus` by their samples' digests `pcm` (in the shards) or anything of `groups`,
+    and runs without a model that were given one of the `shards` (digests).
+    """
+    return [*_models(data, corpus, pcm, groups), *_runs(data, corpus, shards)]
+
+
+def _models(data: Path, corpus: str, pcm: Collection[str], groups: Collection[str]) -> Iterator[Trained]:
+    for file in sorted((data / "06_models").glob(f"*/**/{NAME}")):
+        folder = file.parent
+        heard = load_heard(folder)
+        clips = heard.clips_of(pcm) if heard else 0
+        if heard is None or not (clips or heard.knows_group(corpus, groups)):
+            continue
+        weights = folder / WEIGHTS
+        yield Trained(
+            kind="encoder" if folder.parent.name == "encoder" else "task model", folder=str(folder),
+            corpus=file.relative_to(data / "06_models").parts[0], clips=clips,
+            digest=file_digest(weights) if weights.exists() else "",
+        )  # fmt: skip
+
+
+def _runs(data: Path, corpus: str, shards: Collection[str]) -> Iterator[Trained]:
+    for kind in ("runs", "finetune"):
+        for file in sorted((data / "06_models" / corpus / kind).glob("*/spec.json")):
+            spec: dict[str, Any] = read_json(file)
+            export = data / "06_models" / corpus / "encoder" / file.parent.name / NAME
+            exported = export.exists() or any(file.parent.glob(f"models/*/{NAME}"))
+            if spec["shard_set"]["digest"] in shards and not exported:
+                what = "pretraining" if kind == "runs" else "fine-tuning"
+                yield Trained(kind=what, folder=str(file.parent), corpus=corpus, clips=None)

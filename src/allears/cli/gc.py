@@ -1,0 +1,76 @@
+"""`allears gc`: remove what nothing uses."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from allears.cli.project import DATA, corpus_for_ourselves, known_corpus, project_data
+from allears.cli.sentences import sentences
+
+if TYPE_CHECKING:
+    from allears.corpus.waste import Waste
+    from allears.params.base import Paths
+
+
+@click.command()
+@click.argument("corpus", required=False)
+@click.option("--yes", "-y", is_flag=True, help="Remove it; without this, only say what would go.")
+@click.option("--verbose", "-v", is_flag=True, help="Show tracebacks.")
+def gc(corpus: str | None, *, yes: bool, verbose: bool) -> None:
+    """Remove versions, labels and tars of CORPUS (default: of all) that neither it nor a run or model uses.
+
+    Runs and models themselves stay, and with them the versions that they were trained on: delete a run's folder first.
+    """
+    with sentences(verbose=verbose):
+        import os
+
+        from allears.corpus.settings import known_corpora
+        from allears.params.corpus import SAMPLE
+
+        os.chdir(project_data().parent)
+        total = 0
+        for name in [corpus] if corpus else [SAMPLE, *known_corpora(DATA)]:
+            paths = known_corpus(name)
+            with corpus_for_ourselves(paths, "allears gc"):
+                found = _find(paths)
+                for one in found:
+                    click.echo(f"{one.size_bytes:>14,} bytes  {one.path}  ({one.why})")
+                    if yes:
+                        shutil.rmtree(one.path) if one.path.is_dir() else one.path.unlink(missing_ok=True)
+                total += sum(one.size_bytes for one in found)
+        said = "removed" if yes else "would be removed; --yes removes them"
+        click.echo(f"{total:,} bytes {said}" if total else "Nothing to remove.")
+
+
+def _find(paths: Paths) -> list[Waste]:
+    from allears.corpus.waste import Waste, unused
+
+    specs = list(_specs(paths))
+    handle = _read(paths.shards / "shards.json")
+    shards = {str(spec["shard_set"]["digest"]) for spec in specs} | ({str(handle["digest"])} if handle else set())
+    labels = {str(spec["targets"].get("folder")) for spec in specs if "targets" in spec}
+    labels |= {str(_read(paths.features / "targets.json").get("folder"))}
+    kept = {Path(folder).name for folder in labels}
+    old = [folder for folder in sorted(paths.features.glob("units/*")) if folder.name not in kept]
+    size = [sum(file.stat().st_size for file in folder.rglob("*") if file.is_file()) for folder in old]
+    labelled = [Waste(folder, "labels that no run uses", bytes_) for folder, bytes_ in zip(old, size, strict=True)]
+    return [*unused(paths, shards), *labelled]
+
+
+def _specs(paths: Paths) -> Iterator[dict]:  # type: ignore[type-arg]
+    """What runs of any corpus were told, as far as they used this corpus's shards."""
+    for file in sorted((paths.data / "06_models").glob("*/*/*/spec.json")):
+        spec = _read(file)
+        if spec.get("shard_set"):
+            yield spec
+
+
+def _read(file: Path) -> dict:  # type: ignore[type-arg]
+    from allears.storage.files import read_json
+
+    return dict(read_json(file)) if file.exists() else {}
