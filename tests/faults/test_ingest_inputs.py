@@ -23,7 +23,7 @@ def ingest(folder: Path, data: Path, **given: object) -> tuple[Manifest, pd.Data
     settings = remember(paths, "mine", path=str(folder), licence="CC0-1.0")
     params = IngestParams.model_validate({"workers": 1, **given})
     sources = nodes.collect_sources(settings.model_dump(mode="json"), params)
-    listing = nodes.read_layouts(sources, params)
+    listing = nodes.read_layouts(sources, paths, params)
     headers = nodes.probe_files(listing, paths, params)
     return nodes.build_manifest(listing, headers, paths, params)
 

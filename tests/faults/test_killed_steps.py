@@ -38,12 +38,15 @@ sys.addaudithook(note)
 
 @dataclass(frozen=True)
 class Setting:
-    """A corpus, and what undisturbed runs made of it: `before` each step, `after` it, and how long it took."""
+    """A corpus, and what undisturbed runs made of it: `before` each step, `after` it, how long it took, and how many
+    recordings it read (the audit's page reads some again, to be listened to).
+    """
 
     folder: Path
     before: dict[str, Path]
     after: dict[str, Path]
     seconds: dict[str, float]
+    reads: dict[str, int]
 
     def start(self, step: str, reads: Path) -> subprocess.Popen[str]:
         """The step in a process group of its own in the folder beside `reads`; returns once it begins to work."""
@@ -80,12 +83,13 @@ def setting(tmp_path_factory: pytest.TempPathFactory) -> Setting:
         kind = ("wav", "flac", "ogg")[i % 3]
         soundfile.write(folder / "corpus" / f"{i:03d}.{kind}", rng.normal(0, 0.1, 16_000 + 400 * i), 16_000)
     (folder / "corpus" / "bad.wav").write_text("no audio")
-    made = Setting(folder, {"ingest": folder / "empty", "audit": folder / "ingest"}, {}, {})
+    made = Setting(folder, {"ingest": folder / "empty", "audit": folder / "ingest"}, {}, {}, {})
     for step in ("ingest", "audit"):
         made.after[step] = folder / step
         shutil.copytree(made.before[step], made.after[step]) if step == "audit" else made.after[step].mkdir()
         made.seconds[step] = made.finish(step, made.after[step] / "reads")
-        assert len((made.after[step] / "reads").read_text().splitlines()) in (FILES, 2 * FILES)
+        made.reads[step] = len((made.after[step] / "reads").read_text().splitlines())
+        assert made.reads[step] >= FILES
         (made.after[step] / "reads").unlink()
     made.before["ingest"].mkdir()
     return made
@@ -94,7 +98,7 @@ def setting(tmp_path_factory: pytest.TempPathFactory) -> Setting:
 @pytest.mark.parametrize("step", ["ingest", "audit"])
 def test_killed_at_random_moments_it_ends_as_if_it_had_not_been(setting: Setting, step: str, tmp_path: Path) -> None:
     moments = np.random.default_rng(0)
-    kills = trials = twice = most_twice = 0
+    kills = trials = twice = most = 0
     while kills < KILLS:
         project = tmp_path / f"{trials}"
         shutil.copytree(setting.before[step], project)
@@ -108,14 +112,9 @@ def test_killed_at_random_moments_it_ends_as_if_it_had_not_been(setting: Setting
                 (os.killpg if moments.random() < 0.5 else os.kill)(process.pid, signal.SIGKILL)
             process.communicate(timeout=LIMIT_S)
         setting.finish(step, project / "reads")
-        reads = len((project / "reads").read_text().splitlines())
+        again = len((project / "reads").read_text().splitlines()) - setting.reads[step]
         assert contents(project) == contents(setting.after[step])
-        assert 0 <= reads - FILES <= here * WORKERS * MOST_TOGETHER
-        kills, trials, twice, most_twice = (
-            kills + here,
-            trials + 1,
-            twice + reads - FILES,
-            max(most_twice, reads - FILES),
-        )
+        assert 0 <= again <= here * (WORKERS * MOST_TOGETHER + setting.reads[step] - FILES)
+        kills, trials, twice, most = kills + here, trials + 1, twice + again, max(most, again)
     report(f"{step}: killed", f"{kills} times in {trials} runs of {FILES} files; all files in the end identical")
-    report(f"{step}: decoded twice", f"{twice} of {trials * FILES} recordings, at most {most_twice} in a run")
+    report(f"{step}: decoded twice", f"{twice} of {trials * FILES} recordings, at most {most} in a run")

@@ -55,7 +55,7 @@ def test_the_small_sample_goes_the_way_of_all_corpora(tmp_path: Path) -> None:
     assert quarantine.empty
     assert set(table["split_origin"]) == {"given"}
     assert table["speaker"].nunique() == 12
-    assert {"CC0-1.0", "CC-BY-NC-ND-4.0", "unknown"} == set(table["licence"])
+    assert {"CC0-1.0", "CC-BY-NC-ND-4.0 AND CC0-1.0", "unknown AND CC0-1.0"} == set(table["licence"])
     again, _, _ = run_ingest(tmp_path, "sample")
     assert again == manifest
 

@@ -22,7 +22,7 @@ def test_a_layout_becomes_clips_that_decode(tmp_path: Path, layout: Layout) -> N
     settings = remember(paths, "mine", path=str(root), licence="CC0-1.0")
     sources = nodes.collect_sources(settings.model_dump(mode="json"), params)
     assert sources[0]["layout"] == layout
-    listing = nodes.read_layouts(sources, params)
+    listing = nodes.read_layouts(sources, paths, params)
     manifest, quarantine = nodes.build_manifest(listing, nodes.probe_files(listing, paths, params), paths, params)
     assert manifest.rows + len(quarantine) == len(listing)
     assert len(quarantine) == (layout == "huggingface")  # the row that has neither bytes nor a file

@@ -32,7 +32,7 @@ VALID = {"corpus": "mine", "paths": {"corpus": "mine"}, "pretrain": {}, "finetun
         ({"ingest": {"splits": {"tset": 1}}}, r"'ingest\.splits\.tset' .*'test'\? Valid under 'ingest\.splits': dev"),
         ({"ingest": {"limit": "x"}}, r"ingest\.limit: expected a valid integer.*found 'x'"),
         ({"ingest": {"limit": 0}}, r"ingest\.limit: expected greater than or equal to 1, found 0"),
-        ({"ingest": {"layout": "wav"}}, r"ingest\.layout: expected 'kaldi'.*'plain', found 'wav'"),
+        ({"ingest": {"layout": "wav"}}, r"ingest\.layout: expected 'librispeech'.*'plain', found 'wav'"),
         ({"ingest": {"segment_max_s": 4, "min_duration_s": 3}}, r"^ingest\.min_duration_s .* at most half"),
         (
             {"pretrain": {"objectives": {"masked_units": {"intermediate_blocks": [2, 6]}}}},
@@ -45,7 +45,7 @@ VALID = {"corpus": "mine", "paths": {"corpus": "mine"}, "pretrain": {}, "finetun
         ({"audit": {"keep_despite": ["noise"]}}, r"'noise' is no soft reason of .*; did you mean 'noisy'\?"),
         (
             {"audit": {"keep_despite": ["speaker_leak"]}},
-            r"'speaker_leak' is no soft reason .* Valid are noisy",
+            r"'speaker_leak' is no soft reason .* Valid are silent, noisy",
         ),
         ({"policies": {"standard": {"noisy": {"measur": "x"}}}}, r"'policies\.standard\.noisy\.measur' .*'measure'\?"),
         ({"policies": {"standard": {"a": {"measure": "snr", "min": 1}}}}, r"no measure 'snr'; did you mean 'snr_db'\?"),
