@@ -40,7 +40,8 @@ def _cut_off(table: pd.DataFrame, reason: str, rule: Rule) -> CutOff:
     low_N, high_N = rules.limits(table, rule)
     under_N, over_N = _beyond(low_N - value_N, low_N), _beyond(value_N - high_N, high_N)
     known_N = rules.judged(table, rule) & ~np.isnan(value_N)
-    excess_N = np.where(known_N, np.maximum(under_N, over_N), np.nan)
+    beyond_N = np.maximum(under_N, over_N)
+    excess_N = np.where(known_N & np.isfinite(beyond_N), beyond_N, np.nan)  # of a language without a bound: unknown
     return CutOff(reason, rule.measure, value_N, np.where(under_N >= over_N, low_N, high_N), excess_N)
 
 

@@ -63,8 +63,10 @@ def with_files(shown: pd.DataFrame) -> pd.DataFrame:
 def hostile(tmp_path_factory: pytest.TempPathFactory) -> AuditData:
     """Forty clips whose every text is markup that wants to run, some noisy, some copies."""
     said = dict.fromkeys(("path", "text", "label", "language", "accent", "gender", "speaker", "session"), EVIL)
-    table = manifest([said | {"path": f"{EVIL}{i}.wav"} for i in range(40)])
-    values = [{"snr_db": 2.0 + i, "pcm_sha256": f"p{i // 2 if i > 35 else -i}"} for i in range(40)]
+    table = manifest([said | {"path": f"{EVIL}{i}.wav", "end_s": 10.0, "file_duration_s": 10.0} for i in range(40)])
+    values = [
+        {"decoded_duration_s": 10.0, "snr_db": 2.0 + i, "pcm_sha256": f"p{i // 2 if i > 35 else -i}"} for i in range(40)
+    ]
     return audit(table, measures(table, values), tmp_path_factory.mktemp("hostile"))
 
 
