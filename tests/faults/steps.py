@@ -63,7 +63,7 @@ def _models(pipeline: Pipeline) -> dict[str, Any]:
 
 
 def contents(project: Path) -> dict[str, bytes]:
-    """Every file below `project/data`; the lines of a journal may stand in any order, and a version has its own time."""
+    """Every file below `project/data`; lines of journals may stand in any order, and a version has its own time."""
     found = {str(p.relative_to(project)): p.read_bytes() for p in (project / "data").rglob("*") if p.is_file()}
     for name, data in found.items():
         if name.endswith(".jsonl"):
