@@ -6,6 +6,7 @@ imported and the work begins.
 
 from __future__ import annotations
 
+import re
 import sys
 from importlib import import_module
 from inspect import signature
@@ -62,9 +63,14 @@ def _models(pipeline: Pipeline) -> dict[str, Any]:
 
 
 def contents(project: Path) -> dict[str, bytes]:
-    """Every file below `project/data`; the lines of a journal may stand in any order."""
+    """Every file below `project/data`; lines of journals may stand in any order, and a version has its own time."""
     found = {str(p.relative_to(project)): p.read_bytes() for p in (project / "data").rglob("*") if p.is_file()}
-    return {name: b"".join(sorted(d.splitlines())) if name.endswith(".jsonl") else d for name, d in found.items()}
+    for name, data in found.items():
+        if name.endswith(".jsonl"):
+            found[name] = b"".join(sorted(data.splitlines()))
+        elif name.endswith(".json"):
+            found[name] = re.sub(rb'"made_unix_s": [0-9.]+', b"", data)
+    return found
 
 
 if __name__ == "__main__":
