@@ -15,7 +15,7 @@ import soundfile
 
 from allears.audit import curation, disparity, policy, representation, summary
 from allears.corpus.build import write_manifest
-from allears.corpus.manifest import COLUMNS
+from allears.corpus.schema import SCHEMA
 from allears.errors import ConfigError
 from allears.params.audit import AuditParams
 from allears.params.base import Paths
@@ -23,6 +23,7 @@ from allears.params.shard import ShardParams
 from allears.pipelines.audit.document_nodes import read_answers, write_documents
 from allears.pipelines.shard.nodes import write_shards
 from allears.reporting import questions
+from allears.storage.digest import file_digest
 from allears.storage.files import write_json, write_text
 from tests.audit_tables import STANDARD, manifest, measures
 
@@ -83,7 +84,7 @@ def test_mlcroissant_reads_the_rows_of_the_manifest(tmp_path: Path) -> None:
     corpus = Corpus(tmp_path, [SECRETS, {"channel": 1, "text": None, "language": None}, {"age": "30", "split": "test"}])
     dataset = corpus.read(corpus.documents()[0])
     same(dataset.records("clips"), corpus.table, "clips")
-    assert [field.name for field in dataset.metadata.record_sets[0].fields] == list(COLUMNS)
+    assert [field.name for field in dataset.metadata.record_sets[0].fields] == list(SCHEMA.columns)
     assert dataset.metadata.version == corpus.manifest.digest
     assert dataset.metadata.data_biases
     assert dataset.metadata.ctx.issues.errors == set()
@@ -104,9 +105,12 @@ def test_each_part_of_a_manifest_is_a_record_set(tmp_path: Path, monkeypatch: py
 def test_shards_are_in_it_only_when_they_are_of_this_version(tmp_path: Path) -> None:
     root = tmp_path / "audio"
     root.mkdir()
+    rows = []
     for number in range(3):
-        soundfile.write(root / f"{number}.wav", np.random.default_rng(number).normal(0, 0.1, 32_000), 16_000)
-    corpus = Corpus(tmp_path / "data", [{"root": str(root)}] * 3)
+        file = root / f"{number}.wav"
+        soundfile.write(file, np.random.default_rng(number).normal(0, 0.1, 32_000), 16_000)
+        rows.append({"root": str(root), "file_bytes": file.stat().st_size, "file_sha256": file_digest(file)})
+    corpus = Corpus(tmp_path / "data", rows)
     assert len(corpus.documents()[0]["distribution"]) == 1
     handle = write_shards(corpus.manifest, corpus.verdicts, ShardParams(workers=1), corpus.paths)
     write_json(corpus.paths.shards / "shards.json", handle)
