@@ -20,9 +20,9 @@ from tests.faults.steps import STARTED, WORKERS, contents
 from tests.long import LONG, report
 from tests.project import ROOT, environment
 
-KILLS = 50 if LONG else 3
+KILLS = 50 if LONG else 2
 KILLS_A_TRIAL = 3  # then it may end, and is compared
-FILES = 240 if LONG else 45
+FILES = 240 if LONG else 24
 LIMIT_S = 300
 # Imported by every Python that is started: notes each recording whose bytes are read for its digest, which ingest and
 # audit do once each time that they decode it.

@@ -25,7 +25,7 @@ from allears.pipelines.shard.nodes import write_shards
 from allears.reporting import questions
 from allears.storage.digest import file_digest
 from allears.storage.files import write_json, write_text
-from tests.audit_tables import STANDARD, manifest, measures
+from tests.audit_tables import POLICIES, STANDARD, manifest, measures
 
 HOSTILE = 'x"\n# <script>alert(1)</script> `*[a](http://b)|'
 SECRETS = {
@@ -59,7 +59,7 @@ class Corpus:
         sources = [{"name": "s", "root": "/home/erika/s", "layout": "kaldi", "licence": "CC0-1.0"}]
         answers = read_answers(self.paths)
         return write_documents(
-            sources, self.manifest, self.verdicts, self.groups, self.summary, answers, self.params, self.paths
+            sources, self.manifest, self.verdicts, self.groups, self.summary, answers, self.params, POLICIES, self.paths
         )
 
     def read(self, document: dict[str, Any]) -> Any:

@@ -42,7 +42,7 @@ def prepare(paths: Paths, kind: Kind, name: str, source: str | None, why: str) -
     decoded = _decoded(paths)
     chosen = withdrawal.choose(rows, kind, name, source, paths.corpus)
     gone = withdrawal.with_the_same_audio(rows, chosen, decoded)
-    found = withdrawal.plan(paths, rows, gone, decoded, listing, why=why, uid=uuid.uuid4().hex)
+    found = withdrawal.plan(paths, rows, gone, chosen, decoded, listing, why=why, uid=uuid.uuid4().hex)
     return replace(_with_shards(paths, found), hints=tuple(_hints(paths, found)))
 
 
@@ -80,13 +80,15 @@ def _with_shards(paths: Paths, found: Withdrawal) -> Withdrawal:
     shards = {digest: count for one in all_versions(paths) if (count := found.versions.get(one.digest))
               for digest in one.shards}  # fmt: skip
     pcm: set[str] = set()
-    if manifest is not None and handle.exists():
+    if manifest is not None:
         refs = {ref.clip: ref for ref in clip_refs(manifest.frame(REF_COLUMNS))}
-        keys, pcm = held(paths.shards / "shards", clips, refs)
+        keys, pcm = held(paths.shards / "shards", clips, refs)  # a killed run leaves tars without a handle
+        found = replace(found, tar_keys=keys)
+    if manifest is not None and handle.exists():
         state = read_json(handle)
         shards |= {str(state["digest"]): len(pcm)} if pcm else {}
         fresh = state.get("made_from") == made_from(manifest.digest, _hard(paths))
-        found = replace(found, tar_keys=keys, shards_were_fresh=fresh)
+        found = replace(found, shards_were_fresh=fresh)
     heard = trained_on(paths.data, paths.corpus, pcm=pcm, groups=found.groups, shards=shards)
     return replace(found, shards=shards, heard=tuple(asdict(one) for one in heard))
 
@@ -110,11 +112,11 @@ def _hints(paths: Paths, found: Withdrawal) -> Iterator[str]:
 
 def _remove_from_shards(paths: Paths, found: Withdrawal, manifest: Manifest) -> None:
     handle = paths.shards / "shards.json"
-    if not found.tar_keys or not handle.exists():
+    if not found.tar_keys:
         return
     made = remove_clips(paths.shards / "shards", set(found.clips), found.tar_keys)
-    if made is None:
-        handle.unlink()
+    if made is None or not handle.exists():
+        handle.unlink(missing_ok=True)
         return
     state = read_json(handle)
     source = made_from(manifest.digest, _hard(paths)) if found.shards_were_fresh else state.get("made_from")

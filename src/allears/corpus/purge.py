@@ -29,6 +29,9 @@ from allears.storage.files import atomic_path, write_json, write_text
 from allears.storage.tables import write_parquet
 
 _OF_CLIPS = "clip"
+_AGGREGATES = ("representation", "representation_axes", "disparity", "curation_table")
+_ANSWERS = "datasheet_answers.json"
+_OPAQUE = ("speech.jsonl", "text_fit.jsonl", "exhibits.jsonl")  # their keys tell no clip from another: made anew
 
 
 def purge_manifest(paths: Paths, withdrawal: Withdrawal) -> Manifest:
@@ -105,7 +108,10 @@ def purge_journals(paths: Paths, withdrawal: Withdrawal) -> None:
 
     for folder in (paths.intermediate, paths.primary):
         for journal in sorted(folder.glob("*.jsonl")):
-            forget_where(journal, gone)
+            if journal.name in _OPAQUE:
+                journal.unlink()
+            else:
+                forget_where(journal, gone)
 
 
 def purge_documents(paths: Paths, withdrawal: Withdrawal) -> None:
@@ -118,6 +124,8 @@ def purge_documents(paths: Paths, withdrawal: Withdrawal) -> None:
         text = file.read_text()
         if any(name in text for name in named):
             file.unlink()
+    for file in (*(paths.primary / f"{name}.parquet" for name in _AGGREGATES), paths.intermediate / _ANSWERS):
+        file.unlink(missing_ok=True)  # groups may be people; the next audit writes them again
     for file in paths.raw.glob("*.csv"):
         forget_lines(file, withdrawal.clips)
 
@@ -131,10 +139,11 @@ def forget_lines(file: Path, clips: Collection[str]) -> None:
             f"{file} is not UTF-8 ({error.reason}), so nobody can see whether it names a withdrawn clip: save it as "
             "UTF-8, then run the same command again"
         ) from error
-    if _OF_CLIPS not in (reader.fieldnames or ()):
+    named = next((name for name in reader.fieldnames or () if name.strip().lower() == _OF_CLIPS), None)
+    if named is None:
         return
     rows = list(reader)
-    kept = [row for row in rows if (row[_OF_CLIPS] or "").strip() not in clips]
+    kept = [row for row in rows if (row[named] or "").strip() not in clips]
     if len(kept) < len(rows):
         out = io.StringIO()
         writer = csv.DictWriter(out, list(reader.fieldnames or ()), lineterminator="\n", extrasaction="ignore")

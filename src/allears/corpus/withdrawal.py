@@ -120,8 +120,10 @@ def rows_unused(listing: pd.DataFrame, headers: pd.DataFrame, rows: pd.DataFrame
 def choose(rows: pd.DataFrame, kind: Kind, name: str, source: str | None, corpus: str) -> pd.DataFrame:
     """The rows that `name` means. CorpusError when it means none, or something in several sources."""
     match kind:
-        case "speaker" | "clip":
-            found = rows[rows[kind] == name]
+        case "clip":
+            found = rows[rows["clip"] == name]
+        case "speaker":  # the sides of a call have none, but are of a group
+            found = rows[(rows["speaker"] == name) | (rows["group"] == rows["source"] + f"/speaker/{name}")]
         case "file":
             asked = str(Path(name).expanduser().absolute())
             whole = [str(Path(root) / path) == asked for root, path in zip(rows["root"], rows["path"], strict=True)]
@@ -150,15 +152,21 @@ def with_the_same_audio(rows: pd.DataFrame, chosen: pd.DataFrame, pcm: dict[str,
 
 
 def plan(
-    paths: Paths, rows: pd.DataFrame, gone: pd.DataFrame, pcm: dict[str, str], listing: pd.DataFrame | None,
-    *, why: str, uid: str,
+    paths: Paths, rows: pd.DataFrame, gone: pd.DataFrame, chosen: pd.DataFrame, pcm: dict[str, str],
+    listing: pd.DataFrame | None, *, why: str, uid: str,
 ) -> Withdrawal:  # fmt: skip
-    """The withdrawal of the rows `gone` of `rows` (as `rows_ever`)."""
+    """The withdrawal of the rows `gone` of `rows` (as `rows_ever`).
+
+    What was `chosen`, and what sounds the same, is refused from now on; rows that only share some of its seconds (a
+    version in which the file was cut otherwise) leave the tables, and nothing else of their seconds is refused.
+    """
+    heard = {pcm[clip] for clip in chosen["clip"] if clip in pcm}
+    refused = gone[gone["clip"].isin(chosen["clip"]) | gone["clip"].map(pcm).isin(list(heard))]
     kept = rows[~rows["clip"].isin(gone["clip"])]
     files = _lost(gone, kept, ("root", "path", "member"))
     groups = sorted(set(gone["group"].dropna()) - set(kept["group"]))
     spoke = None if listing is None else listing[_lost_lines(listing, gone, kept)]
-    lines = {} if spoke is None else _lines(spoke, gone)
+    lines = {} if spoke is None else _lines(spoke, refused)
     when = time.strftime("%Y-%m-%d")
     now = versions.current(paths)
     ids = set(gone["clip"])
@@ -168,7 +176,7 @@ def plan(
     return Withdrawal(
         corpus=paths.corpus, clips=tuple(sorted(ids)), files=tuple(files), groups=tuple(groups),
         seconds=float((here["end_s"] - here["start_s"]).sum()),
-        tombstones=tuple(asdict(one) for one in _tombstones(gone, pcm, lines, why, when)),
+        tombstones=tuple(asdict(one) for one in _tombstones(refused, pcm, lines, why, when)),
         lines=() if spoke is None else tuple(line_ids(spoke)), versions=held, uid=uid,
         pcm=tuple(sorted({pcm[clip] for clip in ids if clip in pcm})),
     )  # fmt: skip
@@ -242,7 +250,7 @@ def _lines(spoke: pd.DataFrame, gone: pd.DataFrame) -> dict[str, str]:
     of_file = _by_file(gone)
     by_clip: dict[str, str] = {}
     for values in _values(spoke, _ROW):
-        clips = _inside(of_file[values[0], values[3], values[7]], values[4:7])
+        clips = _inside(of_file.get((values[0], values[3], values[7]), []), values[4:7])
         clip = next((one for one in clips if one not in by_clip), None)
         digest = row_digest(*values)
         if digest is not None and clip is not None:

@@ -123,5 +123,5 @@ def row_digest(
     return hashlib.sha256(f"{line}|{stat.st_size}|{stat.st_mtime_ns}".encode()).hexdigest()
 
 
-def _what(one: Tombstone) -> tuple[str, int | None, float, float]:
-    return one.file_sha256, one.channel, one.start_s, one.end_s
+def _what(one: Tombstone) -> tuple[object, ...]:
+    return one.file_sha256, one.channel, one.start_s, one.end_s, one.pcm_sha256, one.row

@@ -84,8 +84,9 @@ def map_batches(
     """As `map_items`, for work that is cheaper together.
 
     `batches` deals what is to be done; `function` yields each item of a batch with its result or its AudioError, in any
-    order. Each item is journalled by itself. When `function` raises, or its worker dies or runs over `timeout_s`, what
-    is left of the batch is tried item by item, so that one bad item costs itself alone.
+    order. Each item is journalled by itself. A batch has `timeout_s`, and a second for each item after the first. When
+    `function` raises, or its worker dies or runs out of time, what is left of the batch is tried item by item, so that
+    one bad item costs itself alone.
     """
     known = _read_journal(journal)
     todo = list({key(item): item for item in items if key(item) not in known}.values())
@@ -150,7 +151,7 @@ def _run(
     except MemoryError as error:
         if len(batch) == 1:
             text = f"it needs more than the {WORKER_BYTES >> 20} MB that a worker may use ({error})"
-            raise AudioError("memory", text) from None
+            raise PassingError("memory", text) from None  # with more workers, or after other clips, it may fit
     except Exception:
         if len(batch) == 1:
             raise
@@ -198,7 +199,7 @@ def _schedule(
             batch = again.pop() if again else next(waiting, None)
             if batch is not None:
                 try:
-                    pending[pool.schedule(function, args=(batch,), timeout=timeout_s)] = batch
+                    pending[pool.schedule(function, args=(batch,), timeout=timeout_s + len(batch) - 1)] = batch
                 except RuntimeError as error:  # pebble's, once all workers are gone
                     raise AllearsError(NOBODY) from error
             elif not pending:

@@ -19,7 +19,19 @@ from allears.reporting.html import page, written
 from allears.reporting.truth import truth_table
 
 MIN_TRAIN_HOURS = 1.0  # below, the answer says that it is little; recipes that learn anything heard hours
-_SHOWN = ("clip", "path", "start_s", "end_s", "text", "label", "language", "speaker", "split")  # of the manifest
+_SHOWN = (
+    "clip",
+    "path",
+    "start_s",
+    "end_s",
+    "text",
+    "label",
+    "language",
+    "speaker",
+    "split",
+    "sample_rate_hz",
+    "channels",
+)  # of the manifest; fmt: skip
 
 
 @dataclass(frozen=True, slots=True)

@@ -45,13 +45,16 @@ class ManifestFacts:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CorpusFacts:
-    """All that the documents say. `sources`: as `ingest` settled them; `answers`: of people, by question."""
+    """All that the documents say. `sources`: as `ingest` settled them; `rules`: of the policy, in words; `answers`: of
+    people, by question.
+    """
 
     sources: Sequence[Mapping[str, Any]]
     manifest: ManifestFacts
     summary: Mapping[str, Any]
     representation: pd.DataFrame
     params: AuditParams
+    rules: Sequence[str]
     answers: Mapping[str, str]
 
 
@@ -199,6 +202,7 @@ def _making(facts: CorpusFacts) -> dict[str, list[str]]:
         ],
         "cleaning": [
             left_out,
+            *facts.rules,
             *_policy(facts.params),
         ],
         "raw_data": ["The source files stay as and where they are; each is known by its sha256."],
@@ -207,9 +211,12 @@ def _making(facts: CorpusFacts) -> dict[str, list[str]]:
     }  # fmt: skip
 
 
+_OWN: Any = {"measures": {"timeout_s", "workers"}, "text_model": True, "listen": True}  # of this machine and page
+
+
 def _policy(params: AuditParams) -> list[str]:
-    """The rules, a line for each of their kinds."""
-    kinds = params.model_dump(mode="json", exclude={"measures": {"timeout_s", "workers"}})
+    """What else decided, a line for each kind of parameter."""
+    kinds = params.model_dump(mode="json", exclude=_OWN)
     rules = {kind: flatten(value) if isinstance(value, dict) else flatten({"": value}) for kind, value in kinds.items()}
     return [
         f"audit.{kind}: {'; '.join(f'{name} = {value}' if name else value for name, value in found.items())}."

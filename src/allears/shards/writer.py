@@ -32,7 +32,7 @@ from allears.storage.files import storage_error
 from allears.storage.receipt import NAME as RECEIPT
 from allears.storage.receipt import read_receipt, write_receipt
 
-VERSION = 1
+VERSION = 2
 FLAC_SHARE = 0.55  # of the 16-bit bytes, roughly: plans the size of a tar before anything is decoded
 PARTS = "parts"
 SNAPSHOT = ("text", "label", "language", "accent", "gender", "age", "speaker", "session", "licence", "split")

@@ -82,12 +82,17 @@ def test_a_withdrawn_line_is_not_taken_over_until_its_file_changes(tmp_path: Pat
 
 def test_a_name_that_is_in_two_sources_must_say_which(tmp_path: Path) -> None:
     rows = pd.DataFrame(
-        {"clip": ["c1", "c2"], "source": ["one", "two"], "root": str(tmp_path), "path": "x.wav", "speaker": "ann"},
+        {
+            "clip": ["c1", "c2", "c3"], "source": ["one", "two", "two"], "root": str(tmp_path),
+            "path": ["x.wav", "x.wav", "call.wav"], "speaker": ["ann", "ann", None],
+            "group": ["one/speaker/ann", "two/speaker/ann", "two/speaker/ann"],
+        },
         dtype="string",
-    )
+    )  # fmt: skip
     with pytest.raises(CorpusError, match=r"speaker 'ann' is in 2 sources \(one, two\).*--source"):
         choose(rows, "speaker", "ann", None, "mine")
-    assert choose(rows, "speaker", "ann", "two", "mine")["clip"].tolist() == ["c2"]
+    both_sides = choose(rows, "speaker", "ann", "two", "mine")["clip"].tolist()
+    assert both_sides == ["c2", "c3"]  # a side of a call names no speaker, but is of a group
     assert choose(rows, "file", str(tmp_path / "x.wav"), "one", "mine")["clip"].tolist() == ["c1"]
     with pytest.raises(CorpusError, match=r"no speaker 'anm'; did you mean 'ann'\?"):
         choose(rows, "speaker", "anm", None, "mine")

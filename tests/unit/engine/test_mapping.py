@@ -57,10 +57,10 @@ def test_one_bad_item_costs_itself_alone(tmp_path: Path) -> None:
     assert [fresh for _, _, fresh in again] == [False, False, True]  # what may pass another time is tried again
 
 
-def test_what_may_pass_is_tried_again_and_what_does_not_fit_is_not(tmp_path: Path) -> None:
+def test_what_another_run_may_not_meet_is_tried_again(tmp_path: Path) -> None:
     items = ["a", "later-1", "huge-1", "b"]
     expected = [("A", None), (None, "changed"), (None, "memory"), ("B", None)]
-    for fresh in ([True, True, True, True], [False, True, False, False]):
+    for fresh in ([True, True, True, True], [False, True, True, False]):
         found = run(items, tmp_path / "j.jsonl")
         assert found == [(result, reason, new) for (result, reason), new in zip(expected, fresh, strict=True)]
 

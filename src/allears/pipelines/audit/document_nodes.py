@@ -11,6 +11,7 @@ import pandas as pd
 from allears.corpus.manifest import Manifest
 from allears.params.audit import AuditParams
 from allears.params.base import Paths
+from allears.params.policy import Policies
 from allears.storage.digest import file_digest
 from allears.storage.files import read_json
 
@@ -27,9 +28,11 @@ def read_answers(paths: Paths) -> dict[str, str]:
 
 def write_documents(
     sources: list[dict[str, Any]], manifest: Manifest, verdicts: pd.DataFrame, table: pd.DataFrame,
-    audit_summary: dict[str, Any], answers: dict[str, str], params: AuditParams, paths: Paths,
+    audit_summary: dict[str, Any], answers: dict[str, str], params: AuditParams, policies: Policies,
+    paths: Paths,
 ) -> tuple[dict[str, Any], str]:  # fmt: skip
     """The corpus as Croissant (JSON-LD) and as a datasheet (Markdown), from the audit's tables and people's answers."""
+    from allears.audit.policy import in_words
     from allears.reporting.croissant import File, croissant
     from allears.reporting.datasheet import datasheet
     from allears.reporting.statements import OF_MANIFEST, CorpusFacts, manifest_facts
@@ -40,6 +43,10 @@ def write_documents(
         summary=audit_summary,
         representation=table,
         params=params,
+        rules=[
+            f"Policy {params.policy}, {code} ({rule.verdict}): {in_words(rule)}."
+            for code, rule in policies.chosen(params.policy).root.items()
+        ],
         answers=answers,
     )
     parts = [File(*_file(manifest.folder / name, paths.reports)) for name in manifest.parts]

@@ -76,7 +76,7 @@ def _pages(audit: str, policies: str, paths: str) -> list[Node]:
             document_nodes.write_documents,
             [
                 "sources", "manifest", "verdicts", "representation", "audit_summary", "datasheet_answers", audit,
-                paths,
+                "params:policies", paths,
             ],
             ["croissant", "datasheet"],
             name="write_documents",
