@@ -2,7 +2,10 @@
 
 import os
 
+import pytest
+
 LONG = os.environ.get("ALLEARS_LONG") == "1"
+only_long = pytest.mark.skipif(not LONG, reason="long: make test-faults")
 ROWS: list[str] = []  # of tables in Markdown; the long version prints them at its end
 
 

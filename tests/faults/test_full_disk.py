@@ -19,7 +19,7 @@ from allears.pipelines.shard.nodes import write_shards
 from allears.storage.files import read_json, write_bytes
 from allears.training.launch import launch
 from tests.faults import steps
-from tests.long import LONG, report
+from tests.long import LONG, only_long, report
 from tests.pretraining import make_spec, tiny
 from tests.support import make_shards
 from tests.unit.shards.recordings import as_handle, make_recordings, verdicts_of
@@ -53,6 +53,7 @@ def make_room(disk: Path) -> None:
     subprocess.run(["mount", "-o", "remount,size=64m", str(disk)], check=True)
 
 
+@only_long
 def test_ingest_and_audit_go_on_wherever_the_disk_was_full(small_disk: Path, tmp_path: Path) -> None:
     corpus, random = tmp_path / "corpus", np.random.default_rng(0)
     corpus.mkdir()

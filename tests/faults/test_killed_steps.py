@@ -17,7 +17,7 @@ import soundfile
 
 from allears.corpus.opening import MOST_TOGETHER
 from tests.faults.steps import STARTED, WORKERS, contents
-from tests.long import LONG, report
+from tests.long import LONG, only_long, report
 from tests.project import ROOT, environment
 
 KILLS = 50 if LONG else 2
@@ -95,7 +95,7 @@ def setting(tmp_path_factory: pytest.TempPathFactory) -> Setting:
     return made
 
 
-@pytest.mark.parametrize("step", ["ingest", "audit"])
+@pytest.mark.parametrize("step", ["ingest", pytest.param("audit", marks=only_long)])
 def test_killed_at_random_moments_it_ends_as_if_it_had_not_been(setting: Setting, step: str, tmp_path: Path) -> None:
     moments = np.random.default_rng(0)
     kills = trials = twice = most = 0

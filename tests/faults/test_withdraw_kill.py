@@ -12,7 +12,7 @@ import pytest
 
 from tests import stewardship as steward
 from tests.leftovers import leftovers
-from tests.long import LONG
+from tests.long import only_long
 from tests.project import environment, kedro
 
 # The command, which kills itself before the n-th time that it replaces or removes a file; it prints how often it does.
@@ -68,6 +68,7 @@ def restore(project: Path) -> None:
     shutil.copytree(project / "kept", project / "data")
 
 
+@only_long
 def test_killed_at_any_change_and_done_again(project: Path) -> None:
     speaker = "bela"
     needles = steward.needles_of(project, speaker)
@@ -77,7 +78,7 @@ def test_killed_at_any_change_and_done_again(project: Path) -> None:
     assert changes > 20
     expected = state(project)
     assert leftovers(project / "data", needles, but=STONES) == []
-    for last in sorted({1, 2, changes, *range(3, changes, max(1, changes // (24 if LONG else 3)))}):
+    for last in sorted({1, 2, changes, *range(3, changes, max(1, changes // 24))}):
         restore(project)
         killed = withdraw(project, speaker, last)
         assert killed.returncode == -signal.SIGKILL, killed.stderr

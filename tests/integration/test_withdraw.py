@@ -14,6 +14,7 @@ from mlflow.tracking import MlflowClient
 
 from tests import stewardship as steward
 from tests.leftovers import leftovers
+from tests.long import only_long
 from tests.project import environment, kedro
 
 
@@ -41,6 +42,7 @@ def train_speaker(project: Path) -> str:
     return str(clips.loc[clips["split"] == "train", "speaker"].iloc[0])
 
 
+@only_long
 def test_the_steward_s_year(project: Path, train_speaker: str) -> None:
     """One story, because each chapter needs the last: a delivery, a correction, a withdrawal, and what is left."""
     first = steward.manifest(project)
