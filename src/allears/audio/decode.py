@@ -29,7 +29,7 @@ DECODERS = (
     f"libsndfile {soundfile.__libsndfile_version__.removeprefix('libsndfile-')}, "
     f"ffmpeg of imageio-ffmpeg {version('imageio-ffmpeg')}, soxr {soxr.__version__}"
 )
-MAX_CLIP_S = 3600.0  # one clip in memory: an hour at 48 kHz is 0.7 GB
+MAX_CLIP_S = 3600.0  # one clip in memory, and no more than MAX_CLIP_BYTES of samples
 MAX_CLIP_BYTES = ffmpeg.MAX_OUTPUT_BYTES
 MAX_FILE_S = 7 * 24 * 3600.0
 MIN_BYTES_PER_S = 4.0  # Opus and AMR need more for silence: a header that declares less than that lies

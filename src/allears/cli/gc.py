@@ -5,7 +5,7 @@ from __future__ import annotations
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -62,7 +62,7 @@ def _find(paths: Paths) -> list[Waste]:
     return [*unused(paths, shards), *labelled]
 
 
-def _specs(paths: Paths) -> Iterator[dict]:  # type: ignore[type-arg]
+def _specs(paths: Paths) -> Iterator[dict[str, Any]]:
     """What runs of any corpus were told, as far as they used this corpus's shards."""
     for file in sorted((paths.data / "06_models").glob("*/*/*/spec.json")):
         spec = _read(file)
@@ -70,7 +70,7 @@ def _specs(paths: Paths) -> Iterator[dict]:  # type: ignore[type-arg]
             yield spec
 
 
-def _read(file: Path) -> dict:  # type: ignore[type-arg]
+def _read(file: Path) -> dict[str, Any]:
     from allears.storage.files import read_json
 
     return dict(read_json(file)) if file.exists() else {}

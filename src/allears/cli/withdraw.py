@@ -32,8 +32,10 @@ def withdraw(
     with sentences(verbose=verbose):
         from allears.cli import withdrawal
         from allears.cli.told import show_done, show_plan
+        from allears.corpus.withdrawal import Kind
 
-        asked = {kind: name for kind, name in (("speaker", speaker), ("clip", clip), ("file", file)) if name}
+        given: dict[Kind, str | None] = {"speaker": speaker, "clip": clip, "file": file}
+        asked = {kind: name for kind, name in given.items() if name}
         if len(asked) != 1:
             raise ConfigError("say what to withdraw with one of --speaker, --clip and --file")
         [(kind, name)] = asked.items()
@@ -44,7 +46,7 @@ def withdraw(
                 click.echo("An earlier withdrawal was interrupted; it is finished now:")
                 show_done(left)
             try:
-                found = withdrawal.prepare(paths, kind, name, source, why)  # type: ignore[arg-type]
+                found = withdrawal.prepare(paths, kind, name, source, why)
             except CorpusError:
                 if left is None:
                     raise

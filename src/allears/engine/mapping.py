@@ -155,6 +155,9 @@ def _run(
     except Exception:
         if len(batch) == 1:
             raise
+    else:
+        if len(batch) == 1 and not done:  # it would be tried again for ever
+            raise RuntimeError(f"{function} gave no result for {batch[0]}")
     return done
 
 

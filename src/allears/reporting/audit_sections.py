@@ -7,9 +7,8 @@ from typing import Any
 import pandas as pd
 from markupsafe import Markup
 
-from allears.reporting import audit_curation, figures
+from allears.reporting import audit_curation, figures, measure_words
 from allears.reporting.html import Column, as_records, figure, table, written
-from allears.reporting.policy_sections import MEASURE_NAMES
 
 MAX_ROWS = 25
 MAX_BARS = 16
@@ -118,13 +117,12 @@ def unknown_axes(facts: dict[str, dict[str, Any]]) -> list[str]:
 def quality(clips: pd.DataFrame) -> Markup:
     """Quantiles of each measure, by split."""
     rows = []
-    for name, title in MEASURE_NAMES.items():
+    for name in (each for each in measure_words.MEASURES if each in clips):
         values = clips[name].dropna()
         if len(values):
             marks = values.quantile([percent / 100 for percent in _QUANTILES])
-            rows.append(
-                {"measure": title} | {f"q{percent}": value for percent, value in zip(_QUANTILES, marks, strict=True)}
-            )
+            quantiles = {f"q{percent}": value for percent, value in zip(_QUANTILES, marks, strict=True)}
+            rows.append({"measure": measure_words.title(name)} | quantiles)
     columns = [Column(key="measure", title="measure")]
     columns += [Column(key=f"q{q}", title="median" if q == 50 else f"{q} %", kind="measure") for q in _QUANTILES]
     return table(rows, columns)

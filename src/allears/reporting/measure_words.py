@@ -1,21 +1,35 @@
-"""How a measure is called and written where its value stands alone."""
+"""How a measure is called and written: on an axis, in a table of quantiles, and where its value stands alone."""
 
 from __future__ import annotations
 
 from allears.reporting.html import Kind, written
 
-_WORDS: dict[str, tuple[str, Kind, str]] = {
-    "snr_db": ("signal-to-noise", "measure", " dB"),
-    "clipped_share": ("clipped samples", "percent", ""),
-    "silence_share": ("silent frames", "percent", ""),
-    "bandwidth_hz": ("bandwidth", "measure", " Hz"),
+_WORDS: dict[str, tuple[str, Kind, str]] = {  # name, how it is written, unit
+    "rms_dbfs": ("level (RMS)", "measure", "dBFS"),
+    "snr_db": ("signal-to-noise (WADA)", "measure", "dB"),
+    "bandwidth_hz": ("bandwidth", "measure", "Hz"),
     "bandwidth_share": ("bandwidth, of what the sample rate promises", "percent", ""),
-    "duration_difference_s": ("decoded and declared length differ by", "measure", " s"),
-    "decoded_duration_s": ("length", "measure", " s"),
-    "text_ctc": ("text against audio", "measure", " nats a character"),
+    "decoded_duration_s": ("duration", "measure", "s"),
+    "silence_share": ("silent frames", "percent", ""),
+    "clipped_share": ("clipped samples", "percent", ""),
+    "dc_offset": ("offset (DC)", "measure", ""),
+    "zero_share": ("digital silence", "percent", ""),
+    "duration_difference_s": ("decoded and declared duration differ by", "measure", "s"),
+    "hum_db": ("mains hum over its surroundings", "measure", "dB"),
+    "speech_share": ("speech", "percent", ""),
+    "mix_loss_db": ("level lost by mixing the channels", "measure", "dB"),
+    "weakest_channel_db": ("weakest against strongest channel", "measure", "dB"),
+    "side_db": ("side against mid channel", "measure", "dB"),
+    "letters_per_s": ("letters a second", "measure", ""),
+    "chars_per_s": ("characters a second", "measure", ""),
+    "script_share": ("letters in a script of the language", "percent", ""),
+    "unique_word_share": ("unique words", "percent", ""),
+    "longest_word": ("longest word", "measure", "letters"),
+    "text_ctc": ("text against audio", "measure", "nats a character"),
     "text_error": ("characters that a model hears otherwise", "percent", ""),
     "bit_error": ("fingerprint bits that differ", "percent", ""),
 }
+MEASURES = tuple(name for name in _WORDS if name != "bit_error")  # of a clip, not of a pair
 
 
 def name(measure: str) -> str:
@@ -23,7 +37,14 @@ def name(measure: str) -> str:
     return _WORDS[measure][0] if measure in _WORDS else measure
 
 
+def title(measure: str) -> str:
+    """Name and unit of bare numbers: `bandwidth, Hz`, `silent frames, share`."""
+    _, kind, unit = _WORDS.get(measure, ("", "measure", ""))
+    unit = "share" if kind == "percent" else unit
+    return f"{name(measure)}, {unit}" if unit else name(measure)
+
+
 def quantity(measure: str, value: float) -> str:
     """The value with its unit."""
     _, kind, unit = _WORDS.get(measure, ("", "measure", ""))
-    return written(value, kind) + unit
+    return f"{written(value, kind)} {unit}".rstrip()

@@ -10,22 +10,9 @@ from allears.audit import rules
 from allears.audit.policy import in_words, reasons_of
 from allears.params.audit import AuditParams
 from allears.params.policy import Policy
-from allears.reporting import figures
+from allears.reporting import figures, measure_words
 from allears.reporting.html import Column, figure, table
 
-MEASURE_NAMES = {
-    "rms_dbfs": "level, dBFS (RMS)", "snr_db": "signal-to-noise, dB (WADA)", "bandwidth_hz": "bandwidth, Hz",
-    "bandwidth_share": "bandwidth, share of what the sample rate promises", "decoded_duration_s": "duration, s",
-    "silence_share": "silent share of frames", "clipped_share": "clipped share of samples",
-    "dc_offset": "offset (DC)", "zero_share": "digital silence, share",
-    "duration_difference_s": "decoded against declared duration, s",
-    "hum_db": "mains hum over its surroundings, dB", "speech_share": "share of speech",
-    "mix_loss_db": "level lost by mixing the channels, dB",
-    "weakest_channel_db": "weakest against strongest channel, dB",
-    "side_db": "side against mid channel, dB", "letters_per_s": "letters a second",
-    "chars_per_s": "characters a second", "script_share": "letters in a script of the language, share",
-    "unique_word_share": "unique words, share", "longest_word": "longest word, letters",
-}  # fmt: skip
 MAX_CUTS = 6  # lines in a figure; with bounds for many languages, the table of rules has all
 _ALWAYS = ("decoded_duration_s", "rms_dbfs", "snr_db", "silence_share", "bandwidth_hz", "clipped_share")
 _CAPTIONS = {"snr_db": "signal-to-noise ratio; at 100 dB the estimate ends: hardly any noise"}
@@ -42,7 +29,7 @@ def sound(clips: pd.DataFrame, policy: Policy) -> list[Markup]:
         cuts = [
             cut for code, rule in policy.root.items() if rule.measure == name for cut in rules.cuts(clips, rule, code)
         ]
-        title = MEASURE_NAMES.get(name, name)
+        title = measure_words.title(name)
         caption = f"Clips by {_CAPTIONS.get(name, title)}"
         caption += f"; {len(cuts) - MAX_CUTS} more cut-offs are in the table of rules" if len(cuts) > MAX_CUTS else ""
         shown = figures.histogram(values, title=title, cuts=cuts[:MAX_CUTS])

@@ -78,6 +78,19 @@ def work_together(batch: Sequence[str]) -> Iterator[tuple[str, str | AudioError]
         yield item, AudioError("not_audio", item) if item.startswith("bad") else work(item)
 
 
+def forgetful(batch: Sequence[str]) -> Iterator[tuple[str, str]]:
+    """Gives nothing for `b`."""
+    return ((item, item.upper()) for item in batch if item != "b")
+
+
+def test_an_item_without_a_result_is_a_failure_and_not_tried_for_ever(tmp_path: Path) -> None:
+    outcomes = map_batches(
+        forgetful, ["a", "b", "c"], key=str, journal=tmp_path / "j.jsonl", title="testing", workers=1,
+        batches=lambda todo: [todo],
+    )  # fmt: skip
+    assert [(each.result, each.reason) for each in outcomes] == [("A", None), (None, "failed"), ("C", None)]
+
+
 def test_one_bad_item_of_a_batch_costs_itself_alone(tmp_path: Path) -> None:
     items = ["a", "bad-1", "b", "die-1", "c", "odd-1", "d", "hang-1", "e", "f"]
     outcomes = map_batches(

@@ -23,7 +23,7 @@ def test_a_card_says_what_is_heard_and_why() -> None:
     (group,) = groups(pd.DataFrame([shown()]), clips(decoded_duration_s=27.3), 12.0, MEANS)
     (card,) = group["places"][0]["cards"]
     assert card["span"] == "first 12 s of 27.30 s"
-    assert card["measure"] == {"name": "signal-to-noise", "value": "3.21 dB", "cut": "10.0 dB"}
+    assert card["measure"] == {"name": "signal-to-noise (WADA)", "value": "3.21 dB", "cut": "10.0 dB"}
     assert (card["sound"], card["picture"]) == ("audit_files/c0-1234.mp3", "audit_files/c0-1234.webp")
     assert (card["text"], card["top"], card["verdict"]) == ("rain", "11.025 kHz", "flagged")
     assert card["reasons"] == "noisy, silent"
@@ -52,6 +52,6 @@ def test_copies_stand_side_by_side_the_one_that_stays_first() -> None:
 
 
 def test_a_reason_of_a_policy_that_nobody_knows_here_is_shown_as_it_is_called() -> None:
-    (group,) = groups(pd.DataFrame([shown(group="hums", measure="hum_db", value=1.5, cut=None)]), clips(), 12.0, MEANS)
+    (group,) = groups(pd.DataFrame([shown(group="hums", measure="odd_db", value=1.5, cut=None)]), clips(), 12.0, MEANS)
     assert group["name"] == "hums"
-    assert group["places"][0]["cards"][0]["measure"] == {"name": "hum_db", "value": "1.50", "cut": ""}
+    assert group["places"][0]["cards"][0]["measure"] == {"name": "odd_db", "value": "1.50", "cut": ""}
