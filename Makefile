@@ -39,12 +39,12 @@ test: $(STAMP)
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
-	$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile --durations 15
+	$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder --durations 15
 
 # What runs in these are scripts of tests/benchmark; RESULTS.md holds what they printed last.
 bench-train: scripts := bench_reader bench_startup bench_train
 bench-audit: scripts := bench_audit bench_audit_tables bench_duplicates
-calibrate: scripts := calibrate calibrate_measures calibrate_fingerprint
+calibrate: scripts := calibrate calibrate_measures calibrate_fingerprint calibrate_texts
 prove-curation: scripts := prove_curation
 bench-train bench-audit calibrate prove-curation: $(STAMP)
 	@set -e; for script in $(scripts); do echo; echo "== $$script"; $(BIN)/python tests/benchmark/$$script.py; done

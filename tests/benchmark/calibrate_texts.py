@@ -1,9 +1,10 @@
-"""How well texts that belong to other clips are found: `python tests/benchmark/calibrate_texts.py --corpus C`.
+"""How well texts that belong to other clips are found: `python tests/benchmark/calibrate_texts.py`.
 
-The project (`--project`, else this folder) holds the ingested corpus and a model that was fine-tuned on its characters
-(`task_model.json`). Of test speakers' clips that the model has not learned, each is judged with its own text and with
-one of another clip: drawn at random, and (harder) of about its length. Precision is that of a corpus in which `--share`
-of the texts are swapped. Intervals: 95 %, bootstrap over speakers.
+A model is pretrained on speechocean762 (through ALLEARS_REAL_DATA) and fine-tuned on its characters; `--project`
+names a folder instead that holds the ingested `--corpus` and such a model (`task_model.json`). Of test speakers'
+clips that the model has not learned, each is judged with its own text and with one of another clip: drawn at random,
+and (harder) of about its length. Precision is that of a corpus in which `--share` of the texts are swapped.
+Intervals: 95 %, bootstrap over speakers.
 
 Beside the two measures of the audit stand two that were tried: the negative log-likelihood itself, whose scale depends
 on the model, and its distance from that of 20 other texts of about the length.
@@ -14,6 +15,7 @@ from __future__ import annotations
 import argparse
 import os
 import sys
+import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
@@ -34,7 +36,14 @@ from allears.evaluation.error_rates import character_errors
 from allears.storage.files import read_json
 from allears.text.normalise import normalise
 from tests.audit_tables import POLICIES
+from tests.project import ROOT, kedro, make_project
 
+REAL = Path(os.environ.get("ALLEARS_REAL_DATA", "/nonexistent")).absolute()
+PIPELINES = "ingest,audit,shard,pretrain,finetune"
+TRAIN = (
+    "corpus=so762,ingest.path={path},ingest.licence=LicenseRef-speechocean762,pretrain.probe.draws=1,"
+    "finetune.task=ctc,finetune.arms=[pretrained],finetune.shares=[1.0],finetune.seeds=1,finetune.updates=1200"
+)
 MEASURES = ("text_error", "text_ctc", "nll_per_character", "nll_minus_20_others")
 OTHERS, BOOTSTRAPS, RECALLS = 20, 500, (0.5, 0.6, 0.7, 0.8, 0.9, 0.95)
 Floats = NDArray[np.float64]
@@ -43,13 +52,31 @@ Floats = NDArray[np.float64]
 def main() -> None:
     """Print the curves."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--project", type=Path, default=Path())
-    parser.add_argument("--corpus", required=True)
+    parser.add_argument("--project", type=Path, help="with a model; none: train one, a quarter of an hour on two cores")
+    parser.add_argument("--corpus", default="so762")
     parser.add_argument("--split", default="test", help="of whose clips texts are swapped")
     parser.add_argument("--clips", type=int, default=500, help="at most so many")
     parser.add_argument("--share", type=float, default=0.05, help="of the texts that are swapped")
     given = parser.parse_args()
-    os.chdir(given.project)
+    with tempfile.TemporaryDirectory() as temporary:
+        os.chdir(given.project or trained(Path(temporary) / "project"))
+        score(given)
+        os.chdir(ROOT)
+
+
+def trained(project: Path) -> Path:
+    """A project with speechocean762 and a model of its characters."""
+    if not REAL.is_dir():
+        raise SystemExit("ALLEARS_REAL_DATA names no folder of real recordings")
+    params = TRAIN.format(path=REAL / "speechocean762")
+    done = kedro(make_project(project), "run", "--pipelines", PIPELINES, "--params", params, timeout_s=7200.0)
+    if done.returncode:
+        raise SystemExit(done.stdout[-3000:] + done.stderr[-3000:])
+    return project
+
+
+def score(given: argparse.Namespace) -> None:
+    """Swap, judge, print."""
     judge = open_judge(Path(read_json(Path("data/06_models") / given.corpus / "task_model.json")["folder"]))
     clips = unlearned(judge, given.corpus, given.split, given.clips)
     scores = judged(judge, clips, np.random.default_rng(0))
