@@ -15,7 +15,7 @@ from allears.audit.representation import represent
 from allears.audit.summary import Tables, summarise
 from allears.audit.targets import Target
 from allears.params.audit import AuditParams
-from tests.audit_tables import STANDARD, manifest, measures
+from tests.audit_tables import STANDARD, agree, manifest, measures
 
 FEW_SAMPLES = {"representation": {"bootstrap_samples": 100}}
 
@@ -56,6 +56,6 @@ def audited(
     measured = measures(
         table, [{"decoded_duration_s": s} | row for s, row in zip(seconds, values or [{}] * len(rows), strict=True)]
     )
-    verdicts = judge(table, measured, find(table, measured, params.duplicates), params, STANDARD, decided)
+    verdicts = judge(table, measured, find(table, measured, params.duplicates, agree), params, STANDARD, decided)
     selection = select(table, measured, verdicts, target, params, "zoo")
     return Audited(table, verdicts, selection, params, targets or {})

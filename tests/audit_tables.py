@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 import yaml
+from numpy.typing import NDArray
 
 from allears.audit.derived import with_derived
 from allears.audit.measuring import COLUMNS as MEASURE_COLUMNS
@@ -59,3 +62,8 @@ def measures(table: pd.DataFrame, rows: list[dict[str, Any]] | None = None) -> p
     fit = pd.DataFrame(full)[list(FIT_TYPES)].astype(FIT_TYPES)
     heard = with_derived(heard, table).merge(text_measures(table), on="clip", validate="1:1")
     return heard.merge(fit, on="clip", validate="1:1")
+
+
+def agree(pairs: Sequence[tuple[str, str]]) -> NDArray[np.float64]:
+    """Of candidates for copies, all waveforms are the same."""
+    return np.ones(len(pairs))

@@ -24,6 +24,7 @@ sys.path.insert(0, str(Path(__file__).parents[2]))
 from allears.audio import fingerprint as fp
 from allears.audit.duplicates import find
 from allears.params.audit import DuplicateParams
+from tests.audit_tables import agree
 from tests.benchmark.real_sounds import files, words
 
 SIZES = (10_000, 30_000, 100_000)
@@ -65,7 +66,7 @@ def _row(real_NP: np.ndarray, size: int, shortest_s: float, longest_s: float) ->
     lengths[-copies:] = lengths[:copies]
     manifest, measures = _tables(prints, lengths)
     begin = time.process_time()
-    found = find(manifest, measures, DuplicateParams())
+    found = find(manifest, measures, DuplicateParams(), agree)
     took = time.process_time() - begin
     of = dict(zip(found["clip"], found["duplicate_of"], strict=True))
     hit = np.array([of.get(f"c{size - copies + i}") == f"c{i}" for i in range(copies)])

@@ -1,7 +1,8 @@
 """How well the audit finds what was planted: `python tests/benchmark/calibrate.py` (`make calibrate`).
 
-Clips that the audit keeps of (1) a larger generated sample and (2) speechocean762 (through ALLEARS_REAL_DATA) are
-written anew, 200 and more of each kind are spoiled (`dirt.py`), and the audit of that corpus is scored against it.
+Clips of (1) a larger generated sample that are not spoiled there and (2) speechocean762 (through ALLEARS_REAL_DATA)
+that the audit keeps, for nobody knows what is wrong with the others, are written anew, 200 and more of each kind are
+spoiled (`dirt.py`), and the audit of that corpus is scored against it.
 Promise: precision ≥ 0.98 and recall ≥ 0.95 for every defect of signal and every kind of copy. Corpus-level defects are
 planted in the sample by itself (a leaking speaker, a dominant accent).
 """
@@ -59,7 +60,7 @@ def calibrate(project: Path, corpus: str, params: str, each: int) -> list[str]:
     shutil.copyfile(truth, raw / "truth.csv")
     run(project, f"corpus={corpus}-dirty,ingest.path={audio},ingest.licence=CC0-1.0,ingest.label=label")
     table = scores(project, f"{corpus}-dirty")
-    print(f"\n## {corpus}: {len(clips):,} clips that the audit kept, {each} of each defect planted\n")
+    print(f"\n## {corpus}: {len(clips):,} clean clips, {each} of each defect planted\n")
     show(table)
     judged = table[table["looked_for"]]
     low = judged[(judged["precision"] < PRECISION) | (judged["recall"] < RECALL)]

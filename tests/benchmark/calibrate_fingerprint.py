@@ -1,8 +1,8 @@
 """What the fingerprint survives: share of distorted copies found, and of other clips taken for copies.
 
 Run `ALLEARS_REAL_DATA=FOLDER python tests/benchmark/calibrate_fingerprint.py`. Some recordings of each corpus are
-re-encoded, amplified, clipped, mixed with noise, trimmed and shifted; a copy is found when fingerprint and length agree
-as `audit.duplicates` asks. Other clips are all pairs of nearly the same length.
+re-encoded, amplified, clipped, mixed with noise, trimmed and shifted; a copy is found when fingerprint, length and
+waveform agree as `audit.duplicates` asks. Other clips are all pairs of nearly the same length.
 """
 
 from __future__ import annotations
@@ -23,6 +23,7 @@ sys.path.insert(0, str(Path(__file__).parents[2]))
 
 from allears.audio import ffmpeg
 from allears.audio import fingerprint as fp
+from allears.audio.alignment import RATE_HZ, least_correlation
 from allears.audio.decode import DECODERS, decode, resample
 from allears.params.audit import DuplicateParams
 from tests.benchmark.real_sounds import files, words_of
@@ -43,7 +44,7 @@ Sound = tuple[np.ndarray, int]
 def main() -> None:
     """Print both tables."""
     print(f"{DECODERS}; found: at most {PARAMS.max_bit_error:.0%} of the bits differ, lengths by", end=" ")
-    print(f"{PARAMS.max_duration_difference_s:g} s")
+    print(f"{PARAMS.max_duration_difference_s:g} s, the waveforms correlate at {PARAMS.min_correlation:g}")
     chosen, noises = files(COPIES, seed=0), files({"sounds": 40}, seed=1)["sounds"]
     with ProcessPoolExecutor(2) as pool:
         results = {name: list(pool.map(partial(_copies, noises=noises), some)) for name, some in chosen.items()}
@@ -63,8 +64,13 @@ def _copies(path: Path, noises: list[Path]) -> dict[str, tuple[float, bool]]:
         error = float(fp.distances(original, words_of(copy, copy_rate)[None])[0])
         longer_s = abs(len(copy) / copy_rate - len(audio) / rate)
         found = error <= PARAMS.max_bit_error and longer_s <= PARAMS.max_duration_difference_s
-        results[name] = (error, found)
+        results[name] = (error, found and _agree((audio, rate), (copy, copy_rate)) >= PARAMS.min_correlation)
     return results
+
+
+def _agree(one: Sound, other: Sound) -> float:
+    one_T, other_T = (resample(audio.astype(np.float32), rate, RATE_HZ) for audio, rate in (one, other))
+    return least_correlation(one_T, other_T)
 
 
 def _distorted(

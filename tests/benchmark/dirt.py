@@ -172,14 +172,20 @@ def _swapped(facts: list[dict[str, Any]], chosen: list[int]) -> list[dict[str, A
 
 
 def kept(project: Path, corpus: str, least_s: float) -> pd.DataFrame:
-    """Rows of an audited corpus's manifest that its audit kept without any flag, of at least `least_s`."""
+    """Rows of an audited corpus's manifest that are clean, of at least `least_s`: where a truth table says what is
+    spoiled, all others, whatever the audit thinks of them; else those that the audit kept without any flag.
+    """
     from allears.corpus.manifest import Manifest
     from allears.storage.files import read_json
 
     handle = Manifest.from_json(read_json(project / "data/02_intermediate" / corpus / "manifest.json"))
     table = replace(handle, folder=project / handle.folder).frame()
-    verdicts = pd.read_parquet(project / "data/03_primary" / corpus / "verdicts.parquet")
-    clean = set(verdicts.loc[verdicts["verdict"] == "keep", "clip"])
+    truth = project / "data/01_raw" / corpus / "truth.csv"
+    if truth.exists():
+        clean = set(table.loc[~table["path"].isin(pd.read_csv(truth)["path"]), "clip"])
+    else:
+        verdicts = pd.read_parquet(project / "data/03_primary" / corpus / "verdicts.parquet")
+        clean = set(verdicts.loc[verdicts["verdict"] == "keep", "clip"])
     long = table["end_s"] - table["start_s"] >= least_s
     return table[table["clip"].isin(clean) & long & table["text"].notna()].reset_index(drop=True)
 

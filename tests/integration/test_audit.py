@@ -22,7 +22,7 @@ from allears.params.audit import AuditParams
 from allears.params.base import Paths
 from allears.params.policy import Policies
 from allears.pipelines.audit import create_pipeline
-from tests.audit_tables import POLICIES, manifest
+from tests.audit_tables import POLICIES, agree, manifest
 from tests.real import REAL, needs_real
 
 RATE = 16_000
@@ -174,4 +174,4 @@ def test_real_recordings_have_no_false_copies() -> None:
     refs = [ClipRef(f"c{i}", str(file), f"{i:064d}", None, 0.0, None) for i, file in enumerate(files)]
     measures = to_table([Outcome(*found) for found in measure_clips(refs, spec)])
     table = manifest([{"clip": ref.clip, "end_s": 1.0} for ref in refs])
-    assert find(table, measures, AuditParams().duplicates).empty
+    assert find(table, measures, AuditParams().duplicates, agree).empty

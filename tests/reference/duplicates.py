@@ -13,16 +13,12 @@ def bit_error(one: Sequence[int], other: Sequence[int], bits: int, min_pieces: i
     return sum((a ^ b).bit_count() for a, b in heard) / (bits * len(heard))
 
 
-def first_alike(
-    prints: Sequence[Sequence[int]], seconds: Sequence[float], max_error: float, max_seconds: float
-) -> list[int]:
-    """The first clip that each is alike to, else itself."""
-    first = []
+def nearest_alike(
+    prints: Sequence[Sequence[int]], seconds: Sequence[float], max_error: float, max_seconds: float, most: int
+) -> list[tuple[int, int, float]]:
+    """(later, earlier, bit error) of the `most` nearest earlier clips of each, of equal ones the first."""
+    found = []
     for j, (one, length) in enumerate(zip(prints, seconds, strict=True)):
-        alike = [
-            i
-            for i in range(j)
-            if abs(length - seconds[i]) <= max_seconds and bit_error(one, prints[i], 32, 8) <= max_error
-        ]
-        first.append(min(alike, default=j))
-    return first
+        near = [(bit_error(one, prints[i], 32, 8), i) for i in range(j) if abs(length - seconds[i]) <= max_seconds]
+        found += [(j, i, error) for error, i in sorted(near)[:most] if error <= max_error]
+    return found

@@ -1,11 +1,11 @@
-"""The search for equal recordings among many: which clip is the first that a fingerprint is near to.
+"""The search for equal recordings among many: to which earlier clips a fingerprint is near.
 
 Few pairs of clips of nearly one length are all compared. Many are searched by locality-sensitive hashing (bit sampling:
 Indyk & Motwani 1998, section 4.2; Haitsma & Kalker 2002, section 5, look up whole words in the same spirit). Clips that
 agree in log2(N) random bits of their 1024 meet in a bucket and are then compared in full; this is done TABLES times
 with other bits. A pair that differs in a share p of its bits meets with a probability of
-1 - (1 - (1 - p)^log2(N))^TABLES: for a million clips 0.98 at p = 0.19 and over 0.999 at 0.15. So a pair may be missed;
-none is invented. The work is N log N, whatever the clips' lengths.
+1 - (1 - (1 - p)^log2(N))^TABLES: for a million clips 0.56 at p = 0.25, 0.98 at 0.19 and over 0.999 at 0.15. So a pair
+may be missed; none is invented. The work is N log N, whatever the clips' lengths.
 
 Legend: `N` clips, `P` pieces of the fingerprint, `M` pairs.
 """
@@ -24,35 +24,52 @@ from allears.audio import fingerprint as fp
 TABLES = 256
 BUCKET = 16  # a bucket's later clips are compared with its first ones only: many clips that share silence stay cheap
 ALL_PAIRS = 10_000_000  # up to here every pair is compared, which takes as long as hashing 30,000 clips
+NEAREST = 4  # earlier clips that are remembered of each
 CHUNK = 1 << 16  # pairs compared at a time
 SEED = 0
 
 Indices = NDArray[np.int64]
 Pairs = tuple[Indices, Indices]
+Found = tuple[Indices, Indices, NDArray[np.float64]]
 
 
-def first_alike(
+def nearest_alike(
     words_NP: NDArray[np.uint32],
     seconds_N: NDArray[np.float64],
     *,
     max_bit_error: float,
     max_duration_difference_s: float,
     all_pairs: int = ALL_PAIRS,
-) -> tuple[Indices, NDArray[np.float64]]:
-    """The lowest clip that each clip is alike to, itself when there is none below it, and their bit error.
+) -> Found:
+    """Pairs of alike clips [M]: the later one, the earlier one, their bit error; of each later one the NEAREST at most.
 
     `words_NP` are fingerprints as `fp.as_words` gives them. Clips are alike within both limits.
     """
-    first_N = np.arange(len(words_NP))
+    none = np.zeros(0, dtype=np.int64)
+    found = none, none, np.zeros(0)
+    new: list[Found] = []
     for one_M, other_M in _candidates(words_NP, seconds_N, max_duration_difference_s, all_pairs):
         near = np.abs(seconds_N[one_M] - seconds_N[other_M]) <= max_duration_difference_s
-        near[near] = fp.distances(words_NP[one_M[near]], words_NP[other_M[near]]) <= max_bit_error
-        one_M, other_M = one_M[near], other_M[near]  # noqa: PLW2901  the pairs that are left
-        np.minimum.at(first_N, np.maximum(one_M, other_M), np.minimum(one_M, other_M))
-    error_N = np.zeros(len(words_NP))
-    copies = np.flatnonzero(first_N != np.arange(len(first_N)))
-    error_N[copies] = fp.distances(words_NP[copies], words_NP[first_N[copies]])
-    return first_N, error_N
+        error_M = fp.distances(words_NP[one_M[near]], words_NP[other_M[near]])
+        alike = error_M <= max_bit_error
+        one_M, other_M = one_M[near][alike], other_M[near][alike]  # noqa: PLW2901  the pairs that are left
+        new.append((np.maximum(one_M, other_M), np.minimum(one_M, other_M), error_M[alike]))
+        if sum(len(later_M) for later_M, _, _ in new) > CHUNK:
+            found, new = _nearest([found, *new]), []
+    return _nearest([found, *new])
+
+
+def _nearest(parts: list[Found]) -> Found:
+    """Each pair once, by the later clip; of each the NEAREST, of equal ones the first."""
+    later_M, earlier_M, error_M = (np.concatenate(column) for column in zip(*parts, strict=True))
+    order = np.lexsort((earlier_M, error_M, later_M))
+    later_M, earlier_M, error_M = later_M[order], earlier_M[order], error_M[order]
+    once = np.ones(len(order), dtype=bool)
+    once[1:] = (later_M[1:] != later_M[:-1]) | (earlier_M[1:] != earlier_M[:-1])
+    later_M, earlier_M, error_M = later_M[once], earlier_M[once], error_M[once]
+    rank_M = np.arange(len(later_M)) - np.searchsorted(later_M, later_M)
+    kept = rank_M < NEAREST
+    return later_M[kept], earlier_M[kept], error_M[kept]
 
 
 def _candidates(

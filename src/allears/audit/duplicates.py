@@ -1,4 +1,4 @@
-"""Clips that are the same recording: by bytes, by decoded samples, by fingerprint.
+"""Clips that are the same recording: by bytes, by decoded samples, by fingerprint and waveform.
 
 Of each set one stays: a held-out one (test, then dev) before a training one, so that no duplicate leaks across splits,
 then the first in the manifest.
@@ -6,17 +6,19 @@ then the first in the manifest.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
 from allears.audio import fingerprint as fp
-from allears.audit.alike import first_alike
+from allears.audit.alike import nearest_alike
 from allears.params.audit import DuplicateParams
 
-COLUMNS = {"clip": "string", "kind": "string", "duplicate_of": "string", "bit_error": "float64"}
+COLUMNS = {
+    "clip": "string", "kind": "string", "duplicate_of": "string", "bit_error": "float64", "correlation": "float64",
+}  # fmt: skip
 _SPLIT_ORDER = {"test": 0, "dev": 1, "train": 2}
 _PLACE = ("file_sha256", "channel", "start_s", "end_s")
 NEEDS = ("clip", "split", *_PLACE)  # columns of the manifest
@@ -24,12 +26,15 @@ _MEASURES = ["clip", "decoded_duration_s", "pcm_sha256", "fingerprint"]
 _ROWS = 1 << 16  # fingerprints turned into words at a time
 
 Indices = NDArray[np.int64]
+Compare = Callable[[Sequence[tuple[str, str]]], NDArray[np.float64]]
+"""Pairs of clips → how well their waveforms agree, in [0, 1]; NaN: nobody can tell."""
 
 
-def find(manifest: pd.DataFrame, measures: pd.DataFrame, params: DuplicateParams) -> pd.DataFrame:
+def find(manifest: pd.DataFrame, measures: pd.DataFrame, params: DuplicateParams, compare: Compare) -> pd.DataFrame:
     """One row a clip that duplicates another that stays: COLUMNS, `kind` byte | pcm | reencoded.
 
-    `manifest` must have the columns NEEDS. How surely a copy by fingerprint is found, `audit.alike` says.
+    `manifest` must have the columns NEEDS. Fingerprints only name candidates; how surely a copy is among them,
+    `audit.alike` says. `compare` decides.
     """
     table = manifest[list(NEEDS)].merge(measures[_MEASURES], on="clip", how="left")
     rank = table["split"].map(_SPLIT_ORDER).astype("int64").to_numpy()
@@ -39,21 +44,24 @@ def find(manifest: pd.DataFrame, measures: pd.DataFrame, params: DuplicateParams
     kind = np.where(by_bytes < rows, "byte", np.where(by_pcm < rows, "pcm", ""))
     original = np.where(by_bytes < rows, by_bytes, by_pcm)
     singles = np.flatnonzero((kind == "") & table["fingerprint"].notna().to_numpy())
-    alike, errors = _reencoded(table.iloc[singles], params)
-    copies = alike < np.arange(len(singles))
+    alike, facts = _reencoded(table.iloc[singles], params, compare)
+    copies = np.flatnonzero(alike < np.arange(len(singles)))
     parts = [
         _rows(table, np.flatnonzero(kind == "byte"), original, "byte"),
         _rows(table, np.flatnonzero(kind == "pcm"), original, "pcm"),
     ]
     original[singles] = singles[_roots(alike)]
-    parts.append(_rows(table, singles[copies], original, "reencoded").assign(bit_error=errors[copies]))
+    own = facts.loc[copies].reset_index(drop=True)
+    copied = _rows(table, singles[copies], original, "reencoded")
+    parts.append(copied.assign(bit_error=own["bit_error"], correlation=own["correlation"]))
     return pd.concat(parts, ignore_index=True).astype(COLUMNS)
 
 
 def _rows(table: pd.DataFrame, copies: Indices, original: Indices, kind: str) -> pd.DataFrame:
     clips = table["clip"]
     twins = clips.iloc[original[copies]].to_numpy()
-    return pd.DataFrame({"clip": clips.iloc[copies].to_numpy(), "kind": kind, "duplicate_of": twins, "bit_error": 0.0})
+    same = {"bit_error": 0.0, "correlation": 1.0}
+    return pd.DataFrame({"clip": clips.iloc[copies].to_numpy(), "kind": kind, "duplicate_of": twins} | same)
 
 
 def _first_with(table: pd.DataFrame, keys: Sequence[str]) -> Indices:
@@ -65,16 +73,26 @@ def _first_with(table: pd.DataFrame, keys: Sequence[str]) -> Indices:
     return found
 
 
-def _reencoded(table: pd.DataFrame, params: DuplicateParams) -> tuple[Indices, NDArray[np.float64]]:
-    """Each row's first row within the bit error, and that error."""
+def _reencoded(table: pd.DataFrame, params: DuplicateParams, compare: Compare) -> tuple[Indices, pd.DataFrame]:
+    """Each row's first row that is the same recording, itself included, and of those that have one, bit error and
+    correlation with it.
+    """
     texts = table["fingerprint"]
     parts = [bytes.fromhex("".join(texts.iloc[at : at + _ROWS])) for at in range(0, len(texts), _ROWS)]
-    return first_alike(
+    later_M, earlier_M, error_M = nearest_alike(
         fp.as_words(parts),
         table["decoded_duration_s"].to_numpy(dtype=np.float64),
         max_bit_error=params.max_bit_error,
         max_duration_difference_s=params.max_duration_difference_s,
     )
+    clips = table["clip"].to_numpy(dtype=object)
+    correlation_M = compare(list(zip(clips[earlier_M], clips[later_M], strict=True)))
+    pairs = {"row": later_M, "first": earlier_M, "bit_error": error_M, "correlation": correlation_M}
+    found = pd.DataFrame(pairs).query("correlation >= @params.min_correlation")
+    found = found.sort_values(["row", "first"]).drop_duplicates("row").set_index("row")
+    first = np.arange(len(table))
+    first[found.index] = found["first"]
+    return first, found[["bit_error", "correlation"]]
 
 
 def _roots(first: Indices) -> Indices:

@@ -102,11 +102,11 @@ def _pairs(found: pd.DataFrame, params: AuditParams) -> Iterator[dict[str, Any]]
     """Of each kind the pairs that are least alike: if one is no copy, it is among them."""
     hashed = found.assign(_hash=pd.util.hash_array(found["clip"].to_numpy(dtype=object)))
     for kind, pairs in hashed.groupby("kind", sort=True):
-        some = pairs.sort_values(["bit_error", "_hash"], ascending=[False, True]).head(params.listen.per_reason)
+        some = pairs.sort_values(["correlation", "_hash"]).head(params.listen.per_reason)
         for rank, pair in enumerate(some.itertuples()):
             same = {"group": _COPIES.get(str(kind), str(kind)), "rank": rank}
             if kind == "reencoded":
-                same |= {"measure": "bit_error", "value": pair.bit_error, "cut": params.duplicates.max_bit_error}
+                same |= {"measure": "correlation", "value": pair.correlation, "cut": params.duplicates.min_correlation}
             yield same | {"place": "stays", "clip": pair.duplicate_of}
             yield same | {"place": "left out", "clip": pair.clip}
 

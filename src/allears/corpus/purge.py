@@ -31,7 +31,12 @@ from allears.storage.tables import write_parquet
 _OF_CLIPS = "clip"
 _AGGREGATES = ("representation", "representation_axes", "disparity", "curation_table")
 _ANSWERS = "datasheet_answers.json"
-_OPAQUE = ("speech.jsonl", "text_fit.jsonl", "exhibits.jsonl")  # their keys tell no clip from another: made anew
+_OPAQUE = (
+    "speech.jsonl",
+    "text_fit.jsonl",
+    "waveforms.jsonl",
+    "exhibits.jsonl",
+)  # their keys tell no clip from another: made anew
 
 
 def purge_manifest(paths: Paths, withdrawal: Withdrawal) -> Manifest:

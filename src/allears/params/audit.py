@@ -38,8 +38,10 @@ class MeasureParams(Params):
 class DuplicateParams(Params):
     """When two clips are one recording in two encodings."""
 
-    max_bit_error: float = Field(default=0.19, gt=0, lt=0.5)
-    """Share of fingerprint bits that may differ."""
+    max_bit_error: float = Field(default=0.25, gt=0, lt=0.5)
+    """Share of fingerprint bits that may differ; what is nearer is decoded again and compared."""
+    min_correlation: float = Field(default=0.8, gt=0, le=1)
+    """So well the waveforms of copies agree in all but a twentieth of what is loud (`audio.alignment`)."""
     max_duration_difference_s: float = Field(default=0.1, ge=0)
     """Copies differ by less: codecs pad."""
 

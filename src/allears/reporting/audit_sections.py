@@ -142,6 +142,7 @@ def copies(duplicates: pd.DataFrame, manifest: pd.DataFrame) -> Markup | None:
             Column(key="copy", title="left out", kind="path"), Column(key="kind", title="same by"),
             Column(key="original", title="stays", kind="path"),
             Column(key="bit_error", title="bits that differ", kind="percent", hint="of the fingerprint"),
+            Column(key="correlation", title="correlation", kind="measure", hint="of the waveforms, at least"),
         ),
     )  # fmt: skip
 

@@ -27,9 +27,9 @@ _WORDS: dict[str, tuple[str, Kind, str]] = {  # name, how it is written, unit
     "longest_word": ("longest word", "measure", "letters"),
     "text_ctc": ("text against audio", "measure", "nats a character"),
     "text_error": ("characters that a model hears otherwise", "percent", ""),
-    "bit_error": ("fingerprint bits that differ", "percent", ""),
+    "correlation": ("correlation of the waveforms", "measure", ""),
 }
-MEASURES = tuple(name for name in _WORDS if name != "bit_error")  # of a clip, not of a pair
+MEASURES = tuple(name for name in _WORDS if name != "correlation")  # of a clip, not of a pair
 
 
 def name(measure: str) -> str:

@@ -80,8 +80,8 @@ def methods(policy: Policy, params: AuditParams) -> Markup:
         (code, in_words(rule), known[code].verdict, definitions.get(rule.measure, ""))
         for code, rule in policy.root.items()
     ]
-    alike = f"fingerprints differ in at most {d.max_bit_error:.0%} of their bits"
-    alike += f", lengths by {d.max_duration_difference_s:g} s"
+    alike = f"fingerprints differ in at most {d.max_bit_error:.0%} of their bits, lengths by"
+    alike += f" {d.max_duration_difference_s:g} s, and the waveforms correlate at {d.min_correlation:g} or more"
     refused = "refused" if params.licences.unknown == "refuse" else "allowed"
     rows += [
         ("reencoded_duplicate", alike, "soft", "Haitsma & Kalker 2002"),

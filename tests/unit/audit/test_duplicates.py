@@ -1,10 +1,12 @@
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 
-from allears.audit.duplicates import NEEDS, find
+from allears.audit.duplicates import NEEDS, Compare, find
 from allears.params.audit import DuplicateParams
-from tests.audit_tables import manifest, measures
+from tests.audit_tables import agree, manifest, measures
 
 PARAMS = DuplicateParams()
 
@@ -16,9 +18,9 @@ def print_of(seed: int, flipped: int = 0) -> str:
     return np.packbits(bits).tobytes().hex()
 
 
-def pairs(rows: list[dict], values: list[dict]) -> list[tuple[str, str, str]]:
+def pairs(rows: list[dict], values: list[dict], compare: Compare = agree) -> list[tuple[str, str, str]]:
     table = manifest(rows)
-    found = find(table, measures(table, values), PARAMS)
+    found = find(table, measures(table, values), PARAMS, compare)
     return sorted(found[["clip", "kind", "duplicate_of"]].itertuples(index=False, name=None))
 
 
@@ -56,25 +58,43 @@ def test_close_fingerprints_of_equal_length() -> None:
 def test_far_fingerprints_and_other_lengths_are_other_clips() -> None:
     values = [
         {"fingerprint": print_of(0)},
-        {"fingerprint": print_of(0, flipped=210)},
+        {"fingerprint": print_of(0, flipped=270)},
         {"fingerprint": print_of(0), "decoded_duration_s": 2.2},
     ]
     assert pairs([{}, {}, {}], values) == []
 
 
 def test_copies_of_copies_name_the_one_that_stays() -> None:
-    values = [{"fingerprint": print_of(0, flipped=count)} for count in (0, 150, 300)]
+    values = [{"fingerprint": print_of(0, flipped=count)} for count in (0, 200, 400)]
     assert pairs([{}, {}, {}], values) == [("c1", "reencoded", "c0"), ("c2", "reencoded", "c0")]
+
+
+def test_a_candidate_is_no_copy_unless_the_waveforms_agree() -> None:
+    values = [{"fingerprint": print_of(0, flipped=count)} for count in (0, 40, 80)]
+    known = {("c0", "c1"): 0.3, ("c0", "c2"): 0.79, ("c1", "c2"): 0.9}
+    asked: list[tuple[str, str]] = []
+
+    def compare(some: Sequence[tuple[str, str]]) -> np.ndarray:
+        asked.extend(some)
+        return np.array([known[pair] for pair in some])
+
+    assert pairs([{}, {}, {}], values, compare) == [("c2", "reencoded", "c1")]
+    assert sorted(asked) == sorted(known)
+
+
+def test_what_nobody_can_compare_is_no_copy() -> None:
+    values = [{"fingerprint": print_of(0)}, {"fingerprint": print_of(0, flipped=40)}]
+    assert pairs([{}, {}], values, lambda some: np.full(len(some), np.nan)) == []
 
 
 def test_only_the_named_columns_are_needed_and_their_order_does_not_matter() -> None:
     table = manifest([{"file_sha256": "a" * 64}, {}, {"file_sha256": "a" * 64, "channel": None}])
     measured = measures(table, [{"fingerprint": print_of(0)}, {"fingerprint": print_of(0, flipped=40)}, {}])
-    whole = find(table, measured, PARAMS)
-    assert whole.equals(find(table[list(reversed(NEEDS))], measured.iloc[::-1], PARAMS))
-    assert whole[["clip", "kind", "bit_error"]].to_numpy().tolist() == [
-        ["c2", "byte", 0.0],
-        ["c1", "reencoded", 40 / 1024],
+    whole = find(table, measured, PARAMS, agree)
+    assert whole.equals(find(table[list(reversed(NEEDS))], measured.iloc[::-1], PARAMS, agree))
+    assert whole[["clip", "kind", "bit_error", "correlation"]].to_numpy().tolist() == [
+        ["c2", "byte", 0.0, 1.0],
+        ["c1", "reencoded", 40 / 1024, 1.0],
     ]
 
 
@@ -85,7 +105,7 @@ def test_pairs_agree_with_comparing_everything_with_everything() -> None:
     lengths = rng.choice([2.0, 2.04, 2.5], 60)
     table = manifest([{}] * 60)
     values = [{"fingerprint": p, "decoded_duration_s": s} for p, s in zip(prints, lengths, strict=True)]
-    found = find(table, measures(table, values), PARAMS)
+    found = find(table, measures(table, values), PARAMS, agree)
     expected = {
         f"c{j}"
         for j in range(60)

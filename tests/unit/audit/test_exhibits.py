@@ -8,7 +8,7 @@ from allears.audit import duplicates, exhibits, policy
 from allears.audit.exhibits import BORDERLINE, REFERENCE, choose
 from allears.audit.groups import reason_masks
 from allears.params.audit import AuditParams
-from tests.audit_tables import STANDARD, manifest, measures
+from tests.audit_tables import STANDARD, agree, manifest, measures
 
 PARAMS = AuditParams.model_validate({"listen": {"per_reason": 3, "references": 4}})
 
@@ -26,7 +26,7 @@ def tables() -> tuple[pd.DataFrame, ...]:
         values[i]["pcm_sha256"] = f"pcmc{i - 50}"  # type: ignore[assignment]
     table = manifest(rows)
     measured = measures(table, values)
-    found = duplicates.find(table, measured, PARAMS.duplicates)
+    found = duplicates.find(table, measured, PARAMS.duplicates, agree)
     return table, measured, policy.judge(table, measured, found, PARAMS, STANDARD), found
 
 
@@ -35,12 +35,13 @@ def test_worst_and_borderline_as_a_slow_search_finds_them(tables: tuple[pd.DataF
     chosen = choose(*tables, PARAMS, STANDARD)
     snr = dict(zip(measured["clip"], measured["snr_db"], strict=True))
     reasons = dict(zip(verdicts["clip"], verdicts["reasons"].str.split(","), strict=True))
+    cut = STANDARD.root["noisy"].min or 0.0
     noisy = sorted((clip for clip in snr if "noisy" in reasons[clip]), key=lambda clip: snr[clip])
     near = sorted(
-        (clip for clip in noisy[3:] if snr[clip] >= 10 * (1 - BORDERLINE)), key=lambda clip: snr[clip], reverse=True
+        (clip for clip in noisy[3:] if snr[clip] >= cut * (1 - BORDERLINE)), key=lambda clip: snr[clip], reverse=True
     )
     kept = sorted(
-        (clip for clip in snr if reasons[clip] == [""] and 10 <= snr[clip] <= 10 * (1 + BORDERLINE)),
+        (clip for clip in snr if reasons[clip] == [""] and cut <= snr[clip] <= cut * (1 + BORDERLINE)),
         key=lambda clip: snr[clip],
     )
     shown = {
@@ -48,7 +49,7 @@ def test_worst_and_borderline_as_a_slow_search_finds_them(tables: tuple[pd.DataF
         for place, part in chosen[chosen["group"] == "noisy"].groupby("place")
     }
     assert shown == {"worst": noisy[:3], "just flagged": near[:3], "just kept": kept[:3]}
-    assert (chosen.loc[chosen["group"] == "noisy", "cut"] == 10).all()
+    assert (chosen.loc[chosen["group"] == "noisy", "cut"] == cut).all()
 
 
 def test_copies_come_in_pairs_and_all_reasons_are_there(tables: tuple[pd.DataFrame, ...]) -> None:
@@ -84,7 +85,7 @@ def test_the_budget_holds_and_is_shared_by_all_groups(tables: tuple[pd.DataFrame
 def test_a_faultless_corpus_has_references_only() -> None:
     table = manifest([{} for _ in range(5)])
     measured = measures(table)
-    found = duplicates.find(table, measured, PARAMS.duplicates)
+    found = duplicates.find(table, measured, PARAMS.duplicates, agree)
     chosen = choose(table, measured, policy.judge(table, measured, found, PARAMS, STANDARD), found, PARAMS, STANDARD)
     assert set(chosen["group"]) == {REFERENCE}
     assert list(chosen.columns) == list(exhibits.COLUMNS)

@@ -12,7 +12,7 @@ from allears.audit.policy import COLUMNS, count_reasons, having, in_words, judge
 from allears.errors import ConfigError
 from allears.params.audit import AuditParams
 from allears.params.policy import STRUCTURAL, Policies, Policy
-from tests.audit_tables import POLICIES, STANDARD, manifest, measures
+from tests.audit_tables import POLICIES, STANDARD, agree, manifest, measures
 
 PARAMS = AuditParams()
 SOUND = {"text": None, "language": None, "speaker": None, "group": "g"}
@@ -28,7 +28,7 @@ def verdicts(
     table = manifest(rows)
     measured = measures(table, values)
     said = pd.DataFrame([(*one, "heard it") for one in decided], columns=["clip", "decision", "why"], dtype="string")
-    return judge(table, measured, find(table, measured, params.duplicates), params, policy, said)
+    return judge(table, measured, find(table, measured, params.duplicates, agree), params, policy, said)
 
 
 def rules(**given: dict[str, Any]) -> Policy:
@@ -208,7 +208,7 @@ def test_verdicts_keep_the_order_of_the_manifest() -> None:
 def test_what_was_withdrawn_is_hard_and_no_person_may_keep_it() -> None:
     table = manifest([{}, {}])
     measured = measures(table, [{"pcm_sha256": "gone"}, {}])
-    found = find(table, measured, PARAMS.duplicates)
+    found = find(table, measured, PARAMS.duplicates, agree)
     said = pd.DataFrame([("c0", "keep", "please")], columns=["clip", "decision", "why"], dtype="string")
     result = judge(table, measured, found, PARAMS, STANDARD, said, ["gone", "another"])
     assert result[["verdict", "reasons"]].to_numpy().tolist() == [["hard", "withdrawn"], ["keep", ""]]

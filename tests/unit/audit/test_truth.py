@@ -12,7 +12,7 @@ from allears.audit.policy import judge
 from allears.audit.representation import represent
 from allears.audit.truth import COLUMNS, read, score
 from allears.params.audit import AuditParams
-from tests.audit_tables import STANDARD, manifest, measures
+from tests.audit_tables import STANDARD, agree, manifest, measures
 
 PARAMS = AuditParams()
 
@@ -20,7 +20,7 @@ PARAMS = AuditParams()
 def scores(truth: list[tuple[str, str, str]], rows: list[dict[str, Any]], values: list[dict[str, Any]]) -> pd.DataFrame:
     table = manifest(rows)
     measured = measures(table, values)
-    verdicts = judge(table, measured, find(table, measured, PARAMS.duplicates), PARAMS, STANDARD)
+    verdicts = judge(table, measured, find(table, measured, PARAMS.duplicates, agree), PARAMS, STANDARD)
     selection = select(table, measured, verdicts, None, PARAMS, "zoo")
     planted = pd.DataFrame(truth, columns=["path", "defect", "detail"], dtype="string")
     shares = represent(table, selection, {}, PARAMS)[0]
@@ -84,7 +84,7 @@ def test_without_a_truth_table_there_are_no_scores(tmp_path: Path) -> None:
     assert read(tmp_path / "truth.csv").empty
     table = manifest([{}])
     measured = measures(table)
-    verdicts = judge(table, measured, find(table, measured, PARAMS.duplicates), PARAMS, STANDARD)
+    verdicts = judge(table, measured, find(table, measured, PARAMS.duplicates, agree), PARAMS, STANDARD)
     empty = score(read(tmp_path / "truth.csv"), table, measured, verdicts, pd.DataFrame(), STANDARD)
     assert empty.empty
     assert list(empty.columns) == list(COLUMNS)

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from allears.audio.measures import MeasureSpec
 from allears.audit import (
@@ -21,6 +24,7 @@ from allears.audit import (
     targets,
     texts,
     truth,
+    waveforms,
 )
 from allears.corpus import versions
 from allears.corpus.manifest import REF_COLUMNS, Manifest, clip_refs
@@ -60,9 +64,17 @@ def measure_spec(cuts: MeasureParams) -> MeasureSpec:
     )
 
 
-def find_duplicates(manifest: Manifest, measures: pd.DataFrame, params: AuditParams) -> pd.DataFrame:
-    """Clips that are another clip again: by bytes, decoded samples or fingerprint."""
-    return duplicates.find(manifest.frame(duplicates.NEEDS), measures, params.duplicates)
+def find_duplicates(manifest: Manifest, measures: pd.DataFrame, params: AuditParams, paths: Paths) -> pd.DataFrame:
+    """Clips that are another clip again: by bytes, decoded samples, or fingerprint and waveform."""
+    table = manifest.frame(tuple(dict.fromkeys((*duplicates.NEEDS, *REF_COLUMNS))))
+
+    def compare(pairs: Sequence[tuple[str, str]]) -> NDArray[np.float64]:
+        involved = table[table["clip"].isin({clip for pair in pairs for clip in pair})]
+        ref_of = {ref.clip: ref for ref in clip_refs(involved)}
+        asked = [waveforms.Pair(ref_of[one], ref_of[other]) for one, other in pairs]
+        return waveforms.compare(asked, paths.primary / "waveforms.jsonl", workers=params.measures.workers)
+
+    return duplicates.find(table, measures, params.duplicates, compare)
 
 
 def read_overrides(manifest: Manifest, paths: Paths) -> pd.DataFrame:

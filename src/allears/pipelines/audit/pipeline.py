@@ -14,7 +14,7 @@ def create_pipeline() -> Pipeline:
     return Pipeline(
         [
             node(nodes.measure_clips, ["manifest", audit, paths], "measures", name="measure_clips"),
-            node(nodes.find_duplicates, ["manifest", "measures", audit], "duplicates", name="find_duplicates"),
+            node(nodes.find_duplicates, ["manifest", "measures", audit, paths], "duplicates", name="find_duplicates"),
             node(nodes.read_overrides, ["manifest", paths], "overrides", name="read_overrides"),
             node(
                 nodes.judge_clips, ["manifest", "measures", "duplicates", "overrides", policies, audit, paths],
