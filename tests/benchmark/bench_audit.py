@@ -28,14 +28,13 @@ sys.path.insert(0, str(Path(__file__).parents[2]))
 
 from allears.audio import ffmpeg
 from allears.audio.decode import header
+from allears.audio.measures import MeasureSpec
 from allears.audit.clip import measure_clips, work_key
 from allears.corpus.clips import ClipRef, Recording
 from allears.corpus.opening import batches, decoded_clips
 from allears.corpus.probe import probe_files
 from allears.engine.cores import cores
 from allears.engine.mapping import map_batches
-from allears.params.audit import AuditParams
-from allears.pipelines.audit.nodes import measure_spec
 
 REAL = Path(os.environ.get("ALLEARS_REAL_DATA", "/nonexistent"))
 CLIPS = 800
@@ -50,7 +49,7 @@ def main() -> None:
     """Print the tables."""
     if not REAL.is_dir():
         raise SystemExit("ALLEARS_REAL_DATA names no folder of real recordings")
-    spec = measure_spec(AuditParams().measures)
+    spec = default_spec()
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary)
         print("| clips | seconds | one ffmpeg process a clip | ingest + decode | whole audit | × | × |")
@@ -66,11 +65,19 @@ def main() -> None:
         profile(opus[:200], spec)
 
 
-def short(name: str, files: Sequence[Path], folder: Path, spec: Any) -> None:
+def default_spec() -> MeasureSpec:
+    """What the audit measures by default. It imports here what a worker, which imports this script, does not need."""
+    from allears.params.audit import AuditParams
+    from allears.pipelines.audit.nodes import measure_spec
+
+    return measure_spec(AuditParams().measures)
+
+
+def short(name: str, files: Sequence[Path], folder: Path, spec: MeasureSpec) -> None:
     """One row: seconds of wall time, and how many times faster than a process a clip."""
     refs = [ClipRef(path.stem, str(path), "0" * 64, None, 0.0, None) for path in files]
     total_s = sum(header(path).duration_s for path in files)
-    run = partial(_mapped, refs=refs, folder=folder)
+    run = partial(_mapped, refs=refs, folder=folder, spec=spec)
     took = best(
         {
             "ffmpeg": lambda: process_a_clip(files),
@@ -100,7 +107,7 @@ def long(form: str, clips: Sequence[Path], folder: Path) -> None:
     print(f"| {form} | {bare:.2f} s | {ours:.2f} s | {bare / ours:.2f} |", flush=True)
 
 
-def profile(files: Sequence[Path], spec: Any) -> None:
+def profile(files: Sequence[Path], spec: MeasureSpec) -> None:
     """Where the worker's time goes, a clip."""
     refs = [ClipRef(path.stem, str(path), "0" * 64, None, 0.0, None) for path in files]
     profiler = cProfile.Profile()
@@ -133,8 +140,8 @@ def _bare(path: Path) -> subprocess.CompletedProcess[bytes]:
     return subprocess.run(command, stdout=subprocess.DEVNULL, check=False)
 
 
-def _mapped(function: Any, refs: list[ClipRef], folder: Path) -> None:
-    key = partial(work_key, spec=measure_spec(AuditParams().measures))
+def _mapped(function: Any, refs: list[ClipRef], folder: Path, spec: MeasureSpec) -> None:
+    key = partial(work_key, spec=spec)
     refs = [ref._replace(file_sha256=ref.clip) for ref in refs]
     found = map_batches(function, refs, key=key, journal=fresh(folder), title="", batches=batches)
     assert all(outcome.reason is None for outcome in found)

@@ -11,6 +11,7 @@ import math
 import os
 import re
 import stat
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from importlib.metadata import version
@@ -36,6 +37,7 @@ MIN_BYTES_PER_S = 4.0  # Opus and AMR need more for silence: a header that decla
 SAMPLE_RATES_HZ = (1_000, 1_000_000)  # from heart sounds to bats
 BLOCK_S = 300.0
 _RUN_UP_S = 1.0
+_SHORT_BYTES = 4 << 20  # a larger file takes so long to decode that starting a process for it matters little
 _LOSSY = ("MPEG", "VORBIS", "OPUS")  # libsndfile's subtypes whose packets depend on those before
 _DATA_CHUNK = re.compile(r"^data\s*: (\d+) \(should be (\d+)\)", re.MULTILINE)
 
@@ -53,8 +55,8 @@ class Header:
     duration_s: float
 
 
-def header(path: Path) -> Header:
-    """Read the header of `path`.
+def header(path: Path, facts: ffmpeg.StreamFacts | None = None) -> Header:
+    """Read the header of `path`; `facts` when `facts_together` found them.
 
     Raises AudioError with reason `zero_byte`, `not_a_file`, `not_audio`, `unreadable`, `implausible` or `timeout`;
     OSError when it cannot be opened.
@@ -64,7 +66,7 @@ def header(path: Path) -> Header:
     except soundfile.LibsndfileError:
         info = None
     if info is None or not _has_length(info.frames):
-        return _plausible(_header_by_ffmpeg(path), path)
+        return _plausible(_header_by_ffmpeg(path, facts), path)
     known = Header(
         codec=f"{info.format}/{info.subtype}".lower(),
         sample_rate_hz=info.samplerate,
@@ -72,6 +74,23 @@ def header(path: Path) -> Header:
         duration_s=_declared_frames(info) / info.samplerate,
     )
     return _plausible(known, path)
+
+
+def facts_together(paths: Sequence[Path]) -> dict[Path, ffmpeg.StreamFacts]:
+    """What `header` asks ffmpeg for, of those that libsndfile does not read, for less than one by one.
+
+    Who is missing has no facts, is not for ffmpeg, or has to be read alone: `header` says which.
+    """
+    return ffmpeg.probe_together([path for path in paths if _is_for_ffmpeg(path)])
+
+
+def decoded_together(paths: Sequence[Path]) -> dict[Path, tuple[Channels, int]]:
+    """Whole short recordings that libsndfile does not read, as `Decoder` decodes them but for less than one by one.
+
+    Who is missing is long, is not for ffmpeg, or has to be read alone: `Decoder.piece` says which.
+    """
+    short = [path for path in paths if _is_for_ffmpeg(path) and path.stat().st_size <= _SHORT_BYTES]
+    return ffmpeg.decode_together(short, max_s=MAX_CLIP_S)
 
 
 def decode(
@@ -89,11 +108,12 @@ class Decoder:
     """Pieces of one recording, decoded from front to back when they are asked for in that order.
 
     What a piece holds depends on the piece alone, not on what was asked for before: codecs that cannot seek to a sample
-    are decoded in stretches of BLOCK_S that always begin at the same places.
+    are decoded in stretches of BLOCK_S that always begin at the same places. `whole` is what `decoded_together` gave.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, whole: tuple[Channels, int] | None = None) -> None:
         self.path = path
+        self._whole = whole
         self._blocks: dict[int, tuple[Channels, int]] = {}
 
     def piece(self, start_s: float = 0.0, end_s: float | None = None) -> tuple[Channels, int]:
@@ -105,6 +125,8 @@ class Decoder:
         """
         os.close(_descriptor(self.path))  # what it raises says what is wrong with the file, a decoder would not
         whole = start_s == 0 and end_s is None
+        if whole and self._whole is not None:
+            return self._whole
         if whole or self._seeks():
             return _read(self.path, start_s, end_s)
         first = int(start_s // BLOCK_S)
@@ -227,8 +249,18 @@ def _has_length(frames: int) -> bool:
     return 0 < frames < (1 << 63) - 1
 
 
-def _header_by_ffmpeg(path: Path) -> Header:
-    facts = ffmpeg.probe(path)
+def _is_for_ffmpeg(path: Path) -> bool:
+    """Whether libsndfile does not read it, or not its length. False too for what nobody can open."""
+    try:
+        return not _has_length(soundfile.info(_descriptor(path)).frames)
+    except soundfile.LibsndfileError:
+        return True
+    except (AudioError, OSError):
+        return False
+
+
+def _header_by_ffmpeg(path: Path, facts: ffmpeg.StreamFacts | None) -> Header:
+    facts = facts or ffmpeg.probe(path)
     # a raw AAC or a live recording declares no length
     seconds = facts.duration_s if facts.duration_s is not None else ffmpeg.measured_s(path)
     return Header(codec=facts.codec, sample_rate_hz=facts.sample_rate_hz, channels=facts.channels, duration_s=seconds)

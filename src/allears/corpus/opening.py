@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
+from typing import TypeVar
 
-from allears.audio.decode import BLOCK_S, Channels, Decoder, chosen
+from allears.audio.decode import BLOCK_S, Channels, Decoder, chosen, decoded_together
 from allears.corpus.clips import ClipRef, Recording
 from allears.errors import AudioError, PassingError
 from allears.storage.containers import read_members
 from allears.storage.digest import file_digest
 
 MOST_TOGETHER = 16  # clips that a worker takes at once
+Stamp = tuple[int, int, int]
+Taken = TypeVar("Taken")
 VERIFIED_BYTES = 64 << 20  # a longer file is taken by several workers: reading it whole in each would cost too much
 
 
@@ -45,11 +49,14 @@ def decoded_clips(refs: Sequence[ClipRef]) -> Iterator[tuple[ClipRef, tuple[Chan
     of_recording: dict[Recording, list[ClipRef]] = {}
     for ref in refs:
         of_recording.setdefault(ref.recording, []).append(ref)
+    whole = [ref.recording for ref in refs if ref.start_s == 0 and ref.end_s is None]
+    ahead = taken_together(whole, decoded_together)
     for recording, path in opened(list(of_recording)):
         if isinstance(path, AudioError):
             yield from ((ref, path) for ref in of_recording[recording])
             continue
-        before, decoder = stamp(path), Decoder(path)
+        before, samples = ahead.pop(path, None) or (stamp(path), None)
+        decoder = Decoder(path, samples)
         changed = _other_bytes(path, of_recording[recording][0])
         for ref in of_recording[recording]:
             found: tuple[Channels, int] | AudioError
@@ -62,13 +69,25 @@ def decoded_clips(refs: Sequence[ClipRef]) -> Iterator[tuple[ClipRef, tuple[Chan
             yield ref, changed or found
 
 
-def stamp(path: Path) -> tuple[int, int, int]:
+def taken_together(
+    recordings: Sequence[Recording], take: Callable[[Sequence[Path]], dict[Path, Taken]]
+) -> dict[Path, tuple[Stamp, Taken]]:
+    """What `take` gives for those that are files of their own, each with the file's stamp before that."""
+    stamps: dict[Path, Stamp] = {}
+    for recording in recordings:
+        if recording.member is None:
+            with contextlib.suppress(OSError):
+                stamps[recording.file] = stamp(recording.file)
+    return {path: (stamps[path], taken) for path, taken in take(list(stamps)).items()}
+
+
+def stamp(path: Path) -> Stamp:
     """What changes when a file does. Raises OSError."""
     found = path.stat()
     return found.st_ino, found.st_size, found.st_mtime_ns
 
 
-def changed_since(before: tuple[int, int, int], path: Path) -> PassingError | None:
+def changed_since(before: Stamp, path: Path) -> PassingError | None:
     """The error `changed` when `path` no longer has that stamp. Raises OSError when it is gone."""
     if stamp(path) == before:
         return None

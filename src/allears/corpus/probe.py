@@ -8,9 +8,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from allears.audio.decode import DECODERS, header
+from allears.audio.decode import DECODERS, facts_together, header
+from allears.audio.ffmpeg import StreamFacts
 from allears.corpus.clips import Recording
-from allears.corpus.opening import MOST_TOGETHER, changed_since, opened, stamp
+from allears.corpus.opening import MOST_TOGETHER, changed_since, opened, stamp, taken_together
 from allears.engine.mapping import map_batches
 from allears.errors import AudioError
 from allears.storage.digest import file_digest
@@ -78,21 +79,22 @@ def _batches(recordings: Sequence[Recording]) -> list[list[Recording]]:
 
 def _probe(recordings: Sequence[Recording]) -> Iterator[tuple[Recording, dict[str, Any] | AudioError]]:
     given = {recording: recording for recording in recordings}
+    ahead = taken_together(recordings, facts_together)
     for recording, path in opened(recordings):
         if isinstance(path, AudioError):
             yield given[recording], path
             continue
-        before = stamp(path)
+        before, streams = ahead.get(path) or (stamp(path), None)
         found: dict[str, Any] | AudioError
         try:
-            found = _facts(path)
+            found = _facts(path, streams)
         except AudioError as error:
             found = error
         yield given[recording], changed_since(before, path) or found
 
 
-def _facts(file: Path) -> dict[str, Any]:
-    known = header(file)
+def _facts(file: Path, streams: StreamFacts | None) -> dict[str, Any]:
+    known = header(file, streams)
     return {
         "sha256": file_digest(file), "bytes": file.stat().st_size, "codec": known.codec, "channels": known.channels,
         "sample_rate_hz": known.sample_rate_hz, "duration_s": known.duration_s,

@@ -91,7 +91,9 @@ def map_batches(
     known = _read_journal(journal)
     todo = list({key(item): item for item in items if key(item) not in known}.values())
     if todo:
-        known |= _compute(function, todo, batches(todo), key, journal, title, workers or cores(), timeout_s)
+        dealt = list(batches(todo))
+        of_use = min(workers or cores(), len(dealt))  # one more would only start
+        known |= _compute(function, todo, dealt, key, journal, title, of_use, timeout_s)
     fresh = {key(item) for item in todo}
     for item in items:
         entry = known[key(item)]

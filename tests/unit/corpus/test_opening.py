@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import soundfile
 
+from allears.audio import ffmpeg
 from allears.audio.decode import BLOCK_S
 from allears.corpus.clips import ClipRef
 from allears.corpus.opening import MOST_TOGETHER, batches, decoded_clips
@@ -42,6 +43,29 @@ def test_members_are_decoded_as_files_are(tmp_path: Path) -> None:
     half = found["half"]
     assert not isinstance(half, AudioError)
     assert len(half[0]) == 800
+
+
+def test_files_that_share_a_process_give_what_each_gives_alone(tmp_path: Path) -> None:
+    for i in range(3):
+        (tmp_path / f"{i}.flac").write_bytes(sound(i, 0.2 + 0.1 * i))
+        ffmpeg.convert(tmp_path / f"{i}.flac", tmp_path / f"{i}.m4a", {"acodec": "aac"})
+    (tmp_path / "bad.m4a").write_bytes((tmp_path / "0.m4a").read_bytes()[:-300])  # its end, and the index there
+    refs = [ref(tmp_path / f"{name}.m4a", name) for name in ("1", "bad", "0", "2")]
+    refs += [ref(tmp_path / "1.m4a", "part", 0.1, 0.2), ref(tmp_path / "0.m4a", "again")]
+    refs.append(refs[0]._replace(clip="channel", channel=0))
+    together = {clip.clip: found for clip, found in decoded_clips(refs)}
+    assert sorted(together) == sorted(clip.clip for clip in refs)
+    for clip in refs:
+        [(_, alone)] = decoded_clips([clip])
+        found = together[clip.clip]
+        if isinstance(alone, AudioError):
+            assert isinstance(found, AudioError)
+            assert str(found) == str(alone)
+        else:
+            assert not isinstance(found, AudioError)
+            np.testing.assert_array_equal(found[0], alone[0])
+            assert found[1] == alone[1]
+    assert isinstance(together["bad"], AudioError)
 
 
 def test_each_clip_is_in_one_batch_and_neighbours_are_together() -> None:

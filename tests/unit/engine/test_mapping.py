@@ -5,6 +5,7 @@ import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+import psutil
 import pytest
 
 from allears.engine.cores import cores
@@ -104,6 +105,19 @@ def test_one_bad_item_of_a_batch_costs_itself_alone(tmp_path: Path) -> None:
         "hang-1": "timeout", "e": "E", "f": "F",
     }  # fmt: skip
     assert len((tmp_path / "j.jsonl").read_text().splitlines()) == 7
+
+
+def workers_there(_: str) -> int:
+    """How many worker processes there are: all are started before the first is given work."""
+    return len(psutil.Process(os.getppid()).children())
+
+
+def test_no_more_workers_are_started_than_there_are_batches(tmp_path: Path) -> None:
+    for items, expected in (["a"], 1), (["a", "b"], 2):
+        outcomes = map_items(
+            workers_there, items, key=str, journal=tmp_path / f"{expected}.jsonl", title="testing", workers=6
+        )
+        assert [each.result for each in outcomes] == [expected] * expected
 
 
 def test_an_error_of_the_run_stops_it_and_keeps_what_is_done(tmp_path: Path) -> None:
