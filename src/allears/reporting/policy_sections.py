@@ -7,6 +7,7 @@ import pandas as pd
 from markupsafe import Markup
 
 from allears.audit import rules
+from allears.audit.derived import SPEECH_FROM
 from allears.audit.policy import in_words, reasons_of
 from allears.params.audit import AuditParams
 from allears.params.policy import Policy
@@ -94,4 +95,6 @@ def methods(policy: Policy, params: AuditParams) -> Markup:
     )  # fmt: skip
     listed = table([dict(zip(keys, row, strict=True)) for row in rows], columns)
     despite = f" Kept despite: {', '.join(params.keep_despite)}." if params.keep_despite else ""
-    return Markup("<p>Policy <b>{}</b>.{}</p>{}").format(params.policy, despite, listed)
+    spoken = "Speech is what has a text, language or speaker (itself, or the recording that it is cut from), and what "
+    spoken += f"is heard as speech in {SPEECH_FROM:.0%} of its length or more; all else are sounds."
+    return Markup("<p>Policy <b>{}</b>.{} {}</p>{}").format(params.policy, despite, spoken, listed)
