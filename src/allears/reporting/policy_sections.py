@@ -16,7 +16,7 @@ from allears.reporting.html import Column, figure, table
 
 MAX_CUTS = 6  # lines in a figure; with bounds for many languages, the table of rules has all
 _ALWAYS = ("decoded_duration_s", "rms_dbfs", "snr_db", "silence_share", "bandwidth_hz", "clipped_share")
-_CAPTIONS = {"snr_db": "signal-to-noise ratio; at 100 dB the estimate ends: hardly any noise"}
+_CAPTIONS = {"snr_db": "; at 100 dB the estimate ends: hardly any noise"}
 
 
 def sound(clips: pd.DataFrame, policy: Policy) -> list[Markup]:
@@ -30,12 +30,23 @@ def sound(clips: pd.DataFrame, policy: Policy) -> list[Markup]:
         cuts = [
             cut for code, rule in policy.root.items() if rule.measure == name for cut in rules.cuts(clips, rule, code)
         ]
-        title = measure_words.title(name)
-        caption = f"Clips by {_CAPTIONS.get(name, title)}"
+        share = measure_words.is_share(name)
+        title = measure_words.name(name) if share else measure_words.title(name)
+        caption = f"Clips by {measure_words.name(name)}{_CAPTIONS.get(name, '')}{_whom(policy, name)}"
         caption += f"; {len(cuts) - MAX_CUTS} more cut-offs are in the table of rules" if len(cuts) > MAX_CUTS else ""
-        shown = figures.histogram(values, title=title, cuts=cuts[:MAX_CUTS])
+        shown = figures.histogram(values, title=title, cuts=cuts[:MAX_CUTS], percent=share)
         plots.append(figure(shown, caption, height_px=230))
     return plots
+
+
+def _whom(policy: Policy, measure: str) -> str:
+    """`; noisy: only speech, of 1 s and more`: a clip beyond the line may be none that the rule judges."""
+    parts = []
+    for code, rule in policy.root.items():
+        if rule.measure == measure and (rule.of in ("speech", "sounds", "text") or rule.needs_s):
+            whom = {"speech": "speech", "sounds": "sounds", "text": "clips with a text"}.get(rule.of, "clips")
+            parts.append(f"; {code}: only {whom}" + (f" of {rule.needs_s:g} s and more" if rule.needs_s else ""))
+    return "".join(parts)
 
 
 def decisions(decided: pd.DataFrame, clips: pd.DataFrame) -> Markup | None:
