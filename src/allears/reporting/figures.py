@@ -79,7 +79,6 @@ def histogram(
     *,
     title: str,
     cuts: Sequence[tuple[float, str]] = (),
-    bins: int = 48,
     percent: bool = False,
 ) -> go.Figure:
     """Counts of `values` (NaN left out), binned here: the page stays small. A dashed, named line at each of `cuts`.
