@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 from markupsafe import Markup
 
+from allears.audio.measures import ROOM_DBFS, STEADY_DB
 from allears.audit import rules
 from allears.audit.derived import SPEECH_FROM
 from allears.audit.policy import in_words, reasons_of
@@ -70,11 +71,15 @@ def decisions(decided: pd.DataFrame, clips: pd.DataFrame) -> Markup | None:
 def methods(policy: Policy, params: AuditParams) -> Markup:
     """Each reason with its rule and the definition of what it looks at."""
     m, d = params.measures, params.duplicates
-    silence = f"32 ms frames under {m.silence_dbfs:g} dBFS and {m.silence_below_loud_db:g} dB under the loudest tenth, "
+    silence = (
+        f"32 ms frames under {m.silence_dbfs:g} dBFS, and {m.silence_below_loud_db:g} dB under the loudest tenth or "
+    )
+    silence += f"under {ROOM_DBFS:g} dBFS; where nobody speaks (the loudest tenth is under the level and within "
+    silence += f"{STEADY_DB:g} dB of the softest quarter) all under the level"
     definitions = {
         "snr_db": "Kim & Stern 2008, without digital silence",
         "clipped_share": f"samples at {m.clip_level:g} or more",
-        "silence_share": silence + "where that is above",
+        "silence_share": silence,
         "bandwidth_share": f"the mean spectrum's last bin within {m.bandwidth_drop_db:g} dB of its peak, over half the "
         "sample rate or 8 kHz, whichever is less",
         "duration_difference_s": "of what the header declares and what it decodes to",
