@@ -7,6 +7,8 @@ import pandas as pd
 
 from allears.audit.derived import with_derived
 from allears.audit.measuring import COLUMNS as MEASURE_COLUMNS
+from allears.audit.measuring import NUMBERS, TEXTS
+from allears.audit.texts import text_measures, without_model
 from allears.corpus.manifest import COLUMNS
 from tests.audit_tables import _CLIP, _MEASURE
 
@@ -44,8 +46,9 @@ def synthetic_corpus(clips: int, speakers: int, seed: int = 0) -> tuple[pd.DataF
         clipped_share=np.where(number % 50 == 0, 0.1, 0.0), silence_share=rng.uniform(0, 0.5, clips),
     )  # fmt: skip
     measures = measures[list(MEASURE_COLUMNS)]
-    measures = measures.astype(dict.fromkeys(("fingerprint", "failed_reason", "failed_message"), "string"))
-    return manifest, with_derived(measures, manifest)
+    measures = measures.astype(dict.fromkeys(NUMBERS, "float64") | dict.fromkeys(("clip", *TEXTS), "string"))
+    measures = with_derived(measures, manifest).merge(text_measures(manifest), on="clip", validate="1:1")
+    return manifest, measures.merge(without_model(measures["clip"]), on="clip", validate="1:1")
 
 
 def _of_speaker(

@@ -47,7 +47,8 @@ _STREAM = re.compile(
 )
 _DURATION = re.compile(r"^ +Duration: (\d+):(\d\d):(\d\d(?:\.\d+)?)", re.MULTILINE)
 _PROGRESS = re.compile(rb"^out_time_us=(\d+)$", re.MULTILINE)
-_LAYOUT_CHANNELS = {"mono": 1, "stereo": 2, "2.1": 3, "3.0": 3, "4.0": 4, "quad": 4, "5.0": 5, "5.1": 6, "7.1": 8}
+_LAYOUT_CHANNELS = {"mono": 1, "stereo": 2}  # nearly all there are; for others ffmpeg is asked
+_AMBISONIC = re.compile(r"ambisonic (?P<order>\d+)(?:\+(?P<rest>.+))?")
 
 
 Samples = tuple[npt.NDArray[np.float32], int]  # [T, channels] and their rate
@@ -338,8 +339,20 @@ def _undecoded(finished: Finished, path: Path) -> AudioError:
 
 
 def _channels(layout: str) -> int:
-    words = layout.removesuffix(" channels").split("(", maxsplit=1)[0]
-    return int(words) if words.isdigit() else _LAYOUT_CHANNELS.get(words, 0)
+    """Of a layout as ffmpeg writes it: `5.1(side)`, `3 channels (FL+FR+LFE)`, `ambisonic 1+stereo`; 0: unknown."""
+    if sphere := _AMBISONIC.fullmatch(layout):  # full-sphere: (order + 1)² of them
+        return (int(sphere["order"]) + 1) ** 2 + (_channels(sphere["rest"]) if sphere["rest"] else 0)
+    if counted := re.match(r"(\d+) channels", layout):
+        return int(counted[1])
+    return _LAYOUT_CHANNELS.get(layout) or named_layouts().get(layout, 0)
+
+
+@functools.cache
+def named_layouts() -> dict[str, int]:
+    """Name → channels of each layout that this ffmpeg knows."""
+    listed = run(["-loglevel", "error", "-layouts"], what="-layouts").output.decode(errors="replace")
+    rows = [line.split() for line in listed.partition("DECOMPOSITION")[2].splitlines()]
+    return {row[0]: row[1].count("+") + 1 for row in rows if len(row) == 2}
 
 
 def _last_line(log: str) -> str:

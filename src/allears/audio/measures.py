@@ -20,6 +20,8 @@ from allears.errors import AudioError
 FRAME_S = 0.032
 BLOCK_FRAMES = 2048
 FLOOR = 1e-12  # power: -120 dBFS
+ROOM_DBFS = -68.0  # softer frames are a room, however soft the voice: the pauses of quiet recordings have -70 to -75
+STEADY_DB = 6.0  # from the softest quarter to the loudest tenth: steady noise has under 1
 HALF_STEP = 2.0**-16  # amplitudes under it are zero in a 16-bit file
 
 Floats = NDArray[np.float32]
@@ -132,18 +134,20 @@ def measure(audio_T: Floats, rate_hz: int, spec: MeasureSpec, mean_power_K: NDAr
 
 
 def silence_share(audio_T: Floats, rate_hz: int, silence_dbfs: float, below_loud_db: float) -> float:
-    """Share of frames (32 ms, no overlap; the rest at the end counts as one) whose level is under `silence_dbfs`.
+    """Share of frames (32 ms, no overlap; the rest at the end counts as one) that are silent.
 
-    Where a tenth of the frames are above it, those must also be `below_loud_db` under that tenth: a quiet voice,
-    recorded far from the microphone, is not silence. A room with a click in it is.
+    Those are under `silence_dbfs`, and `below_loud_db` under the clip's loudest tenth or under ROOM_DBFS: a quiet voice
+    is not silence, the room around it and a room with a click in it are. Where even the loudest tenth is under
+    `silence_dbfs` and within STEADY_DB of the softest quarter, nobody speaks: all that is under the level is silent.
     """
     size = frame_samples(rate_hz)
     starts = np.arange(0, len(audio_T), size)
     lengths = np.minimum(size, len(audio_T) - starts)
     power = np.add.reduceat(np.square(audio_T), starts) / lengths
+    soft, loud = (float(each) for each in np.quantile(power, (0.25, 0.9), method="lower"))
     cut = 10 ** (silence_dbfs / 10)
-    if (loud := float(np.quantile(power, 0.9, method="lower"))) >= cut:
-        cut = min(cut, loud * 10 ** (-below_loud_db / 10))
+    if loud >= cut or loud > soft * 10 ** (STEADY_DB / 10):
+        cut = min(cut, max(loud * 10 ** (-below_loud_db / 10), 10 ** (ROOM_DBFS / 10)))
     return float(np.mean(power < cut))
 
 

@@ -23,7 +23,7 @@ from allears.params.policy import Policy
 BORDERLINE = 0.5  # of the cut-off's size: further away, a clip is no borderline case
 REFERENCE = "reference"
 PLACES = ("worst", "just flagged", "just kept", "stays", "left out", "drawn")
-READS = ("clip", "sample_rate_hz", "channels", "text", "language", "speaker")  # of the manifest
+READS = ("clip", "sample_rate_hz", "channels", "text", "language")  # of the manifest
 COLUMNS = ("group", "place", "rank", "clip", "measure", "value", "cut")
 _COPIES = {"byte": "byte_duplicate", "pcm": "pcm_duplicate", "reencoded": "reencoded_duplicate"}
 

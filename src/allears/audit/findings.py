@@ -12,6 +12,7 @@ from allears.params.audit import AuditParams
 
 PERSONAL = ("language", "accent", "gender", "age")  # axes of people; a label is of what is heard
 _SHOWN = 6
+_TEXTS, _TEXT_CHARACTERS = 3, 60
 Finding = dict[str, str]
 
 
@@ -20,6 +21,7 @@ def findings(summary: dict[str, Any], params: AuditParams) -> list[Finding]:
     found = [
         *_about_licences(summary, params),
         *_about_clips(summary),
+        *_about_texts(summary),
         *_about_decisions(summary),
         *_about_curation(summary),
         *_about_filters(summary),
@@ -69,6 +71,18 @@ def _about_clips(summary: dict[str, Any]) -> Iterator[Finding]:
         yield _finding("note", f"{rows:,} listed row(s) were unusable and are in the quarantine.")
 
 
+def _about_texts(summary: dict[str, Any]) -> Iterator[Finding]:
+    for row in summary["doubtful_texts"][:_TEXTS]:
+        text = row["text"] if len(row["text"]) <= _TEXT_CHARACTERS else row["text"][:_TEXT_CHARACTERS] + "…"
+        yield _finding(
+            "warn",
+            f"The text '{text}' is that of {_clips(row['clips'])} ({row['share']:.1%} of those with a text) that last "
+            f"{row['short_s']:.1f} to {row['long_s']:.1f} s: hardly the same words each time; listen to some.",
+        )
+    if more := len(summary["doubtful_texts"][_TEXTS:]):
+        yield _finding("warn", f"{more:,} more texts are like that; they are listed under the texts.")
+
+
 def _about_curation(summary: dict[str, Any]) -> Iterator[Finding]:
     passed, selected = summary["passed"], summary["selected"]
     if clips := summary["left_out"]["curation"]:
@@ -95,12 +109,14 @@ def _about_filters(summary: dict[str, Any]) -> Iterator[Finding]:
             f"({1 - row['keep_rate']:.0%}) than of '{row['best']}' ({1 - row['best_keep_rate']:.0%}): kept "
             f"{row['keep_ratio']:.2f} times as often (95 %: {row['low']:.2f} to {row['high']:.2f})."
         )
-        yield _finding("warn" if row["warned"] else "note", text[0].upper() + text[1:])
+        yield _finding("warn" if row["warned"] else "note", text)
 
 
 def _about_people(summary: dict[str, Any], params: AuditParams) -> Iterator[Finding]:
     people = summary["selected"]["groups"]
     who, least = _who(summary), params.assessable
+    if 0 < people < least.speakers:
+        yield _finding("warn", f"Only {people} {who}: no conclusion about groups of people is possible.")
     for axis, facts in summary["axes"].items():
         yield from _missing(axis, facts)
         if CROSS not in axis:
@@ -108,9 +124,6 @@ def _about_people(summary: dict[str, Any], params: AuditParams) -> Iterator[Find
     silent = [axis for axis, facts in summary["axes"].items() if facts["disclosed_share"] == 0 and CROSS not in axis]
     if silent:
         yield _finding("note", f"Nothing is known of: {', '.join(silent)}. Gaps there cannot be seen.")
-    if 0 < people < least.speakers:
-        text = f"Only {people} {who}: no conclusion about groups of people is possible."
-        yield _finding("warn", text)
 
 
 def _about_axis(axis: str, facts: dict[str, Any], who: str, params: AuditParams) -> Iterator[Finding]:
@@ -150,7 +163,7 @@ def _listed(names: Sequence[str]) -> str:
 
 
 def _finding(level: str, text: str) -> Finding:
-    return {"level": level, "text": text}
+    return {"level": level, "text": text[0].upper() + text[1:]}
 
 
 def _who(summary: dict[str, Any]) -> str:

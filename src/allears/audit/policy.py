@@ -67,14 +67,14 @@ def reasons_of(policy: Policy) -> dict[str, Reason]:
 
 
 def in_words(rule: Rule) -> str:
-    """The rule as a phrase: `snr_db under 10, of clips with a text, language or speaker, of 1 s and more`."""
+    """The rule as a phrase: `snr_db under 10, of speech, of 1 s and more`."""
     parts = [_bounds_in_words(bounds) + (f" ({where})" if where else "") for where, bounds in rule.all_bounds()]
     if rule.iqr is not None:
         parts.append(f"over {rule.iqr:g} interquartile ranges outside the quartiles of its language")
     text = f"{rule.measure} {', '.join(part for part in parts if part)}"
     whose = {
-        "speech": ", of clips with a text, language or speaker", "text": ", of clips with a text",
-        "sounds": ", of clips without text, language and speaker", "all": "", "none": " (switched off)",
+        "speech": ", of speech", "text": ", of clips with a text",
+        "sounds": ", of sounds", "all": "", "none": " (switched off)",
     }  # fmt: skip
     return text + whose[rule.of] + (f", of {rule.needs_s:g} s and more" if rule.needs_s else "")
 

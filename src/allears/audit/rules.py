@@ -11,7 +11,6 @@ from numpy.typing import NDArray
 
 from allears.params.policy import Bounds, Rule
 
-SPEECH = ("text", "language", "speaker")  # a clip of which one is known is speech
 FENCE_NEEDS_CLIPS = 30  # quartiles of fewer say little: no fence is drawn
 
 Floats = NDArray[np.float64]
@@ -36,14 +35,9 @@ def judged(table: pd.DataFrame, rule: Rule) -> Flags:
         case "text":
             return long_enough & table["text"].notna().to_numpy()
         case "speech":
-            return long_enough & is_speech(table)
+            return long_enough & _is_speech(table)
         case "sounds":
-            return long_enough & ~is_speech(table)
-
-
-def is_speech(table: pd.DataFrame) -> Flags:
-    """Which rows [N] have a text, a language or a speaker: noise and bandwidth of rain say nothing about rain."""
-    return table[list(SPEECH)].notna().any(axis=1).to_numpy(dtype=bool)
+            return long_enough & ~_is_speech(table)
 
 
 def limits(table: pd.DataFrame, rule: Rule) -> tuple[Floats, Floats]:
@@ -53,7 +47,7 @@ def limits(table: pd.DataFrame, rule: Rule) -> tuple[Floats, Floats]:
     low_N = np.array([_low(each) for each in given])[codes_N]
     high_N = np.array([_high(each) for each in given])[codes_N]
     if rule.sounds is not None:
-        sound_N, other = ~is_speech(table), _over(rule, rule.sounds)
+        sound_N, other = ~_is_speech(table), _over(rule, rule.sounds)
         low_N = np.where(sound_N, _low(other), low_N)
         high_N = np.where(sound_N, _high(other), high_N)
     if rule.iqr is not None:
@@ -84,7 +78,7 @@ def cuts(table: pd.DataFrame, rule: Rule, code: str) -> list[tuple[float, str]]:
     if not judged_N.any():
         return []
     largest = np.argsort(-np.bincount(codes_N, minlength=len(languages)), kind="stable")
-    speech_N = is_speech(table)
+    speech_N = _is_speech(table)
     given: list[tuple[str, Bounds]] = []
     if rule.sounds is not None and (judged_N & ~speech_N).any():
         given.append(("sounds", _over(rule, rule.sounds)))
@@ -102,6 +96,11 @@ def cuts(table: pd.DataFrame, rule: Rule, code: str) -> list[tuple[float, str]]:
             if bound is not None:
                 found.setdefault((bound, word), where)
     return [(bound, f"{code} {word}" + (f" ({where})" if where else "")) for (bound, word), where in found.items()]
+
+
+def _is_speech(table: pd.DataFrame) -> Flags:
+    """Which rows [N] are speech: noise and bandwidth of rain say nothing about rain."""
+    return table["is_speech"].to_numpy(dtype=bool, na_value=False)
 
 
 def _values(table: pd.DataFrame, rule: Rule) -> Floats:

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from allears.audit import concentration, curation, leakage
+from allears.audit import concentration, curation, leakage, texts
 from allears.audit.disparity import warnings
 from allears.audit.findings import findings
 from allears.audit.groups import UNKNOWN, Mask, hours_of, in_order_of, reason_masks
@@ -68,6 +68,7 @@ def summarise(tables: Tables, params: AuditParams, policy: Policy, corpus: str, 
         "axes": axis_facts(tables.representation, tables.representation_axes),
         "disparity": warnings(tables.disparity, params),
         "licences": _licences(table),
+        "doubtful_texts": texts.doubtful_texts(tables.manifest),
     }
     return summary | {"findings": findings(summary, params)}
 

@@ -15,7 +15,9 @@ frames), or as in failed_reason.
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from allears.text.checks import characters, longest_word, spelled_letters, unique_word_share
@@ -29,6 +31,7 @@ COLUMNS = ("clip", *NUMBERS)
 MANIFEST_COLUMNS = ("clip", "text", "language", "start_s", "end_s")
 FIT_NUMBERS = ("text_error", "text_ctc")
 FIT_COLUMNS = ("clip", *FIT_NUMBERS, "text_judged")
+MANY, STANDS_OUT, LIKE_ANY, LENGTHS_SAY = 10, 10, 0.75, 0.2  # as in `doubtful_texts`
 FIT_TYPES = {"clip": "string", "text_error": "float64", "text_ctc": "float64", "text_judged": "string"}
 
 
@@ -55,16 +58,39 @@ def without_model(clips: pd.Series[str]) -> pd.DataFrame:
     return pd.DataFrame({"clip": clips}).reindex(columns=list(FIT_COLUMNS)).astype(FIT_TYPES)
 
 
-def repeated_texts(manifest: pd.DataFrame, most: int = 20) -> pd.DataFrame:
-    """Texts that several groups (speakers) have: text, clips, groups and share of the clips with a text.
+def doubtful_texts(manifest: pd.DataFrame) -> list[dict[str, Any]]:
+    """Texts that many clips have and hardly anybody said: "[music]", "thanks for watching", what a recogniser makes up.
 
-    A few are the design of a corpus of prompts; a sentence nobody was asked to say ("thanks for watching") is scraped.
+    Such a text stands out: at least MANY clips have it, and STANDS_OUT times as many as the text of the usual (median)
+    clip, so that prompts which many read are none. And its clips are nearly as unlike in length as those of any text
+    (standard deviation of log seconds over that of all clips at least LIKE_ANY), while the same words take about the
+    same time. Real: of the texts of a corpus of prompts at most 0.5, of clips drawn at random 0.9 to 1.2. Where all
+    clips are about as long (LENGTHS_SAY) nothing can be said.
+
+    The most frequent first: text (in lower case), clips, share of the clips with a text, groups (speakers), and the
+    seconds of its shortest and longest tenth.
     """
-    table = pd.DataFrame({"text": _each(manifest["text"], normalise), "group": manifest["group"]}).dropna()
-    found = table.groupby("text")["group"].agg(clips="size", groups="nunique").reset_index()
-    found["share"] = found["clips"] / max(len(table), 1)
-    several = found[found["groups"] > 1].sort_values(["clips", "text"], ascending=[False, True])
-    return several.head(most).reset_index(drop=True)
+    seconds = manifest["end_s"] - manifest["start_s"]
+    text = manifest["text"].str.strip().str.lower()
+    table = pd.DataFrame({"text": text, "group": manifest["group"], "seconds": seconds}).dropna()
+    table["log_s"] = np.log(table["seconds"])
+    any_text = table["log_s"].std()
+    clips = table["text"].value_counts()
+    if clips.empty or any_text < LENGTHS_SAY:
+        return []
+    many = clips.index[clips >= max(MANY, STANDS_OUT * table["text"].map(clips).median())]
+    of_text = table[table["text"].isin(many)].groupby("text", sort=False)
+    found = pd.DataFrame(
+        {
+            "clips": of_text.size(),
+            "share": of_text.size() / len(table),
+            "groups": of_text["group"].nunique(),
+            "short_s": of_text["seconds"].quantile(0.1),
+            "long_s": of_text["seconds"].quantile(0.9),
+        }
+    )[of_text["log_s"].std() >= LIKE_ANY * any_text]
+    rows = found.reset_index().sort_values(["clips", "text"], ascending=[False, True]).to_dict("records")
+    return [{str(name): value for name, value in row.items()} for row in rows]
 
 
 def _each(texts: pd.Series[str], function: Callable[[str], object]) -> pd.Series[str]:

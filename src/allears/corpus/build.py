@@ -19,7 +19,7 @@ from allears.corpus.licences import joined
 from allears.corpus.listing import COLUMNS as LISTING_COLUMNS
 from allears.corpus.manifest import COLUMNS, Manifest, parts_digest
 from allears.corpus.probe import Probed
-from allears.corpus.segment import Span, gaps, pieces, span
+from allears.corpus.segment import OF_WHOLE, Span, gaps, pieces, span
 from allears.corpus.speech import NOT_HEARD, Heard, Side, sides
 from allears.corpus.splits import carve
 from allears.corpus.withdrawn import Refused
@@ -169,7 +169,7 @@ def _of_channel(record: dict[str, Any], channel: int | None) -> dict[str, Any]:
     attributes = record["attributes"]
     for name in _OF_A_PERSON:
         if record[name] is not None:
-            attributes = _with(attributes, f"{name}_of_whole", record[name])
+            attributes = _with(attributes, name + OF_WHOLE, record[name])
     return record | dict.fromkeys(_OF_A_PERSON) | {"channel": channel, "attributes": attributes}
 
 
@@ -177,7 +177,7 @@ def _clip(record: dict[str, Any], probed: Probed, piece: Span, group: str) -> di
     start, end = (record["start_s"], record["end_s"]) if piece.whole else (piece.start_s, piece.end_s)
     known = {name: record[name] for name in _KNOWN}
     if not piece.whole and known["text"] is not None:  # whose words are in which piece is not known
-        known["attributes"] = _with(known["attributes"], "text_of_whole", known["text"])
+        known["attributes"] = _with(known["attributes"], "text" + OF_WHOLE, known["text"])
         known["text"] = None
     return {
         "clip": clip_id(

@@ -10,6 +10,7 @@ from allears.errors import AudioError
 
 _TOLERANCE_S = 0.1  # a segment may end this much after what the header declares: tables are rounded
 LONGEST_PAUSE_S = 1.0  # a longer one is no part of a piece
+OF_WHOLE = "_of_whole"  # ends an attribute's name: known of a recording, and of none of its pieces or channels
 SHORTEST_PIECE_S = 2.0  # what is shorter takes in some of the pause around it
 
 Stretch = tuple[float, float]  # start_s, end_s

@@ -80,20 +80,22 @@ def map_batches(
     batches: Callable[[Sequence[Item]], Iterable[Sequence[Item]]],
     workers: int | None = None,
     timeout_s: float = 600.0,
+    worker_bytes: int = WORKER_BYTES,
 ) -> Iterator[Outcome[Item]]:
     """As `map_items`, for work that is cheaper together.
 
     `batches` deals what is to be done; `function` yields each item of a batch with its result or its AudioError, in any
     order. Each item is journalled by itself. A batch has `timeout_s`, and a second for each item after the first. When
     `function` raises, or its worker dies or runs out of time, what is left of the batch is tried item by item, so that
-    one bad item costs itself alone.
+    one bad item costs itself alone. A worker may allocate `worker_bytes`: more than WORKER_BYTES only for what it holds
+    beside recordings, which are untrusted, such as a model.
     """
     known = _read_journal(journal)
     todo = list({key(item): item for item in items if key(item) not in known}.values())
     if todo:
         dealt = list(batches(todo))
         of_use = min(workers or cores(), len(dealt))  # one more would only start
-        known |= _compute(function, todo, dealt, key, journal, title, of_use, timeout_s)
+        known |= _compute(function, todo, dealt, key, journal, title, of_use, timeout_s, worker_bytes)
     fresh = {key(item) for item in todo}
     for item in items:
         entry = known[key(item)]
@@ -118,6 +120,7 @@ def _compute(
     title: str,
     workers: int,
     timeout_s: float,
+    worker_bytes: int,
 ) -> dict[str, dict[str, Any]]:
     done: dict[str, dict[str, Any]] = {}
     try:
@@ -126,7 +129,10 @@ def _compute(
             journal.open("a") as log,
             _progress() as progress,
             ProcessPool(
-                max_workers=workers, context=multiprocessing.get_context("forkserver"), initializer=_prepare_worker
+                max_workers=workers,
+                context=multiprocessing.get_context("forkserver"),
+                initializer=_prepare_worker,
+                initargs=[worker_bytes],
             ) as pool,
         ):
             bar = progress.add_task(title, total=len(todo))
@@ -152,7 +158,8 @@ def _run(
             done[place[id(item)]] = _entry(result)
     except MemoryError as error:
         if len(batch) == 1:
-            text = f"it needs more than the {WORKER_BYTES >> 20} MB that a worker may use ({error})"
+            most, _ = resource.getrlimit(resource.RLIMIT_DATA)
+            text = f"it needs more than the {most >> 20} MB that a worker may use ({error})"
             raise PassingError("memory", text) from None  # with more workers, or after other clips, it may fit
     except Exception:
         if len(batch) == 1:
@@ -172,7 +179,7 @@ def _entry(result: Any) -> dict[str, Any]:
     return {"result": result}
 
 
-def _prepare_worker() -> None:
+def _prepare_worker(worker_bytes: int) -> None:
     """In a worker, before it imports anything: one thread a library, a limit of memory, and silence.
 
     There is a worker a core, so more threads only wait for each other (a matrix product costs 2.5 times the CPU time).
@@ -181,7 +188,7 @@ def _prepare_worker() -> None:
     for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
         os.environ[name] = "1"
     _, most = resource.getrlimit(resource.RLIMIT_DATA)  # writable memory: what is mapped from files is not counted
-    bytes_ = WORKER_BYTES if most == resource.RLIM_INFINITY else min(WORKER_BYTES, most)
+    bytes_ = worker_bytes if most == resource.RLIM_INFINITY else min(worker_bytes, most)
     resource.setrlimit(resource.RLIMIT_DATA, (bytes_, most))
     nowhere = os.open(os.devnull, os.O_WRONLY)
     os.dup2(nowhere, 2)

@@ -20,8 +20,8 @@ class MeasureParams(Params):
     silence_dbfs: float = Field(default=-50.0, lt=0)
     """Level under which a frame of 32 ms counts as silent …"""
     silence_below_loud_db: float = Field(default=40.0, gt=0)
-    """… if it is also so far under the loudest tenth of a clip's frames, where that is above the level: a quiet voice
-    is no silence. 40 dB is about the range of speech."""
+    """… if it is also so far under the loudest tenth of a clip's frames, or under -68 dBFS: a quiet voice is not
+    silence. 40 dB is about the range of speech."""
     bandwidth_drop_db: float = Field(default=60.0, gt=0)
     """The bandwidth ends where the mean spectrum has fallen this far under its peak. At 50 dB a second of clean speech
     without an s counts as narrow; resampling from 8 kHz leaves 90 dB."""

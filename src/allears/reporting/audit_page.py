@@ -12,7 +12,7 @@ from allears.audit.measuring import TEXTS
 from allears.audit.policy import reasons_of
 from allears.params.audit import AuditParams
 from allears.params.policy import Policy
-from allears.reporting import audit_curation, audit_listen, audit_people, policy_sections
+from allears.reporting import audit_curation, audit_listen, audit_people, audit_texts, policy_sections
 from allears.reporting import audit_sections as sections
 from allears.reporting.audit_clips import clips_json
 from allears.reporting.html import page, written
@@ -87,6 +87,9 @@ def render(data: AuditData, params: AuditParams, policy: Policy) -> str:
         speaker_line=_speaker_line(summary),
         sound=policy_sections.sound(table, policy),
         quality=sections.quality(table),
+        has_texts=bool(data.manifest["text"].notna().any()),
+        judged=audit_texts.judged(data.measures),
+        doubtful=audit_texts.doubtful(summary),
         copies=sections.copies(data.duplicates, data.manifest),
         copies_line=_copies_line(data.duplicates),
         leaks_line=_leaks_line(summary["leaking_groups"]),

@@ -172,12 +172,14 @@ def _kept(summary: dict[str, Any]) -> dict[str, Any]:
 
 
 def _axis_line(fact: dict[str, Any]) -> str:
-    parts = [f"Known for {written(fact['disclosed_share'], 'percent')} of the hours"]
+    known = f"Known for {written(fact['disclosed_share'], 'percent')} of the hours"
+    groups, few = fact["cells"], len(fact["not_assessable"])
+    if groups == 1:
+        return f"{known}; one group only{', too small to assess a gap' if few else ''}."
     between = f"95 %: {fact['effective_low']:.1f} to {fact['effective_high']:.1f}"
-    parts.append(f"as varied as {fact['effective_groups']:.1f} equal groups ({between}; there are {fact['cells']})")
-    if fact["not_assessable"]:
-        parts.append(f"{len(fact['not_assessable'])} of them too small to assess a gap")
-    return "; ".join(parts) + "."
+    varied = f"as varied as {fact['effective_groups']:.1f} equal groups ({between}; there are {groups})"
+    small = f"; {'all' if few == groups else few} of them too small to assess a gap" if few else ""
+    return f"{known}; {varied}{small}."
 
 
 def _cell_rows(rows: pd.DataFrame) -> list[dict[str, Any]]:

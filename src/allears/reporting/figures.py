@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 BLUE, ORANGE, GREEN, RED, GREY, SKY, PINK = (
     "#0072B2", "#E69F00", "#009E73", "#D55E00", "#8a8f98", "#56B4E9", "#CC79A7",
 )  # fmt: skip
+BINS = 48
 PALETTE = (BLUE, ORANGE, GREEN, RED, SKY, PINK, GREY)
 
 
@@ -74,29 +75,37 @@ def stacked_bars(
 
 
 def histogram(
-    values: NDArray[np.float64], *, title: str, cuts: Sequence[tuple[float, str]] = (), bins: int = 48
+    values: NDArray[np.float64],
+    *,
+    title: str,
+    cuts: Sequence[tuple[float, str]] = (),
+    percent: bool = False,
 ) -> go.Figure:
-    """Counts of `values` (NaN left out), binned here: the page stays small. A dashed, named line at each of `cuts`."""
+    """Counts of `values` (NaN left out), binned here: the page stays small. A dashed, named line at each of `cuts`.
+
+    `percent`: they are shares.
+    """
     known = values[np.isfinite(values)]
-    counts, edges = np.histogram(known, bins=bins) if len(known) else (np.zeros(1), np.array([0.0, 1.0]))
+    counts, edges = np.histogram(known, bins=BINS) if len(known) else (np.zeros(1), np.array([0.0, 1.0]))
     middle = (edges[:-1] + edges[1:]) / 2
     shown = go.Figure(
         go.Bar(
             x=middle.tolist(), y=counts.tolist(), width=np.diff(edges).tolist(), marker_color=BLUE,
-            hovertemplate="%{x:.4g}: %{y} clips<extra></extra>",
+            hovertemplate=f"%{{x:{'.3~%' if percent else '.4g'}}}: %{{y}} clips<extra></extra>",
         ),
         layout=_layout(
-            xaxis={"title": title, "fixedrange": True},
+            xaxis={"title": title, "fixedrange": True} | ({"tickformat": ".3~%"} if percent else {}),
             yaxis={"title": "clips", "fixedrange": True, "rangemode": "tozero"},
         )
         | {"bargap": 0},
     )  # fmt: skip
     inside = sorted(cut for cut in cuts if len(known) and edges[0] <= cut[0] <= edges[-1])
     for number, (cut, name) in enumerate(inside):
-        side = "top left" if 2 * cut > edges[0] + edges[-1] else "top right"
+        right = 2 * cut <= edges[0] + edges[-1]
         shown.add_vline(
             x=cut, line_dash="dash", line_color=RED, annotation_text=name, annotation_font_color=RED,
-            annotation_yshift=-14 * number, annotation_position=side,  # one under the other: cuts may lie close
+            annotation_yshift=-14 * number,  # one under the other: cuts may lie close
+            annotation_position="top right" if right else "top left", annotation_xshift=4 if right else -4,
         )  # fmt: skip
     return shown
 

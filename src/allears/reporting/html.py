@@ -89,7 +89,7 @@ def written(value: Any, kind: Kind) -> str:
         case "count":
             text = f"{int(value):,}"
         case "hours":
-            text = f"{value:,.2f} h" if value >= 0.1 or value == 0 else f"{value * 60:.1f} min"
+            text = _hours(float(value))
         case "percent":
             text = _percent(float(value))
         case "decimal":
@@ -103,6 +103,12 @@ def written(value: Any, kind: Kind) -> str:
         case _:
             text = str(value)
     return text
+
+
+def _hours(value: float) -> str:
+    if value >= 0.1 or value == 0:
+        return f"{value:,.2f} h"
+    return f"{value * 60:.1f} min" if value * 60 >= 1 else f"{value * 3600:.1f} s"
 
 
 def _measure(value: float) -> str:

@@ -44,6 +44,11 @@ def title(measure: str) -> str:
     return f"{name(measure)}, {unit}" if unit else name(measure)
 
 
+def is_share(measure: str) -> bool:
+    """Whether it is a share, written in per cent."""
+    return measure in _WORDS and _WORDS[measure][1] == "percent"
+
+
 def quantity(measure: str, value: float) -> str:
     """The value with its unit."""
     _, kind, unit = _WORDS.get(measure, ("", "measure", ""))

@@ -6,7 +6,9 @@ import numpy as np
 import pandas as pd
 from markupsafe import Markup
 
+from allears.audio.measures import ROOM_DBFS, STEADY_DB
 from allears.audit import rules
+from allears.audit.derived import SPEECH_FROM
 from allears.audit.policy import in_words, reasons_of
 from allears.params.audit import AuditParams
 from allears.params.policy import Policy
@@ -15,7 +17,7 @@ from allears.reporting.html import Column, figure, table
 
 MAX_CUTS = 6  # lines in a figure; with bounds for many languages, the table of rules has all
 _ALWAYS = ("decoded_duration_s", "rms_dbfs", "snr_db", "silence_share", "bandwidth_hz", "clipped_share")
-_CAPTIONS = {"snr_db": "signal-to-noise ratio; at 100 dB the estimate ends: hardly any noise"}
+_CAPTIONS = {"snr_db": "; at 100 dB the estimate ends: hardly any noise"}
 
 
 def sound(clips: pd.DataFrame, policy: Policy) -> list[Markup]:
@@ -29,12 +31,23 @@ def sound(clips: pd.DataFrame, policy: Policy) -> list[Markup]:
         cuts = [
             cut for code, rule in policy.root.items() if rule.measure == name for cut in rules.cuts(clips, rule, code)
         ]
-        title = measure_words.title(name)
-        caption = f"Clips by {_CAPTIONS.get(name, title)}"
+        share = measure_words.is_share(name)
+        title = measure_words.name(name) if share else measure_words.title(name)
+        caption = f"Clips by {measure_words.name(name)}{_CAPTIONS.get(name, '')}{_whom(policy, name)}"
         caption += f"; {len(cuts) - MAX_CUTS} more cut-offs are in the table of rules" if len(cuts) > MAX_CUTS else ""
-        shown = figures.histogram(values, title=title, cuts=cuts[:MAX_CUTS])
+        shown = figures.histogram(values, title=title, cuts=cuts[:MAX_CUTS], percent=share)
         plots.append(figure(shown, caption, height_px=230))
     return plots
+
+
+def _whom(policy: Policy, measure: str) -> str:
+    """`; noisy: only speech, of 1 s and more`: a clip beyond the line may be none that the rule judges."""
+    parts = []
+    for code, rule in policy.root.items():
+        if rule.measure == measure and (rule.of in ("speech", "sounds", "text") or rule.needs_s):
+            whom = {"speech": "speech", "sounds": "sounds", "text": "clips with a text"}.get(rule.of, "clips")
+            parts.append(f"; {code}: only {whom}" + (f" of {rule.needs_s:g} s and more" if rule.needs_s else ""))
+    return "".join(parts)
 
 
 def decisions(decided: pd.DataFrame, clips: pd.DataFrame) -> Markup | None:
@@ -58,11 +71,15 @@ def decisions(decided: pd.DataFrame, clips: pd.DataFrame) -> Markup | None:
 def methods(policy: Policy, params: AuditParams) -> Markup:
     """Each reason with its rule and the definition of what it looks at."""
     m, d = params.measures, params.duplicates
-    silence = f"32 ms frames under {m.silence_dbfs:g} dBFS and {m.silence_below_loud_db:g} dB under the loudest tenth, "
+    silence = (
+        f"32 ms frames under {m.silence_dbfs:g} dBFS, and {m.silence_below_loud_db:g} dB under the loudest tenth or "
+    )
+    silence += f"under {ROOM_DBFS:g} dBFS; where nobody speaks (the loudest tenth is under the level and within "
+    silence += f"{STEADY_DB:g} dB of the softest quarter) all under the level"
     definitions = {
         "snr_db": "Kim & Stern 2008, without digital silence",
         "clipped_share": f"samples at {m.clip_level:g} or more",
-        "silence_share": silence + "where that is above",
+        "silence_share": silence,
         "bandwidth_share": f"the mean spectrum's last bin within {m.bandwidth_drop_db:g} dB of its peak, over half the "
         "sample rate or 8 kHz, whichever is less",
         "duration_difference_s": "of what the header declares and what it decodes to",
@@ -94,4 +111,6 @@ def methods(policy: Policy, params: AuditParams) -> Markup:
     )  # fmt: skip
     listed = table([dict(zip(keys, row, strict=True)) for row in rows], columns)
     despite = f" Kept despite: {', '.join(params.keep_despite)}." if params.keep_despite else ""
-    return Markup("<p>Policy <b>{}</b>.{}</p>{}").format(params.policy, despite, listed)
+    spoken = "Speech is what has a text, language or speaker (itself, or the recording that it is cut from), and what "
+    spoken += f"is heard as speech in {SPEECH_FROM:.0%} of its length or more; all else are sounds."
+    return Markup("<p>Policy <b>{}</b>.{} {}</p>{}").format(params.policy, despite, spoken, listed)

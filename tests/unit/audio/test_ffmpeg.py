@@ -102,3 +102,32 @@ def test_an_encoder_that_refuses_says_why(tmp_path: Path) -> None:
     soundfile.write(tmp_path / "a.wav", np.zeros(1000), 11_111)
     with pytest.raises(AudioError, match="could not write it"):
         ffmpeg.convert(tmp_path / "a.wav", tmp_path / "nowhere" / "a.opus", {"acodec": "libopus"})
+
+
+LAYOUTS = sorted(ffmpeg.named_layouts())
+
+
+def test_the_layouts_are_those_that_ffmpeg_lists() -> None:
+    known = {"mono": 1, "stereo": 2, "quad(side)": 4, "5.1(side)": 6, "7.1(wide)": 8, "hexadecagonal": 16, "22.2": 24}
+    assert len(LAYOUTS) > 20
+    assert known.items() <= ffmpeg.named_layouts().items()
+
+
+@pytest.mark.parametrize("layout", [*LAYOUTS, "FL+LFE", "FC+BL+BR"])
+def test_the_channels_of_every_layout_are_counted(layout: str, tmp_path: Path) -> None:
+    many = _silence(tmp_path / "many.wav", layout, "pcm_s16le")
+    channels = ffmpeg.named_layouts().get(layout, layout.count("+") + 1)
+    assert ffmpeg.probe(many).channels == soundfile.info(many).channels == channels
+
+
+@pytest.mark.parametrize(("layout", "channels"), [("ambisonic 1", 4), ("ambisonic 2", 9), ("ambisonic 1+stereo", 6)])
+def test_ambisonics_are_counted(layout: str, channels: int, tmp_path: Path) -> None:
+    sphere = _silence(tmp_path / "sphere.opus", layout, "libopus", "-mapping_family", "2")
+    assert ffmpeg.probe(sphere).channels == ffmpeg.decode(sphere)[0].shape[1] == channels
+
+
+def _silence(path: Path, layout: str, codec: str, *options: str) -> Path:
+    source = ["-f", "lavfi", "-i", f"anullsrc=cl={layout}:r=48000:d=0.1"]
+    done = ffmpeg.run(["-loglevel", "error", *source, "-c:a", codec, *options, str(path)])
+    assert done.code == 0, done.log
+    return path

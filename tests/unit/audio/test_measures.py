@@ -120,10 +120,25 @@ def test_a_quiet_voice_is_no_silence_but_a_quiet_room_is() -> None:
     for level in (1.0, 0.5):  # -40 and -60 dBFS: half of it is under -50; then -46 and -66
         assert measured(level * voice).silence_share == 0
     assert measured(np.concatenate((voice, np.zeros(64_000)))).silence_share == pytest.approx(0.5, abs=0.01)
-    assert measured(0.1 * voice).silence_share == 1  # nothing above -50 dBFS
+    assert measured(0.1 * voice).silence_share == pytest.approx(0.5, abs=0.01)  # at -60 dBFS, with a room at -80
+    assert measured(0.1 * voice[:32_000]).silence_share == 1  # as soft, and nobody speaks
     click = 0.03 * voice
     click[8_000:8_500] = 0.03
     assert measured(click).silence_share > 0.95
+
+
+@pytest.mark.parametrize("voice_db", [-26.0, -40.0, -48.0, -58.0])
+@pytest.mark.parametrize("room_db", [-120.0, -90.0, -80.0, -70.0])
+def test_the_room_around_a_voice_is_silent_however_soft_the_voice(voice_db: float, room_db: float) -> None:
+    noise = np.random.default_rng(0).standard_normal(160_000)
+    level_db = np.repeat([room_db, voice_db, room_db], [64_000, 32_000, 64_000])
+    assert measured((noise * 10 ** (level_db / 20)).astype(np.float32)).silence_share == pytest.approx(0.8, abs=0.01)
+
+
+@pytest.mark.parametrize("room_db", [-52.0, -60.0, -70.0, -90.0])
+def test_a_room_alone_is_silent(room_db: float) -> None:
+    room = np.random.default_rng(0).normal(0, 10 ** (room_db / 20), 48_000).astype(np.float32)
+    assert measured(room).silence_share == 1
 
 
 def test_silence_has_no_ratio_and_no_bandwidth() -> None:

@@ -48,6 +48,7 @@ def reasons(row: dict[str, Any], value: dict[str, Any], params: AuditParams = PA
         ({}, {"snr_db": 9.9}, "noisy"),
         ({"end_s": 0.9}, {"snr_db": 9.9, "decoded_duration_s": 0.9}, ""),  # too short for the estimate
         (SOUND, {"snr_db": -20.0}, ""),  # a sound
+        (SOUND, {"snr_db": -20.0, "speech_share": 0.5}, "noisy"),  # nobody said so, but it is heard as speech
         ({}, {"silence_share": 0.61}, "silent"),
         (SOUND, {"silence_share": 0.9}, ""),
         (SOUND, {"silence_share": 0.96}, "silent"),
@@ -141,7 +142,7 @@ def test_a_rule_over_no_measure_names_the_nearest() -> None:
 def test_words_of_a_rule() -> None:
     rule = STANDARD.root["silent"]
     assert in_words(rule) == "silence_share over 0.6, over 0.95 (sounds)"
-    noisy = "snr_db under 10, of clips with a text, language or speaker, of 1 s and more"
+    noisy = "snr_db under 10, of speech, of 1 s and more"
     assert in_words(STANDARD.root["noisy"]) == noisy
 
 

@@ -20,8 +20,8 @@ def table(values: list[float | None], languages: list[str | None] | None = None,
             "x": pd.array(values, dtype="Float64").to_numpy(dtype=float, na_value=np.nan),
             "decoded_duration_s": seconds,
             "text": pd.array([None] * len(values), dtype="string"),
-            "speaker": pd.array([None] * len(values), dtype="string"),
             "language": pd.array(spoken, dtype="string"),
+            "is_speech": [language is not None for language in spoken],
         }
     )
 

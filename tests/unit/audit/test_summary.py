@@ -94,9 +94,9 @@ def test_six_speakers_of_one_gender_and_accents_of_one_speaker_are_said_in_plain
     accents = ["GRC", "USA", "DEU", "BEL", "FRA", "GBR"]
     rows = [{"gender": "male", "accent": accents[i % 6], "speaker": f"p{i % 6}"} for i in range(660)]
     text = audited(rows).findings()
-    assert "warn: gender: 'male' is the only one there is: how well any other would be served cannot be seen" in text
+    assert "warn: Gender: 'male' is the only one there is: how well any other would be served cannot be seen" in text
     assert (
-        "warn: accent: each of the 6 groups is one of the speakers, so what is due to the accent cannot be told" in text
+        "warn: Accent: each of the 6 groups is one of the speakers, so what is due to the accent cannot be told" in text
     )
     assert "no conclusion about accent is possible" in text
     assert "warn: Only 6 speakers: no conclusion about groups of people is possible." in text
@@ -105,19 +105,29 @@ def test_six_speakers_of_one_gender_and_accents_of_one_speaker_are_said_in_plain
 def test_few_of_each_and_those_who_do_not_tell() -> None:
     rows = [{"gender": "male" if i < 6 else None, "age": str(20 + 10 * (i % 2)), "speaker": f"p{i}"} for i in range(12)]
     text = audited(rows).findings()
-    assert "gender: 'male' is the only one there is (of the 50% of the hours of which it is known)" in text
-    assert "age: none of the 2 groups has more than 6 speakers" in text
+    assert "Gender: 'male' is the only one there is (of the 50% of the hours of which it is known)" in text
+    assert "Age: none of the 2 groups has more than 6 speakers" in text
     assert "Nothing is known of: accent, label." in text
 
 
 def test_groups_too_small_are_named_beside_those_that_are_not() -> None:
     rows = [{"accent": "a", "speaker": f"p{i % 12}"} for i in range(120)] + [{"accent": "b", "speaker": "q"}] * 5
     text = audited(rows).findings()
-    assert "note: accent: not assessable, because under 10 speakers or 100 clips: b." in text
+    assert "note: Accent: not assessable, because under 10 speakers or 100 clips: b." in text
 
 
 def test_what_the_target_has_and_the_corpus_has_not_is_a_finding() -> None:
     rows = [{"language": "en", "speaker": f"p{i}"} for i in range(3)]
     target = Target("census.csv", {"en": 0.6, "sw": 0.3, "fi": 0.1})
     text = audited(rows, targets={"language": target}).findings()
-    assert "language: the target 'census.csv' has sw (30%), fi (10%), the corpus has none of it." in text
+    assert "Language: the target 'census.csv' has sw (30%), fi (10%), the corpus has none of it." in text
+
+
+def test_a_text_that_hardly_anybody_said_is_a_finding() -> None:
+    rows = [{"text": f"sentence {i}", "end_s": 1.0 + i % 10} for i in range(100)]
+    rows += [{"text": "Thanks for watching!", "end_s": 1.0 + i} for i in range(10)]
+    text = audited(rows).findings()
+    assert (
+        "warn: The text 'thanks for watching!' is that of 10 clips (9.1% of those with a text) that last 1.9 to" in text
+    )
+    assert "The text" not in audited(rows[:100]).findings()

@@ -1,9 +1,11 @@
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 
-from allears.audit.texts import COLUMNS, repeated_texts, text_measures
+from allears.audit.texts import COLUMNS, doubtful_texts, text_measures
 from tests.audit_tables import manifest
 
 
@@ -31,11 +33,39 @@ def test_equal_texts_are_counted_however_written() -> None:
     assert text_measures(table)["same_text_share"].tolist() == pytest.approx(
         [0.4, 0.4, 0.2, np.nan, 0.4, 0.4], nan_ok=True
     )
-    found = repeated_texts(table)
-    assert found.to_dict("records") == [{"text": "thanks for watching", "clips": 2, "groups": 2, "share": 0.4}]
 
 
 def test_a_corpus_without_texts_has_columns_of_nothing() -> None:
     table = manifest([{"text": None}, {"text": None, "language": None}])
     assert text_measures(table).drop(columns="clip").isna().to_numpy().all()
-    assert repeated_texts(table).empty
+    assert doubtful_texts(table) == []
+
+
+def lasting(text: str | None, seconds: list[float]) -> list[dict[str, Any]]:
+    return [{"text": text or f"sentence {each}", "end_s": each} for each in seconds]
+
+
+ANY_LENGTH = np.geomspace(1.0, 16.0, 300).tolist()
+
+
+def test_a_text_of_many_clips_of_any_length_is_doubtful_and_a_prompt_is_not() -> None:
+    captions = lasting("[Music]", ANY_LENGTH[::20]) + lasting(" [MUSIC] ", ANY_LENGTH[5::20])
+    prompts = lasting("Hey, you there", np.linspace(1.0, 1.8, 40).tolist())
+    [found] = doubtful_texts(manifest([*lasting(None, ANY_LENGTH), *captions, *prompts, {"text": None}]))
+    assert found["text"] == "[music]"
+    assert (found["clips"], found["groups"]) == (30, 30)
+    assert found["share"] == pytest.approx(30 / 370)
+    assert 1.0 < found["short_s"] < 2.0
+    assert 8.0 < found["long_s"] < 16.0
+
+
+@pytest.mark.parametrize(
+    "rows",
+    [
+        lasting(None, ANY_LENGTH) + lasting("[music]", ANY_LENGTH[::40]),  # eight of them are not many
+        [row for word in ("one", "two", "three") for row in lasting(word, ANY_LENGTH)],  # all texts are like that
+        lasting(None, [2.0] * 300) + lasting("hey", [2.0] * 30),  # all clips are as long
+    ],
+)
+def test_where_a_text_does_not_stand_out_nothing_is_said(rows: list[dict[str, Any]]) -> None:
+    assert doubtful_texts(manifest(rows)) == []

@@ -79,6 +79,22 @@ def work_together(batch: Sequence[str]) -> Iterator[tuple[str, str | AudioError]
         yield item, AudioError("not_audio", item) if item.startswith("bad") else work(item)
 
 
+def bulky(batch: Sequence[str]) -> Iterator[tuple[str, int]]:
+    return ((item, len(bytearray(WORKER_BYTES))) for item in batch)
+
+
+def test_a_step_may_give_its_workers_more_memory(tmp_path: Path) -> None:
+    def reasons(worker_bytes: int) -> list[str | None]:
+        outcomes = map_batches(
+            bulky, ["a"], key=str, journal=tmp_path / f"{worker_bytes}.jsonl", title="testing", workers=1,
+            batches=lambda todo: [todo], worker_bytes=worker_bytes,
+        )  # fmt: skip
+        return [outcome.reason for outcome in outcomes]
+
+    assert reasons(WORKER_BYTES) == ["memory"]
+    assert reasons(WORKER_BYTES + (512 << 20)) == [None]
+
+
 def forgetful(batch: Sequence[str]) -> Iterator[tuple[str, str]]:
     """Gives nothing for `b`."""
     return ((item, item.upper()) for item in batch if item != "b")

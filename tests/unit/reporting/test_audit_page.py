@@ -209,3 +209,24 @@ def test_the_tables_bytes_are_bounded_whatever_the_texts() -> None:
     assert "<" not in text
     first = json.loads(text)["rows"][0]
     assert "<" * (MAX_TEXT - 1) + "…" in first
+
+
+def test_texts_are_said_to_be_judged_or_why_not(tmp_path: Path) -> None:
+    table = manifest([{}] * 4)
+    alone = render(audit(table, measures(table), tmp_path / "alone"), PARAMS, STANDARD)
+    assert "No model has held the texts against the audio" in alone
+    fates = [{"text_judged": fate} for fate in ("yes", "trained_on", "trained_on", "no_text")]
+    html = render(audit(table, measures(table, fates), tmp_path / "judged"), PARAMS, STANDARD)
+    assert "No model has held" not in html
+    for words in ("not judged: the model was trained on the clip", "not judged: no text", "25 %", "50 %"):
+        assert words in html
+    mute = manifest([{"text": None}] * 4)
+    assert 'id="texts"' not in render(audit(mute, measures(mute), tmp_path / "mute"), PARAMS, STANDARD)
+
+
+def test_texts_that_hardly_anybody_said_are_listed(tmp_path: Path) -> None:
+    rows = [{"text": f"sentence {i}", "end_s": 1.0 + i % 10} for i in range(100)]
+    table = manifest(rows + [{"text": EVIL, "end_s": 1.0 + i} for i in range(10)])
+    html = render(audit(table, measures(table), tmp_path), PARAMS, STANDARD)
+    assert "Texts that many clips have" in html
+    assert EVIL.lower() not in html

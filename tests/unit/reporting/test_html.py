@@ -16,6 +16,7 @@ from allears.reporting.html import Column, figure, page, table, written
         (1234567, "count", "1,234,567"),
         (2.876, "hours", "2.88 h"),
         (0.05, "hours", "3.0 min"),
+        (0.0005, "hours", "1.8 s"),
         (0, "hours", "0.00 h"),
         (0.5, "percent", "50 %"),
         (1.0, "percent", "100 %"),
