@@ -63,13 +63,13 @@ def _models(pipeline: Pipeline) -> dict[str, Any]:
 
 
 def contents(project: Path) -> dict[str, bytes]:
-    """Every file below `project/data`; lines of journals may stand in any order, and a version has its own time."""
+    """Every file below `project/data`; lines of journals may stand in any order, and times of receipts differ."""
     found = {str(p.relative_to(project)): p.read_bytes() for p in (project / "data").rglob("*") if p.is_file()}
     for name, data in found.items():
         if name.endswith(".jsonl"):
             found[name] = b"".join(sorted(data.splitlines()))
         elif name.endswith(".json"):
-            found[name] = re.sub(rb'"made_unix_s": [0-9.]+', b"", data)
+            found[name] = re.sub(rb'"(made|finished)_unix_s": [0-9.]+', b"", data)
     return found
 
 

@@ -32,7 +32,8 @@ def run_ingest(tmp_path: Path, corpus: str, **given: Any) -> tuple[Manifest, pd.
     names = create_pipeline().datasets()
     entries = {name: entry for name, entry in config["catalog"].items() if name in names}
     for entry in entries.values():
-        entry["filepath"] = str(tmp_path / entry["filepath"])
+        if "filepath" in entry:
+            entry["filepath"] = str(tmp_path / entry["filepath"])
     catalog = DataCatalog.from_config(entries)
     catalog["params:paths"] = paths
     catalog["params:ingest"] = IngestParams.model_validate(config["parameters"]["ingest"])

@@ -36,7 +36,7 @@ def test_one_parameter_on_the_command_line_leaves_its_siblings_alone():
 
 def test_the_corpus_names_all_folders():
     catalog = load("local", "catalog", corpus="mine")
-    paths = [entry["filepath"] for name, entry in catalog.items() if not name.startswith("_")]
+    paths = [entry["filepath"] for name, entry in catalog.items() if not name.startswith("_") and "filepath" in entry]
     assert all("/mine/" in path for path in paths)
     assert load("local", "parameters", corpus="mine")["paths"] == {"corpus": "mine"}
 

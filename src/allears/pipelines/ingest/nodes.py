@@ -13,9 +13,11 @@ import pandas as pd
 
 from allears.audio.frames import to_hours
 from allears.corpus.manifest import Manifest
+from allears.corpus.unchanged import NEW, State
 from allears.params.base import Paths
 from allears.params.corpus import SAMPLE, CorpusSettings
 from allears.params.ingest import IngestParams
+from allears.storage.files import read_json
 
 if TYPE_CHECKING:
     from allears.corpus.build import Built
@@ -23,29 +25,44 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 
-def collect_sources(corpus_settings: dict[str, Any], ingest: IngestParams) -> list[dict[str, Any]]:
-    """Settle every source's layout and say it; the embedded sample is built first where it is asked for."""
-    from allears.corpus.listing import resolve
+def look_at_sources(corpus_settings: dict[str, Any], paths: Paths, ingest: IngestParams) -> State:
+    """Whether the sources are as they were ingested; the embedded sample is built first where it is asked for."""
+    from allears.corpus.unchanged import state_of
 
     settings = CorpusSettings.model_validate(corpus_settings)
     if settings.corpus == SAMPLE:
         from allears.corpus.sample.build import build_sample
 
         build_sample(Path(settings.sources[0].path).parent, ingest.sample, workers=ingest.workers)
-    sources = resolve(settings)
+    state = state_of(settings, paths, ingest)
+    if state.known:
+        logger.info("corpus %s: all files are as they were ingested", settings.corpus)
+    return state
+
+
+def collect_sources(corpus_settings: dict[str, Any], paths: Paths, state: State = NEW) -> list[dict[str, Any]]:
+    """Settle every source's layout and say it."""
+    from allears.corpus.listing import Source, resolve
+
+    settings = CorpusSettings.model_validate(corpus_settings)
+    known = read_json(paths.intermediate / "sources.json") if state.known else None
+    sources = resolve(settings) if known is None else [Source.from_json(source) for source in known]
     for source in sources:
         logger.info("corpus %s, source %s: %s", settings.corpus, source.name, source.root)
         logger.info("  read as %s: %s; licence %s", source.layout, source.why, source.licence)
     return [source.to_json() for source in sources]
 
 
-def read_layouts(sources: list[dict[str, Any]], paths: Paths, ingest: IngestParams) -> pd.DataFrame:
+def read_layouts(sources: list[dict[str, Any]], paths: Paths, ingest: IngestParams, state: State = NEW) -> pd.DataFrame:
     """Read what the corpus says of its recordings: one row a clip or unusable line. Withdrawn ones stay nameless."""
     from allears.corpus.listing import Source, read_listing, unlisted
     from allears.corpus.withdrawn import Refused, read_tombstones
 
     known = [Source.from_json(source) for source in sources]
-    listing = Refused(read_tombstones(paths)).blank(read_listing(known, ingest.limit))
+    if state.known:
+        listing = pd.read_parquet(paths.intermediate / "listing.parquet")
+    else:
+        listing = Refused(read_tombstones(paths)).blank(read_listing(known, ingest.limit))
     logger.info("%d rows listed%s", len(listing), "" if ingest.limit is None else f" (ingest.limit={ingest.limit})")
     if ingest.limit is None:
         for source, count in unlisted(known, listing):
@@ -54,8 +71,10 @@ def read_layouts(sources: list[dict[str, Any]], paths: Paths, ingest: IngestPara
     return listing
 
 
-def probe_files(listing: pd.DataFrame, paths: Paths, ingest: IngestParams) -> pd.DataFrame:
+def probe_files(listing: pd.DataFrame, paths: Paths, ingest: IngestParams, state: State = NEW) -> pd.DataFrame:
     """Digest and header of every file, read once; a file's facts are kept until its size or time changes."""
+    if state.known:
+        return pd.read_parquet(paths.intermediate / "headers.parquet")
     from allears.corpus.listing import recordings_of
     from allears.corpus.probe import Probed
     from allears.corpus.probe import probe_files as probe
@@ -70,7 +89,7 @@ def probe_files(listing: pd.DataFrame, paths: Paths, ingest: IngestParams) -> pd
 
 
 def build_manifest(
-    listing: pd.DataFrame, headers: pd.DataFrame, paths: Paths, ingest: IngestParams
+    listing: pd.DataFrame, headers: pd.DataFrame, paths: Paths, ingest: IngestParams, state: State = NEW
 ) -> tuple[Manifest, pd.DataFrame]:
     """Rows of the manifest and of the quarantine; their sum is that of the listing.
 
@@ -86,8 +105,12 @@ def build_manifest(
     from allears.corpus.withdrawn import Refused, read_tombstones
     from allears.storage.tables import records
 
-    facts = {Recording(Path(record.pop("file")), record.pop("member")): Probed(**record) for record in records(headers)}
     known = manifest_of(paths)
+    if state.known and known is not None:
+        quarantine = pd.read_parquet(paths.intermediate / "quarantine.parquet")
+        logger.info("%d clips, %d rows quarantined, as before", known.rows, len(quarantine))
+        return known, quarantine
+    facts = {Recording(Path(record.pop("file")), record.pop("member")): Probed(**record) for record in records(headers)}
     before = before_of(paths)
     corrections = read_corrections(corrections_file(paths))
     heard = find_speech(to_hear(listing, facts, ingest), paths.intermediate / "speech.jsonl", workers=ingest.workers)
@@ -106,6 +129,13 @@ def build_manifest(
     if known is not None and versions.current(paths).settings.get("splits", splits) != splits:
         logger.warning("ingest.splits is another than before: known groups stay in their split, new ones go by it")
     return manifest, built.quarantine
+
+
+def note_ingested(listing: pd.DataFrame, quarantine: pd.DataFrame, paths: Paths, state: State) -> bool:
+    """Write down what was ingested, now that all of it is saved; whether the next run can recognise it."""
+    from allears.corpus.unchanged import note
+
+    return state.known or note(state, paths, listing, quarantine)
 
 
 def _tell(built: Built, manifest: Manifest, changes: dict[str, int], known: Manifest | None) -> None:

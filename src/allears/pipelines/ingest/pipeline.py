@@ -11,14 +11,16 @@ def create_pipeline() -> Pipeline:
     """Layout → one row a clip, digests and headers, quarantine."""
     return Pipeline(
         [
-            node(nodes.collect_sources, ["corpus_settings", "params:ingest"], "sources"),
-            node(nodes.read_layouts, ["sources", "params:paths", "params:ingest"], "listing"),
-            node(nodes.probe_files, ["listing", "params:paths", "params:ingest"], "headers"),
+            node(nodes.look_at_sources, ["corpus_settings", "params:paths", "params:ingest"], "ingest_state"),
+            node(nodes.collect_sources, ["corpus_settings", "params:paths", "ingest_state"], "sources"),
+            node(nodes.read_layouts, ["sources", "params:paths", "params:ingest", "ingest_state"], "listing"),
+            node(nodes.probe_files, ["listing", "params:paths", "params:ingest", "ingest_state"], "headers"),
             node(
                 nodes.build_manifest,
-                ["listing", "headers", "params:paths", "params:ingest"],
+                ["listing", "headers", "params:paths", "params:ingest", "ingest_state"],
                 ["manifest", "quarantine"],
             ),
+            node(nodes.note_ingested, ["listing", "quarantine", "params:paths", "ingest_state"], "ingest_noted"),
         ],
         tags=["ingest"],
     )
