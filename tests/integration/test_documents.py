@@ -15,6 +15,7 @@ import soundfile
 
 from allears.audit import curation, disparity, policy, representation, summary
 from allears.corpus.build import write_manifest
+from allears.corpus.manifest import Gaps
 from allears.corpus.schema import SCHEMA
 from allears.errors import ConfigError
 from allears.params.audit import AuditParams
@@ -52,7 +53,9 @@ class Corpus:
         self.groups, axes = representation.represent(self.table, selection, {}, self.params)
         unequal = disparity.disparity(self.table, self.verdicts, selection, self.params)
         quarantine = pd.DataFrame({"reason": ["zero_byte"]})
-        tables = summary.Tables(self.table, quarantine, self.verdicts, selection, self.groups, axes, unequal)
+        tables = summary.Tables(
+            self.table, quarantine, self.verdicts, selection, self.groups, axes, unequal, Gaps(1800, 36)
+        )
         self.summary = summary.summarise(tables, self.params, STANDARD, "tiny", self.manifest.digest)
 
     def documents(self) -> tuple[dict[str, Any], str]:
@@ -123,6 +126,12 @@ def test_shards_are_in_it_only_when_they_are_of_this_version(tmp_path: Path) -> 
 
     write_json(corpus.paths.shards / "shards.json", handle | {"made_from": "another audit"})
     assert len(corpus.documents()[0]["distribution"]) == 1
+
+
+def test_what_of_the_recordings_is_in_no_clip_is_said(tmp_path: Path) -> None:
+    for text in Corpus(tmp_path, [{}]).documents():
+        assert "In no clip: 0.50 h, pauses between the clips." in str(text)
+        assert "In no clip: 0.6 min, withdrawn pieces of recordings that stay." in str(text)
 
 
 def test_every_licence_is_named_and_unknown_says_so(tmp_path: Path) -> None:

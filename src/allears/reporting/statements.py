@@ -85,6 +85,12 @@ def one_line(text: str, most: int = 80) -> str:
     return plain if len(plain) <= most else plain[: most - 1] + "…"
 
 
+def gap_lines(gaps: Mapping[str, float]) -> list[str]:
+    """What of the recordings is in no clip, by hours of `pauses` and `withdrawn`; nothing where nothing is."""
+    means = {"pauses": "pauses between the clips", "withdrawn": "withdrawn pieces of recordings that stay"}
+    return [f"In no clip: {written(gaps[kind], 'hours')}, {said}." for kind, said in means.items() if gaps[kind]]
+
+
 def _composition(facts: CorpusFacts) -> dict[str, list[str]]:
     total, selected = facts.summary["total"], facts.summary["selected"]
     rows = sum(facts.summary["quarantine"].values())
@@ -94,6 +100,7 @@ def _composition(facts: CorpusFacts) -> dict[str, list[str]]:
         "count": [
             f"{_amount(total)}; {_amount(selected)} pass the audit.",
             *([f"{rows:,} more rows were listed and cannot be used; they are in the quarantine."] if rows else []),
+            *gap_lines(facts.summary["gaps"]),
         ],
         "instance_data": [
             f"{one_line(codec)} at {hz:,} Hz: {clips:,} clips." for (codec, hz), clips in formats[:MOST_SHOWN]
