@@ -194,3 +194,21 @@ def garbage(project: Path) -> None:
     assert set(handle["parts"]) <= {path.name for path in (folder / "manifest").iterdir()}
     assert "Nothing to remove" in allears(project, "gc", "mine").stdout
     assert len(steward.manifest(project)) == handle["rows"]
+    withdrawn_from_removed(project)
+
+
+def withdrawn_from_removed(project: Path) -> None:
+    """Pages of runs whose version is gone may show what is withdrawn now; the last run's version is known to."""
+    client = MlflowClient(f"sqlite:///{project}/mlflow.db")
+    clip = str(steward.manifest(project)["clip"].iloc[0])
+    done = allears(project, "withdraw", "mine", "--clip", clip, "--yes")
+    assert done.returncode == 0, done.stdout + done.stderr
+    experiment = client.get_experiment_by_name("allears").experiment_id
+    for each in client.search_runs(
+        [experiment], "attributes.run_name LIKE '%ingest%' and attributes.status = 'FINISHED'"
+    ):
+        assert each.data.tags["allears.withdrawn"]
+        for page in client.list_artifacts(each.info.run_id, "pages"):
+            text = Path(client.download_artifacts(each.info.run_id, page.path)).read_text()
+            assert clip not in text
+            assert "were withdrawn" in text

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -30,6 +29,7 @@ def gc(corpus: str | None, *, yes: bool, verbose: bool) -> None:
         import os
 
         from allears.corpus.settings import known_corpora
+        from allears.corpus.waste import remove
         from allears.params.corpus import SAMPLE
 
         os.chdir(project_data().parent)
@@ -40,8 +40,8 @@ def gc(corpus: str | None, *, yes: bool, verbose: bool) -> None:
                 found = _find(paths)
                 for one in found:
                     click.echo(f"{one.size_bytes:>14,} bytes  {one.path}  ({one.why})")
-                    if yes:
-                        shutil.rmtree(one.path) if one.path.is_dir() else one.path.unlink(missing_ok=True)
+                if yes and found:
+                    remove(paths, found)
                 total += sum(one.size_bytes for one in found)
         said = "removed" if yes else "would be removed; --yes removes them"
         click.echo(f"{total:,} bytes {said}" if total else "Nothing to remove.")

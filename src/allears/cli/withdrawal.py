@@ -18,7 +18,7 @@ from allears.corpus import purge, withdrawal, withdrawn
 from allears.corpus.deliveries import manifest_of
 from allears.corpus.manifest import REF_COLUMNS, Manifest, clip_refs
 from allears.corpus.settings import known_corpora
-from allears.corpus.versions import all_versions
+from allears.corpus.versions import all_versions, removed_digests
 from allears.corpus.withdrawal import Kind, Withdrawal
 from allears.corpus.withdrawn import Tombstone
 from allears.params.base import Paths
@@ -28,7 +28,7 @@ from allears.shards.removal import held, remove_clips
 from allears.shards.sidecar import forget_labels
 from allears.storage.files import read_json, write_json, write_text
 from allears.tracking import Outbox, TrackedRun
-from allears.tracking.marking import EMPTIED
+from allears.tracking.marking import emptied
 from allears.tracking.outbox import boxes, read_ops
 from allears.tracking.run import ENCODER_MODEL
 
@@ -68,7 +68,7 @@ def finish(paths: Paths) -> Withdrawal | None:
         forget_labels(folder, set(found.clips))
     purge.purge_documents(paths, found)
     for page in purge.unsent_pages(paths.data, paths.corpus):
-        write_text(page, EMPTIED)
+        write_text(page, emptied(page.name))
     _announce(paths, found)
     withdrawal.note_file(paths).unlink()
     return found
@@ -139,7 +139,7 @@ def _announce(paths: Paths, found: Withdrawal) -> None:
     box = Outbox(root, found.uid)
     tags = {"corpus": paths.corpus, "allears.withdrawn": str(len(found.clips))}
     run = TrackedRun(box, found.uid, f"{paths.corpus} withdraw", tags)
-    run.withdrawn(datasets | found.shards, models)
+    run.withdrawn(datasets | found.shards, models, removed_digests(paths))
     run.end("FINISHED")
     box.close()
 
