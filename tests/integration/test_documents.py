@@ -21,7 +21,7 @@ from allears.errors import ConfigError
 from allears.params.audit import AuditParams
 from allears.params.base import Paths
 from allears.params.shard import ShardParams
-from allears.pipelines.audit.document_nodes import read_answers, write_documents
+from allears.pipelines.document.nodes import read_answers, write_documents
 from allears.pipelines.shard.nodes import write_shards
 from allears.reporting import questions
 from allears.storage.digest import file_digest
@@ -58,12 +58,13 @@ class Corpus:
         )
         self.summary = summary.summarise(tables, self.params, STANDARD, "tiny", self.manifest.digest)
 
-    def documents(self) -> tuple[dict[str, Any], str]:
+    def documents(self, shard_set: dict[str, Any] | None = None) -> tuple[dict[str, Any], str]:
         sources = [{"name": "s", "root": "/home/erika/s", "layout": "kaldi", "licence": "CC0-1.0"}]
         answers = read_answers(self.paths)
         return write_documents(
-            sources, self.manifest, self.verdicts, self.groups, self.summary, answers, self.params, POLICIES, self.paths
-        )
+            sources, self.manifest, self.verdicts, self.groups, self.summary, answers, shard_set or {}, self.params,
+            POLICIES, self.paths,
+        )  # fmt: skip
 
     def read(self, document: dict[str, Any]) -> Any:
         """The document as mlcroissant reads it from the file; raises where it finds an error."""
@@ -116,16 +117,17 @@ def test_shards_are_in_it_only_when_they_are_of_this_version(tmp_path: Path) -> 
     corpus = Corpus(tmp_path / "data", rows)
     assert len(corpus.documents()[0]["distribution"]) == 1
     handle = write_shards(corpus.manifest, corpus.verdicts, ShardParams(workers=1), corpus.paths)
-    write_json(corpus.paths.shards / "shards.json", handle)
-    document = corpus.documents()[0]
+    document, sheet = corpus.documents(handle)
+    assert f"Shards, version {handle['digest'][:12]}, hold mono FLAC" in sheet
     columns = [field["name"] for field in document["recordSet"][1]["field"]]
     index = pd.read_parquet(corpus.paths.shards / "shards" / "index.parquet", columns=columns)
     same(corpus.read(document).records("shards"), index, "shards")
     glob = corpus.paths.reports.resolve() / document["distribution"][2]["includes"]
     assert {path.name for path in glob.parent.resolve().glob(glob.name)} == set(index["shard"])
 
-    write_json(corpus.paths.shards / "shards.json", handle | {"made_from": "another audit"})
-    assert len(corpus.documents()[0]["distribution"]) == 1
+    document, sheet = corpus.documents(handle | {"made_from": "another audit"})
+    assert len(document["distribution"]) == 1
+    assert "No shards are written of this version" in sheet
 
 
 def test_what_of_the_recordings_is_in_no_clip_is_said(tmp_path: Path) -> None:

@@ -14,9 +14,11 @@ from typing import Any
 import pandas as pd
 
 from allears import __version__
+from allears.audio.frames import to_hours
 from allears.audit.disparity import ANY
 from allears.params.audit import AuditParams
 from allears.reporting.html import written
+from allears.shards.handle import ShardSet
 from allears.tracking.flatten import flatten
 
 OF_MANIFEST = (
@@ -56,6 +58,7 @@ class CorpusFacts:
     params: AuditParams
     rules: Sequence[str]
     answers: Mapping[str, str]
+    shards: ShardSet | None = None
 
 
 def manifest_facts(parts: Iterable[pd.DataFrame]) -> ManifestFacts:
@@ -205,7 +208,7 @@ def _making(facts: CorpusFacts) -> dict[str, list[str]]:
         ],
         "preprocessing": [
             "Every clip is decoded once to be measured; no source file is changed.",
-            "Shards, where they are written, hold mono FLAC of every clip without a hard verdict.",
+            _shards(facts.shards),
         ],
         "cleaning": [
             left_out,
@@ -229,6 +232,14 @@ def _policy(params: AuditParams) -> list[str]:
         f"audit.{kind}: {'; '.join(f'{name} = {value}' if name else value for name, value in found.items())}."
         for kind, found in rules.items()
     ]
+
+
+def _shards(shards: ShardSet | None) -> str:
+    holds = "mono FLAC of every clip without a hard verdict"
+    if shards is None:
+        return f"No shards are written of this version; they would hold {holds}."
+    amount = f"{shards.clips:,} clips, {written(to_hours(shards.seconds), 'hours')}"
+    return f"Shards, version {shards.digest[:12]}, hold {holds}, at {shards.sample_rate_hz:,} Hz: {amount}."
 
 
 def _use(facts: CorpusFacts) -> dict[str, list[str]]:
