@@ -37,7 +37,8 @@ def withdraw(
         given: dict[Kind, str | None] = {"speaker": speaker, "clip": clip, "file": file}
         asked = {kind: name for kind, name in given.items() if name}
         if len(asked) != 1:
-            raise ConfigError("say what to withdraw with one of --speaker, --clip and --file")
+            said = f"{' and '.join(f'--{kind}' for kind in asked)} were given" if asked else "none was given"
+            raise ConfigError(f"say what to withdraw with one of --speaker, --clip and --file; {said}")
         [(kind, name)] = asked.items()
         name = str(Path(name).expanduser().absolute()) if kind == "file" and Path(name).exists() else name
         paths = known_corpus(corpus)

@@ -128,6 +128,8 @@ def find(paths: Paths, name: str) -> Version:
     """The version whose digest begins with `name`. CorpusError lists those there are."""
     versions = all_versions(paths)
     found = [version for version in versions if version.digest.startswith(name)] if name else []
+    if not found and name and any(digest.startswith(name) for digest in _noted_removed(paths)):
+        raise CorpusError(f"corpus '{paths.corpus}': version '{name}' was removed (allears gc), and its rows with it")
     if len(found) != 1:
         names = [version.short for version in versions]
         why = "more than one version begins" if found else f"no version begins{nearest(name, names).rstrip('?')}"

@@ -60,6 +60,8 @@ def test_waste_is_what_neither_the_corpus_nor_shards_use(tmp_path: Path) -> None
     assert [one.digest for one in versions.all_versions(paths)] == digests[2:]
     assert versions.removed_digests(paths) == sorted([*digests[:2], "old shards"])
     assert not any(one.path.exists() for one in found)
+    with pytest.raises(CorpusError, match="was removed"):
+        versions.find(paths, digests[1][:8])
     save(paths, {"a.wav": (0, 2.0), "b.wav": (1, 2.0)})  # as the second one was
     assert versions.removed_digests(paths) == sorted([digests[0], "old shards"])
 

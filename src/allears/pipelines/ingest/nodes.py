@@ -45,10 +45,11 @@ def read_layouts(sources: list[dict[str, Any]], paths: Paths, ingest: IngestPara
     from allears.corpus.withdrawn import Refused, read_tombstones
 
     known = [Source.from_json(source) for source in sources]
-    listing = Refused(read_tombstones(paths)).blank(read_listing(known, ingest.limit))
+    listed = read_listing(known, ingest.limit)
+    listing = Refused(read_tombstones(paths)).blank(listed)
     logger.info("%d rows listed%s", len(listing), "" if ingest.limit is None else f" (ingest.limit={ingest.limit})")
     if ingest.limit is None:
-        for source, count in unlisted(known, listing):
+        for source, count in unlisted(known, listed):
             if count:
                 logger.warning("source %s: %d recordings that no line describes are not used", source.name, count)
     return listing
