@@ -48,7 +48,7 @@ def gc(corpus: str | None, *, yes: bool, verbose: bool) -> None:
 
 
 def _find(paths: Paths) -> list[Waste]:
-    from allears.corpus.waste import Waste, unused
+    from allears.corpus.waste import unused, waste_of
 
     specs = list(_specs(paths))
     handle = _read(paths.shards / "shards.json")
@@ -57,9 +57,7 @@ def _find(paths: Paths) -> list[Waste]:
     labels |= {str(_read(paths.features / "targets.json").get("folder"))}
     kept = {Path(folder).name for folder in labels}
     old = [folder for folder in sorted(paths.features.glob("units/*")) if folder.name not in kept]
-    size = [sum(file.stat().st_size for file in folder.rglob("*") if file.is_file()) for folder in old]
-    labelled = [Waste(folder, "labels that no run uses", bytes_) for folder, bytes_ in zip(old, size, strict=True)]
-    return [*unused(paths, shards), *labelled]
+    return [*unused(paths, shards), *waste_of(old, "labels that no run uses")]
 
 
 def _specs(paths: Paths) -> Iterator[dict[str, Any]]:

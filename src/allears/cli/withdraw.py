@@ -48,10 +48,11 @@ def withdraw(
                 show_done(left)
             try:
                 found = withdrawal.prepare(paths, kind, name, source, why)
-            except CorpusError:
+            except CorpusError as error:
                 if left is None:
                     raise
-                return  # it was this one
+                click.echo(f"Nothing else is withdrawn. Unless it was this one: {error}")
+                return
             show_plan(found)
             if not yes:
                 click.confirm("Withdraw this for good?", abort=True)

@@ -35,10 +35,10 @@ def unused(paths: Paths, shards: Collection[str]) -> list[Waste]:
     records = _records(paths).glob("*.json")
     verdicts = (paths.primary / "versions").glob("*.parquet")
     return [
-        *_waste((file for file in records if file.stem not in names), "a version that nothing uses"),
-        *_waste((file for file in verdicts if file.stem not in names), "verdicts of a version that nothing uses"),
-        *_waste((file for file in now.folder.glob("*.parquet") if file.name not in parts), "rows of such a version"),
-        *_waste(temporary(paths), "left by a killed command"),
+        *waste_of((file for file in records if file.stem not in names), "a version that nothing uses"),
+        *waste_of((file for file in verdicts if file.stem not in names), "verdicts of a version that nothing uses"),
+        *waste_of((file for file in now.folder.glob("*.parquet") if file.name not in parts), "rows of such a version"),
+        *waste_of(temporary(paths), "left by a killed command"),
     ]
 
 
@@ -67,7 +67,8 @@ def _records(paths: Paths) -> Path:
     return paths.intermediate / "versions"
 
 
-def _waste(files: Iterable[Path], why: str) -> list[Waste]:
+def waste_of(files: Iterable[Path], why: str) -> list[Waste]:
+    """Files and folders that may go for one reason, with their sizes."""
     return [Waste(file, why, _size(file)) for file in sorted(files)]
 
 
