@@ -202,15 +202,19 @@ def garbage(project: Path) -> None:
     assert set(handle["parts"]) <= {path.name for path in (folder / "manifest").iterdir()}
     assert "Nothing to remove" in allears(project, "gc", "mine").stdout
     assert len(steward.manifest(project)) == handle["rows"]
-    withdrawn_from_removed(project)
+    withdrawn_from_removed(project, {Path(name).stem for name in before} - left)
 
 
-def withdrawn_from_removed(project: Path) -> None:
+def withdrawn_from_removed(project: Path, removed: set[str]) -> None:
     """Pages of runs whose version is gone may show what is withdrawn now; the last run's version is known to."""
     client = MlflowClient(f"sqlite:///{project}/mlflow.db")
     clip = str(steward.manifest(project)["clip"].iloc[0])
     done = allears(project, "withdraw", "mine", "--clip", clip, "--yes")
     assert done.returncode == 0, done.stdout + done.stderr
+    boxes = sorted((project / "data/.tracking").glob("*/ops.jsonl"))
+    ops = [json.loads(line) for box in boxes for line in box.read_text().splitlines()]
+    told = [op["removed"] for op in ops if op["op"] == "withdrawn"][-1]
+    assert removed <= {digest[:12] for digest in told}
     experiment = client.get_experiment_by_name("allears").experiment_id
     for each in client.search_runs(
         [experiment], "attributes.run_name LIKE '%ingest%' and attributes.status = 'FINISHED'"
