@@ -7,6 +7,8 @@ from __future__ import annotations
 import difflib
 from collections.abc import Iterable
 
+MOST_COMPARED, ALIKE = 20_000, 4  # names, first letters
+
 
 class AllearsError(Exception):
     """Base of all errors that are shown to people as a sentence, without a traceback."""
@@ -56,6 +58,12 @@ class TrackingError(AllearsError):
 
 
 def nearest(name: str, valid: Iterable[str]) -> str:
-    """The words `; did you mean 'x'?` for the closest valid name, or an empty string."""
-    close = difflib.get_close_matches(name, list(valid), n=1)
+    """The words `; did you mean 'x'?` for the closest valid name, or an empty string.
+
+    Of more than MOST_COMPARED names only those that begin alike are compared: a corpus may have a million.
+    """
+    names = list(valid)
+    if len(names) > MOST_COMPARED:
+        names = sorted(each for each in names if each[:ALIKE] == name[:ALIKE])[:MOST_COMPARED]
+    close = difflib.get_close_matches(name, names, n=1)
     return f"; did you mean '{close[0]}'?" if close else ""

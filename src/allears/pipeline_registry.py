@@ -10,13 +10,14 @@ from kedro.pipeline import Pipeline
 # Each name and the steps it runs, in the order of the data. `pretrain` does all that pretraining needs.
 PARTS: dict[str, tuple[str, ...]] = {
     "ingest": ("ingest",),
-    "audit": ("audit",),
-    "shard": ("shard",),
-    "pretrain": ("ingest", "audit", "shard", "pretrain"),
+    "audit": ("audit", "document"),
+    "shard": ("shard",),  # after a withdrawal it works without the audit's tables, which `document` needs
+    "document": ("document",),
+    "pretrain": ("ingest", "audit", "shard", "document", "pretrain"),
     "finetune": ("finetune",),
     "evaluate": ("evaluate",),
     "report": ("report",),
-    "__default__": ("ingest", "audit", "shard", "pretrain", "finetune", "evaluate", "report"),
+    "__default__": ("ingest", "audit", "shard", "document", "pretrain", "finetune", "evaluate", "report"),
 }
 
 

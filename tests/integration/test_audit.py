@@ -83,12 +83,9 @@ def run(handle: Manifest, paths: Paths, params: AuditParams, policies: Policies 
     pipeline = create_pipeline()
     data: dict[str, Any] = {"manifest": handle, "quarantine": pd.DataFrame({"reason": ["zero_byte"]})}
     data |= {"params:audit": params, "params:policies": policies, "params:paths": paths}
-    data |= {"sources": [{"name": "s", "licence": "CC0-1.0"}]}
     assert set(pipeline.inputs()) == set(data)
     for node in pipeline.nodes:
         data |= node.run({name: data[name] for name in node.inputs})
-    assert data["croissant"]["version"] == handle.digest
-    assert handle.digest[:12] in data["datasheet"]
     return data
 
 

@@ -15,12 +15,13 @@ import soundfile
 
 from allears.audit import curation, disparity, policy, representation, summary
 from allears.corpus.build import write_manifest
+from allears.corpus.manifest import Gaps
 from allears.corpus.schema import SCHEMA
 from allears.errors import ConfigError
 from allears.params.audit import AuditParams
 from allears.params.base import Paths
 from allears.params.shard import ShardParams
-from allears.pipelines.audit.document_nodes import read_answers, write_documents
+from allears.pipelines.document.nodes import read_answers, write_documents
 from allears.pipelines.shard.nodes import write_shards
 from allears.reporting import questions
 from allears.storage.digest import file_digest
@@ -52,15 +53,18 @@ class Corpus:
         self.groups, axes = representation.represent(self.table, selection, {}, self.params)
         unequal = disparity.disparity(self.table, self.verdicts, selection, self.params)
         quarantine = pd.DataFrame({"reason": ["zero_byte"]})
-        tables = summary.Tables(self.table, quarantine, self.verdicts, selection, self.groups, axes, unequal)
+        tables = summary.Tables(
+            self.table, quarantine, self.verdicts, selection, self.groups, axes, unequal, Gaps(1800, 36)
+        )
         self.summary = summary.summarise(tables, self.params, STANDARD, "tiny", self.manifest.digest)
 
-    def documents(self) -> tuple[dict[str, Any], str]:
+    def documents(self, shard_set: dict[str, Any] | None = None) -> tuple[dict[str, Any], str]:
         sources = [{"name": "s", "root": "/home/erika/s", "layout": "kaldi", "licence": "CC0-1.0"}]
         answers = read_answers(self.paths)
         return write_documents(
-            sources, self.manifest, self.verdicts, self.groups, self.summary, answers, self.params, POLICIES, self.paths
-        )
+            sources, self.manifest, self.verdicts, self.groups, self.summary, answers, shard_set or {}, self.params,
+            POLICIES, self.paths,
+        )  # fmt: skip
 
     def read(self, document: dict[str, Any]) -> Any:
         """The document as mlcroissant reads it from the file; raises where it finds an error."""
@@ -113,16 +117,23 @@ def test_shards_are_in_it_only_when_they_are_of_this_version(tmp_path: Path) -> 
     corpus = Corpus(tmp_path / "data", rows)
     assert len(corpus.documents()[0]["distribution"]) == 1
     handle = write_shards(corpus.manifest, corpus.verdicts, ShardParams(workers=1), corpus.paths)
-    write_json(corpus.paths.shards / "shards.json", handle)
-    document = corpus.documents()[0]
+    document, sheet = corpus.documents(handle)
+    assert f"Shards, version {handle['digest'][:12]}, hold mono FLAC" in sheet
     columns = [field["name"] for field in document["recordSet"][1]["field"]]
     index = pd.read_parquet(corpus.paths.shards / "shards" / "index.parquet", columns=columns)
     same(corpus.read(document).records("shards"), index, "shards")
     glob = corpus.paths.reports.resolve() / document["distribution"][2]["includes"]
     assert {path.name for path in glob.parent.resolve().glob(glob.name)} == set(index["shard"])
 
-    write_json(corpus.paths.shards / "shards.json", handle | {"made_from": "another audit"})
-    assert len(corpus.documents()[0]["distribution"]) == 1
+    document, sheet = corpus.documents(handle | {"made_from": "another audit"})
+    assert len(document["distribution"]) == 1
+    assert "No shards are written of this version" in sheet
+
+
+def test_what_of_the_recordings_is_in_no_clip_is_said(tmp_path: Path) -> None:
+    for text in Corpus(tmp_path, [{}]).documents():
+        assert "In no clip: 0.50 h, pauses between the clips." in str(text)
+        assert "In no clip: 0.6 min, withdrawn pieces of recordings that stay." in str(text)
 
 
 def test_every_licence_is_named_and_unknown_says_so(tmp_path: Path) -> None:

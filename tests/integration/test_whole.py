@@ -70,6 +70,8 @@ def test_mlcroissant_reads_the_document(project: Path, first_run: subprocess.Com
     read = [record["clips/clip"].decode() for record in dataset.records("clips")]
     verdicts = pd.read_parquet(project / "data" / "03_primary" / "sample" / "verdicts.parquet")
     assert read == verdicts["clip"].tolist()
+    clips = pd.read_parquet(project / "data" / "05_model_input" / "sample" / "clips.parquet")
+    assert [record["shards/clip"].decode() for record in dataset.records("shards")] == clips["clip"].tolist()
 
 
 def test_no_held_out_speaker_was_heard(project: Path, first_run: subprocess.CompletedProcess[str]) -> None:

@@ -125,6 +125,8 @@ def withdrawal(project: Path, speaker: str) -> None:
     refused = allears(project, "withdraw", "mine", "--speaker", speaker[:-1], "--yes")
     assert refused.returncode == 1
     assert f"did you mean '{speaker}'?" in refused.stderr
+    refused = allears(project, "withdraw", "mine", "--speaker", speaker, "--clip", clip, "--yes")
+    assert "--speaker and --clip were given" in refused.stderr
     done = allears(project, "withdraw", "mine", "--speaker", speaker, "--yes", "--why", "asked for it")
     assert done.returncode == 0, done.stdout + done.stderr
     assert "feedface0000" in done.stdout
@@ -132,6 +134,11 @@ def withdrawal(project: Path, speaker: str) -> None:
     assert leftovers(project / "data", needles, but=["withdrawn.jsonl"]) == []
     assert {name for name, data in steward.tars(project).items() if before[name] != data} <= touched
     assert set(before) - set(steward.tars(project)) <= touched
+    for arguments in (("withdraw", "mine", "--clip", clip), ("trace", clip)):
+        again = allears(project, *arguments)
+        assert again.returncode == 1
+        assert "withdrawn" in again.stderr
+        assert "did you mean" not in again.stderr
     assert not set(steward.index_of(project).clips) & gone
     clips = steward.table(project, "05_model_input/mine/clips.parquet")  # the next plan reads these two
     assert tuple(clips["clip"]) == steward.index_of(project).clips
@@ -140,6 +147,7 @@ def withdrawal(project: Path, speaker: str) -> None:
     tars = steward.tars(project)
     said = run(project)  # the recordings are still there
     assert "3 withdrawn" in said.stdout + said.stderr
+    assert "no line describes" not in said.stdout + said.stderr
     assert "0 tars written now" in said.stdout + said.stderr
     assert steward.tars(project) == tars
     assert leftovers(project / "data", needles, but=["withdrawn.jsonl", "metadata.csv"]) == []
@@ -194,3 +202,25 @@ def garbage(project: Path) -> None:
     assert set(handle["parts"]) <= {path.name for path in (folder / "manifest").iterdir()}
     assert "Nothing to remove" in allears(project, "gc", "mine").stdout
     assert len(steward.manifest(project)) == handle["rows"]
+    withdrawn_from_removed(project, {Path(name).stem for name in before} - left)
+
+
+def withdrawn_from_removed(project: Path, removed: set[str]) -> None:
+    """Pages of runs whose version is gone may show what is withdrawn now; the last run's version is known to."""
+    client = MlflowClient(f"sqlite:///{project}/mlflow.db")
+    clip = str(steward.manifest(project)["clip"].iloc[0])
+    done = allears(project, "withdraw", "mine", "--clip", clip, "--yes")
+    assert done.returncode == 0, done.stdout + done.stderr
+    boxes = sorted((project / "data/.tracking").glob("*/ops.jsonl"))
+    ops = [json.loads(line) for box in boxes for line in box.read_text().splitlines()]
+    told = [op["removed"] for op in ops if op["op"] == "withdrawn"][-1]
+    assert removed <= {digest[:12] for digest in told}
+    experiment = client.get_experiment_by_name("allears").experiment_id
+    for each in client.search_runs(
+        [experiment], "attributes.run_name LIKE '%ingest%' and attributes.status = 'FINISHED'"
+    ):
+        assert each.data.tags["allears.withdrawn"]
+        for page in client.list_artifacts(each.info.run_id, "pages"):
+            text = Path(client.download_artifacts(each.info.run_id, page.path)).read_text()
+            assert clip not in text
+            assert "were withdrawn" in text

@@ -9,6 +9,7 @@ from __future__ import annotations
 import codecs
 import csv
 import io
+import logging
 import re
 from collections.abc import Iterable
 from dataclasses import astuple, dataclass, fields
@@ -17,8 +18,11 @@ from pathlib import Path
 
 import pandas as pd
 
+from allears.corpus.left import NONE_LEFT, Left, left_of, told
 from allears.errors import CorpusError, nearest
 from allears.storage.files import storage_error, write_bytes
+
+logger = logging.getLogger(__name__)
 
 NAME = "overrides.csv"
 NEEDED, OPTIONAL = ("clip", "decision", "why"), ("who", "date")
@@ -38,22 +42,17 @@ class Decision:
     date: str = ""
 
 
-def read(file: Path, clips: Iterable[str]) -> pd.DataFrame:
-    """The decisions that hold (COLUMNS), in the order of the file; none when there is no file.
+def read(file: Path, clips: Iterable[str], left: Left = NONE_LEFT) -> pd.DataFrame:
+    """The decisions that hold (COLUMNS), in the order of the file; none when there is no file. Decisions on clips that
+    have `left` the corpus apply to nothing, which is said.
 
     Raises CorpusError for text that is not UTF-8, unbalanced quotes, unknown columns, words and clips: file and line.
     """
     decisions = _parsed(file)
-    known = set(clips)
-    strangers = [(line, each.clip) for line, each in decisions if each.clip not in known]
-    if strangers:
-        line, clip = strangers[0]
-        more = f" (and {len(strangers) - 1} more lines)" if len(strangers) > 1 else ""
-        raise CorpusError(
-            f"{file}, line {line}: '{clip}' is no clip of this corpus{_like(clip, known) or '.'} Correct it, or "
-            f"delete the line when the clip has left the corpus{more}"
-        )
-    last = {each.clip: (line, each) for line, each in decisions}
+    gone = left_of(((each.clip, f"{file}, line {line}") for line, each in decisions), set(clips), left)
+    if gone:
+        logger.warning("%s", told(sum(each.clip in gone for _, each in decisions), "override(s)", file))
+    last = {each.clip: (line, each) for line, each in decisions if each.clip not in gone}
     rows = [(*astuple(each), line) for line, each in sorted(last.values(), key=lambda item: item[0])]
     return pd.DataFrame(rows, columns=list(COLUMNS)).astype(dict.fromkeys(COLUMNS[:-1], "string") | {"line": "int64"})
 
@@ -148,11 +147,6 @@ def _check(where: str, decision: Decision) -> None:
             raise CorpusError(
                 f"{where}: {name} begins like a formula of a spreadsheet ({value[:20]!r}); begin with a word"
             )
-
-
-def _like(clip: str, known: Iterable[str]) -> str:
-    """`nearest` among clips that begin alike: a million names are too many to compare."""
-    return nearest(clip, sorted(each for each in known if each[:4] == clip[:4])[:1000])
 
 
 def _bytes(file: Path) -> bytes:

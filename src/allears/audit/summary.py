@@ -8,11 +8,13 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from allears.audio.frames import to_hours
 from allears.audit import concentration, curation, leakage, texts
 from allears.audit.disparity import warnings
 from allears.audit.findings import findings
 from allears.audit.groups import UNKNOWN, Mask, hours_of, in_order_of, reason_masks
 from allears.audit.policy import count_reasons, reasons_of
+from allears.corpus.manifest import NO_GAPS, Gaps
 from allears.errors import AllearsError
 from allears.params.audit import AuditParams
 from allears.params.policy import Policy
@@ -32,10 +34,13 @@ class Tables:
     representation: pd.DataFrame
     representation_axes: pd.DataFrame
     disparity: pd.DataFrame
+    gaps: Gaps = NO_GAPS
 
 
 def summarise(tables: Tables, params: AuditParams, policy: Policy, corpus: str, version: str) -> dict[str, Any]:
-    """The JSON-like summary of an audit. Raises AllearsError when clips in are not kept + soft + hard."""
+    """The JSON-like summary of an audit, all extents in hours. Raises AllearsError when clips in are not kept + soft +
+    hard.
+    """
     table = _joined(tables)
     by_verdict = {name: _counts(table[table["verdict"] == name]) for name in VERDICTS}
     if sum(count["clips"] for count in by_verdict.values()) != len(tables.manifest):
@@ -59,6 +64,7 @@ def summarise(tables: Tables, params: AuditParams, policy: Policy, corpus: str, 
         "curation": _curation(table),
         "overrides": _overrides(table),
         "quarantine": {str(k): int(v) for k, v in tables.quarantine["reason"].value_counts().items()},
+        "gaps": {"pauses": to_hours(tables.gaps.pauses_s), "withdrawn": to_hours(tables.gaps.withdrawn_s)},
         "leaking_groups": leakage.leaking_groups(tables.manifest),
         "speaker_hours": {
             "gini": concentration.gini(hours_C),

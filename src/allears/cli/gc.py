@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -30,6 +29,7 @@ def gc(corpus: str | None, *, yes: bool, verbose: bool) -> None:
         import os
 
         from allears.corpus.settings import known_corpora
+        from allears.corpus.waste import remove
         from allears.params.corpus import SAMPLE
 
         os.chdir(project_data().parent)
@@ -40,15 +40,15 @@ def gc(corpus: str | None, *, yes: bool, verbose: bool) -> None:
                 found = _find(paths)
                 for one in found:
                     click.echo(f"{one.size_bytes:>14,} bytes  {one.path}  ({one.why})")
-                    if yes:
-                        shutil.rmtree(one.path) if one.path.is_dir() else one.path.unlink(missing_ok=True)
+                if yes and found:
+                    remove(paths, found)
                 total += sum(one.size_bytes for one in found)
         said = "removed" if yes else "would be removed; --yes removes them"
         click.echo(f"{total:,} bytes {said}" if total else "Nothing to remove.")
 
 
 def _find(paths: Paths) -> list[Waste]:
-    from allears.corpus.waste import Waste, unused
+    from allears.corpus.waste import unused, waste_of
 
     specs = list(_specs(paths))
     handle = _read(paths.shards / "shards.json")
@@ -57,9 +57,7 @@ def _find(paths: Paths) -> list[Waste]:
     labels |= {str(_read(paths.features / "targets.json").get("folder"))}
     kept = {Path(folder).name for folder in labels}
     old = [folder for folder in sorted(paths.features.glob("units/*")) if folder.name not in kept]
-    size = [sum(file.stat().st_size for file in folder.rglob("*") if file.is_file()) for folder in old]
-    labelled = [Waste(folder, "labels that no run uses", bytes_) for folder, bytes_ in zip(old, size, strict=True)]
-    return [*unused(paths, shards), *labelled]
+    return [*unused(paths, shards), *waste_of(old, "labels that no run uses")]
 
 
 def _specs(paths: Paths) -> Iterator[dict[str, Any]]:

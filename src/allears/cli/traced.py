@@ -12,6 +12,7 @@ import pandas as pd
 from allears.checkpoints.trained import trained_on
 from allears.corpus import versions
 from allears.corpus.clips import Recording
+from allears.corpus.left import read_left
 from allears.corpus.opening import opened
 from allears.corpus.settings import known_corpora
 from allears.errors import AllearsError, AudioError, CorpusError, nearest
@@ -25,15 +26,18 @@ from allears.storage.files import read_json
 
 def corpus_of(data: Path, clip: str) -> Paths:
     """The corpus that has the clip. CorpusError when none has it, or several have."""
-    found, near = [], []
+    found, near, left = [], [], []
     for corpus in [SAMPLE, *known_corpora(data)]:
         paths = Paths(corpus=corpus, data=data)
         if (paths.intermediate / "manifest.json").exists():
             ids = versions.rows_of(paths, versions.current(paths), ["clip"])["clip"]
             found += [paths] if (ids == clip).any() else []
             near += [] if found else list(ids)
+            left += [corpus] if clip in read_left(paths) else []
     if len(found) > 1:
         raise CorpusError(f"clip '{clip}' is in {', '.join(one.corpus for one in found)}: say which with --corpus")
+    if not found and left:
+        raise _gone(clip, left[0])
     if not found:
         raise CorpusError(f"no corpus of this project has a clip '{clip}'{nearest(clip, near)}")
     return found[0]
@@ -46,6 +50,8 @@ def trace_clip(paths: Paths, clip: str) -> dict[str, Any]:
     """
     version = versions.current(paths)
     row = _row(versions.rows_of(paths, version), clip)
+    if row is None and clip in read_left(paths):
+        raise _gone(clip, paths.corpus)
     if row is None:
         ids = versions.rows_of(paths, version, ["clip"])["clip"]
         raise CorpusError(f"corpus '{paths.corpus}' has no clip '{clip}'{nearest(clip, ids)}")
@@ -73,6 +79,13 @@ def trace_clip(paths: Paths, clip: str) -> dict[str, Any]:
             )
         ] if row["split"] == "train" else [],
     }  # fmt: skip
+
+
+def _gone(clip: str, corpus: str) -> CorpusError:
+    return CorpusError(
+        f"clip '{clip}' has left corpus '{corpus}': it was withdrawn, or a later delivery does not have it (what "
+        f"went: allears diff {corpus} V1 V2)"
+    )
 
 
 def _has(paths: Paths, version: versions.Version, clip: str) -> bool:

@@ -37,7 +37,8 @@ def withdraw(
         given: dict[Kind, str | None] = {"speaker": speaker, "clip": clip, "file": file}
         asked = {kind: name for kind, name in given.items() if name}
         if len(asked) != 1:
-            raise ConfigError("say what to withdraw with one of --speaker, --clip and --file")
+            said = f"{' and '.join(f'--{kind}' for kind in asked)} were given" if asked else "none was given"
+            raise ConfigError(f"say what to withdraw with one of --speaker, --clip and --file; {said}")
         [(kind, name)] = asked.items()
         name = str(Path(name).expanduser().absolute()) if kind == "file" and Path(name).exists() else name
         paths = known_corpus(corpus)
@@ -47,10 +48,11 @@ def withdraw(
                 show_done(left)
             try:
                 found = withdrawal.prepare(paths, kind, name, source, why)
-            except CorpusError:
+            except CorpusError as error:
                 if left is None:
                     raise
-                return  # it was this one
+                click.echo(f"Nothing else is withdrawn. Unless it was this one: {error}")
+                return
             show_plan(found)
             if not yes:
                 click.confirm("Withdraw this for good?", abort=True)

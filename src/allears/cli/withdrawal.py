@@ -16,11 +16,13 @@ import pandas as pd
 from allears.checkpoints.trained import trained_on
 from allears.corpus import purge, withdrawal, withdrawn
 from allears.corpus.deliveries import manifest_of
+from allears.corpus.left import read_left
 from allears.corpus.manifest import REF_COLUMNS, Manifest, clip_refs
 from allears.corpus.settings import known_corpora
-from allears.corpus.versions import all_versions
+from allears.corpus.versions import all_versions, removed_digests
 from allears.corpus.withdrawal import Kind, Withdrawal
 from allears.corpus.withdrawn import Tombstone
+from allears.errors import CorpusError
 from allears.params.base import Paths
 from allears.params.corpus import SAMPLE
 from allears.shards.handle import made_from
@@ -28,7 +30,7 @@ from allears.shards.removal import held, remove_clips
 from allears.shards.sidecar import forget_labels
 from allears.storage.files import read_json, write_json, write_text
 from allears.tracking import Outbox, TrackedRun
-from allears.tracking.marking import EMPTIED
+from allears.tracking.marking import emptied
 from allears.tracking.outbox import boxes, read_ops
 from allears.tracking.run import ENCODER_MODEL
 
@@ -40,7 +42,11 @@ def prepare(paths: Paths, kind: Kind, name: str, source: str | None, why: str) -
     if listing is not None and headers is not None:
         rows = pd.concat([rows, withdrawal.rows_unused(listing, headers, rows)], ignore_index=True)
     decoded = _decoded(paths)
-    chosen = withdrawal.choose(rows, kind, name, source, paths.corpus)
+    before = withdrawn.tombstones_file(paths).exists()
+    if kind == "clip" and name not in set(rows["clip"]) and name in read_left(paths):
+        why = "is withdrawn already, or left with a version that is removed"
+        raise CorpusError(f"clip '{name}' of corpus '{paths.corpus}' {why}")
+    chosen = withdrawal.choose(rows, kind, name, source, paths.corpus, before=before)
     gone = withdrawal.with_the_same_audio(rows, chosen, decoded)
     found = withdrawal.plan(paths, rows, gone, chosen, decoded, listing, why=why, uid=uuid.uuid4().hex)
     return replace(_with_shards(paths, found), hints=tuple(_hints(paths, found)))
@@ -68,7 +74,7 @@ def finish(paths: Paths) -> Withdrawal | None:
         forget_labels(folder, set(found.clips))
     purge.purge_documents(paths, found)
     for page in purge.unsent_pages(paths.data, paths.corpus):
-        write_text(page, EMPTIED)
+        write_text(page, emptied(page.name))
     _announce(paths, found)
     withdrawal.note_file(paths).unlink()
     return found
@@ -139,7 +145,7 @@ def _announce(paths: Paths, found: Withdrawal) -> None:
     box = Outbox(root, found.uid)
     tags = {"corpus": paths.corpus, "allears.withdrawn": str(len(found.clips))}
     run = TrackedRun(box, found.uid, f"{paths.corpus} withdraw", tags)
-    run.withdrawn(datasets | found.shards, models)
+    run.withdrawn(datasets | found.shards, models, removed_digests(paths))
     run.end("FINISHED")
     box.close()
 

@@ -15,11 +15,12 @@ from allears.corpus import withdrawn
 from allears.corpus.clips import Recording, clip_id, recording_at
 from allears.corpus.corrections import Correction, corrected
 from allears.corpus.deliveries import Before, join, seconds_of, splits_so_far
+from allears.corpus.left import NONE_LEFT, Left, left_of
 from allears.corpus.licences import joined
 from allears.corpus.listing import COLUMNS as LISTING_COLUMNS
-from allears.corpus.manifest import COLUMNS, Manifest, parts_digest
+from allears.corpus.manifest import COLUMNS, NO_GAPS, Gaps, Manifest, parts_digest
 from allears.corpus.probe import Probed
-from allears.corpus.segment import OF_WHOLE, Span, gaps, pieces, span
+from allears.corpus.segment import OF_WHOLE, Span, pauses, pieces, span
 from allears.corpus.speech import NOT_HEARD, Heard, Side, sides
 from allears.corpus.splits import carve
 from allears.corpus.withdrawn import Refused
@@ -36,39 +37,46 @@ _KNOWN = ("text", "label", "language", "accent", "gender", "age", "speaker", "se
 
 @dataclass(frozen=True, slots=True)
 class Built:
-    """All manifest rows (in memory), the quarantine, how many listed rows became clips, and the seconds of those rows
-    that are in no clip (pauses).
+    """All manifest rows (in memory), the quarantine, how many listed rows became clips, and what of those rows is in no
+    clip; `idle`: corrections of clips that have left the corpus.
     """
 
     clips: pd.DataFrame
     quarantine: pd.DataFrame
     rows_used: int
-    pauses_s: float
+    gaps: Gaps
+    idle: int = 0
 
 
 def build(
     listing: pd.DataFrame, probed: Mapping[Recording, Probed], params: IngestParams, before: Before | None = None,
     refused: Refused = REFUSED, corrections: Sequence[Correction] = (), heard: Heard = NOT_HEARD,
+    left: Left = NONE_LEFT,
 ) -> Built:  # fmt: skip
-    """Make the rows, laid over those of the manifest `before`; `heard`: where long recordings hold speech.
+    """Make the rows, laid over those of the manifest `before`; `heard`: where long recordings hold speech; `left`: what
+    was there before `before`. CorpusError for a correction of a clip that never was.
 
-    The sum is checked: listed = used + quarantined.
+    Two sums are checked: rows listed = used + quarantined; seconds of those used = of the clips + gaps.
     """
     clips: list[dict[str, Any]] = []
     rejects: list[dict[str, Any]] = []
-    used, pauses_s = 0, 0.0
+    used, given_s, gaps = 0, 0.0, NO_GAPS
     for record in records(listing[list(LISTING_COLUMNS)]):
         try:
-            made, left_s = _clips(record, probed, params, refused, heard)
+            made, row_s, row_gaps = _clips(record, probed, params, refused, heard)
             clips += made
-            pauses_s += left_s
+            given_s += row_s
+            gaps += row_gaps
             used += 1
         except _Rejected as rejected:
             rejects.append(_quarantined(record, rejected))
     if used + len(rejects) != len(listing):  # pragma: no cover  the promise of this module
         raise CorpusError(f"{len(listing)} rows were listed, but {used} used and {len(rejects)} quarantined")
-    table = corrected(join(before, pd.DataFrame(clips, columns=list(COLUMNS))), corrections)
-    if someone := {one.clip for one in corrections if one.column == "speaker"}:
+    _check_seconds(given_s, clips, gaps)
+    table = join(before, pd.DataFrame(clips, columns=list(COLUMNS)))
+    applied = _applied(corrections, table, before, left)
+    table = corrected(table, applied)
+    if someone := {one.clip for one in applied if one.column == "speaker"}:
         rows = table["clip"].isin(list(someone))
         table.loc[rows, "group"] = [_group(record) for record in records(table[rows])]
     table["split"], table["split_origin"] = carve(
@@ -76,7 +84,7 @@ def build(
         dev=params.splits.dev, test=params.splits.test, seed=params.splits.seed, known=splits_so_far(before, table),
     )  # fmt: skip
     quarantine = pd.DataFrame(rejects, columns=list(QUARANTINE_COLUMNS)).astype("string")
-    return Built(table, quarantine, used, pauses_s)
+    return Built(table, quarantine, used, gaps, len(corrections) - len(applied))
 
 
 def check_share(built: Built, max_share: float, corpus: str) -> None:
@@ -119,6 +127,23 @@ def write_manifest(
     return Manifest(folder, tuple(names), len(whole), parts_digest(digests), deliveries, parent)
 
 
+def _check_seconds(given_s: float, clips: Sequence[Mapping[str, Any]], gaps: Gaps) -> None:
+    clips_s = sum(clip["end_s"] - clip["start_s"] for clip in clips)
+    if abs(given_s - clips_s - gaps.pauses_s - gaps.withdrawn_s) > 1e-6 * max(given_s, 1.0):  # pragma: no cover
+        raise CorpusError(f"{given_s} s were listed, but {clips_s} s are in clips and {gaps} in none")
+
+
+def _applied(
+    corrections: Sequence[Correction], table: pd.DataFrame, before: Before | None, left: Left
+) -> list[Correction]:
+    """Those of clips that are there. CorpusError for one of a clip that never was."""
+    if not corrections:
+        return []
+    was = set() if before is None else set(before.clips["clip"])
+    gone = left_of(((one.clip, one.where) for one in corrections), set(table["clip"]), was, left)
+    return [one for one in corrections if one.clip not in gone]
+
+
 class _Rejected(Exception):  # noqa: N818  not an error of the run
     def __init__(self, stage: str, reason: str, message: str) -> None:
         super().__init__(message)
@@ -127,8 +152,8 @@ class _Rejected(Exception):  # noqa: N818  not an error of the run
 
 def _clips(
     record: dict[str, Any], facts: Mapping[Recording, Probed], params: IngestParams, refused: Refused, heard: Heard
-) -> tuple[list[dict[str, Any]], float]:
-    """The clips of a row, and the seconds that are in none of them."""
+) -> tuple[list[dict[str, Any]], float, Gaps]:
+    """The clips of a row, the seconds that it speaks of (of each side), and those that are in no clip."""
     if record["reason"] is not None:
         raise _Rejected("layout", record["reason"], record["message"])
     recording = recording_at(record["root"], record["path"], record["member"])
@@ -146,13 +171,18 @@ def _clips(
     if not any(cuts.values()):
         raise _Rejected("segment", "no_speech", f"{record['path']}: no speech was found in it")
     clips: list[dict[str, Any]] = []
+    withdrawn_s = 0.0
     for each, cut in cuts.items():
         one = record if each == channel else _of_channel(record, each)
-        allowed = [piece for piece in cut if not refused.clip(probed.sha256, each, piece.start_s, piece.end_s)]
-        clips += [_clip(one, probed, piece, _group(record)) for piece in allowed]
+        for piece in cut:
+            if refused.clip(probed.sha256, each, piece.start_s, piece.end_s):
+                withdrawn_s += piece.end_s - piece.start_s
+            else:
+                clips.append(_clip(one, probed, piece, _group(record)))
     if not clips:
         raise _Rejected("probe", withdrawn.REASON, withdrawn.MESSAGE)
-    return clips, sum(gaps(cut, whole) for cut in cuts.values())
+    given_s = len(cuts) * (whole.end_s - whole.start_s)
+    return clips, given_s, Gaps(sum(pauses(cut, whole) for cut in cuts.values()), withdrawn_s)
 
 
 def _cut(whole: Span, heard: Heard, side: Side, params: IngestParams) -> list[Span]:

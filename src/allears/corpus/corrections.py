@@ -58,18 +58,11 @@ def read_corrections(file: Path) -> list[Correction]:
 
 
 def corrected(clips: pd.DataFrame, corrections: Sequence[Correction]) -> pd.DataFrame:
-    """The clips with the corrections. Raises CorpusError for a clip that the corpus does not have."""
+    """The clips with the corrections, each of which is of one of them."""
     if not corrections:
         return clips
     table = clips.copy()
-    at = pd.Index(table["clip"])
-    rows = at.get_indexer(pd.Index([one.clip for one in corrections])).tolist()
-    for row, one in zip(rows, corrections, strict=True):
-        if row < 0:
-            raise CorpusError(
-                f"{one.where}: this corpus has no clip '{one.clip}'{nearest(one.clip, at)} A clip that is in the "
-                "quarantine or has left the corpus cannot be corrected: take the line out"
-            )
+    rows = pd.Index(table["clip"]).get_indexer(pd.Index([one.clip for one in corrections])).tolist()
     for column in {one.column for one in corrections}:
         values = table[column].to_numpy(dtype=object).copy()
         for row, one in zip(rows, corrections, strict=True):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -24,11 +24,25 @@ REF_COLUMNS = (
 
 
 @dataclass(frozen=True, slots=True)
+class Gaps:
+    """Seconds of the recordings that are in no clip: between the pieces, and in pieces that were withdrawn."""
+
+    pauses_s: float = 0.0
+    withdrawn_s: float = 0.0
+
+    def __add__(self, other: Gaps) -> Gaps:
+        return Gaps(self.pauses_s + other.pauses_s, self.withdrawn_s + other.withdrawn_s)
+
+
+NO_GAPS = Gaps()
+
+
+@dataclass(frozen=True, slots=True)
 class Manifest:
     """A handle on the parts of a manifest: parquet files that together hold one row a clip.
 
     `deliveries` are the seconds of each delivery as it came, what has left since included; `parent` is the digest of
-    the version before.
+    the version before; `gaps` with the seconds of the clips are those of the rows that were listed and used.
     """
 
     folder: Path
@@ -37,6 +51,7 @@ class Manifest:
     digest: str
     deliveries: tuple[float, ...] = ()
     parent: str | None = None
+    gaps: Gaps = NO_GAPS
 
     def iter_parts(self, columns: Sequence[str] | None = None) -> Iterator[pd.DataFrame]:
         """The parts, one table at a time."""
@@ -52,7 +67,7 @@ class Manifest:
         """What the catalog stores of the handle."""
         return {
             "folder": str(self.folder), "parts": list(self.parts), "rows": self.rows, "digest": self.digest,
-            "deliveries": list(self.deliveries), "parent": self.parent,
+            "deliveries": list(self.deliveries), "parent": self.parent, "gaps": asdict(self.gaps),
         }  # fmt: skip
 
     @classmethod
@@ -60,7 +75,7 @@ class Manifest:
         """The handle again."""
         return cls(
             Path(value["folder"]), tuple(value["parts"]), int(value["rows"]), str(value["digest"]),
-            tuple(value.get("deliveries", ())), value.get("parent"),
+            tuple(value.get("deliveries", ())), value.get("parent"), Gaps(**value.get("gaps", {})),
         )  # fmt: skip
 
 

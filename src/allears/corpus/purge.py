@@ -19,7 +19,8 @@ import pyarrow.parquet as pq
 from allears.corpus import versions
 from allears.corpus.build import write_manifest
 from allears.corpus.deliveries import before_of, manifest_of
-from allears.corpus.manifest import Manifest
+from allears.corpus.left import note_left
+from allears.corpus.manifest import Gaps, Manifest
 from allears.corpus.waste import temporary
 from allears.corpus.withdrawal import Withdrawal, line_ids
 from allears.engine.mapping import forget_where
@@ -49,10 +50,12 @@ def purge_manifest(paths: Paths, withdrawal: Withdrawal) -> Manifest:
     if len(clips) < len(before.clips):
         parent = versions.current(paths)
         made = write_manifest(clips, now.folder, before.deliveries, now.digest)
+        made = replace(made, gaps=now.gaps + Gaps(withdrawn_s=_seconds(before.clips) - _seconds(clips)))
         counts = {"withdrawn": len(before.clips) - len(clips)}
         versions.record(paths, made, clips, counts, parent.settings)
         write_json(paths.intermediate / "manifest.json", made.to_json())
         now = made
+    note_left(paths, withdrawal.clips)
     for version in versions.all_versions(paths):
         _purge_version(paths, version, withdrawal)
     _drop_parts(paths, now)
@@ -164,6 +167,10 @@ def keep_verdicts(paths: Paths, manifest: Manifest) -> None:
         verdicts = pd.read_parquet(file)
         if set(verdicts["clip"]) == set(manifest.frame(["clip"])["clip"]):
             versions.keep_verdicts(paths, manifest.digest, verdicts)
+
+
+def _seconds(clips: pd.DataFrame) -> float:
+    return float((clips["end_s"] - clips["start_s"]).sum())
 
 
 def _purge_version(paths: Paths, version: versions.Version, withdrawal: Withdrawal) -> None:

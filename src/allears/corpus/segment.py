@@ -83,7 +83,7 @@ def _grown(begin: float, end: float, before: float, after: float) -> Stretch:
     return min(first, begin), max(end, min(after, first + SHORTEST_PIECE_S if missing else end))
 
 
-def gaps(cut: Sequence[Span], whole: Span) -> float:
+def pauses(cut: Sequence[Span], whole: Span) -> float:
     """Seconds of `whole` that are in none of its pieces. Raises AssertionError when they overlap or leave it."""
     at, left = whole.start_s, 0.0
     for piece in cut:

@@ -7,7 +7,7 @@ of the manifest that it names. `data/03_primary/<corpus>/versions/` has the verd
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
@@ -128,6 +128,8 @@ def find(paths: Paths, name: str) -> Version:
     """The version whose digest begins with `name`. CorpusError lists those there are."""
     versions = all_versions(paths)
     found = [version for version in versions if version.digest.startswith(name)] if name else []
+    if not found and name and any(digest.startswith(name) for digest in _noted_removed(paths)):
+        raise CorpusError(f"corpus '{paths.corpus}': version '{name}' was removed (allears gc), and its rows with it")
     if len(found) != 1:
         names = [version.short for version in versions]
         why = "more than one version begins" if found else f"no version begins{nearest(name, names).rstrip('?')}"
@@ -164,6 +166,16 @@ def note_shards(paths: Paths, digest: str, shards: str) -> None:
         write(paths, replace(version, shards=(*version.shards, shards)))
 
 
+def note_removed(paths: Paths, removed: Sequence[Version]) -> None:
+    """Note the digests of versions that are to be removed, and of their shards: what used them can still be found."""
+    write_json(_removed_file(paths), sorted(_used_as(removed) | _noted_removed(paths)))
+
+
+def removed_digests(paths: Paths) -> list[str]:
+    """Digests of versions that were removed and did not come again, and of the shards that were made of them."""
+    return sorted(_noted_removed(paths) - _used_as(all_versions(paths)))
+
+
 def verdicts_file(paths: Paths, digest: str) -> Path:
     """Where the verdicts of a version lie, if it was audited."""
     return paths.primary / "versions" / f"{digest[:SHOWN]}.parquet"
@@ -172,6 +184,19 @@ def verdicts_file(paths: Paths, digest: str) -> Path:
 def keep_verdicts(paths: Paths, digest: str, verdicts: pd.DataFrame) -> None:
     """Keep the verdicts of a version, so that later ones can be compared with them."""
     write_parquet(verdicts_file(paths, digest), verdicts[list(VERDICTS)])
+
+
+def _used_as(found: Iterable[Version]) -> set[str]:
+    return {digest for one in found for digest in (one.digest, *one.shards)}
+
+
+def _noted_removed(paths: Paths) -> set[str]:
+    file = _removed_file(paths)
+    return set(read_json(file)) if file.exists() else set()
+
+
+def _removed_file(paths: Paths) -> Path:
+    return paths.intermediate / "removed_versions.json"
 
 
 def _file(paths: Paths, digest: str) -> Path:

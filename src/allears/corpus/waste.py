@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -31,14 +32,26 @@ def unused(paths: Paths, shards: Collection[str]) -> list[Waste]:
     stay = [one for one in every if one.digest == now.digest or set(one.shards) & set(shards)]
     names = {one.short for one in stay} | {now.digest[:12]}
     parts = {*now.parts, *(part for one in stay for part in one.parts)}
-    records = (paths.intermediate / "versions").glob("*.json")
+    records = _records(paths).glob("*.json")
     verdicts = (paths.primary / "versions").glob("*.parquet")
     return [
-        *_waste((file for file in records if file.stem not in names), "a version that nothing uses"),
-        *_waste((file for file in verdicts if file.stem not in names), "verdicts of a version that nothing uses"),
-        *_waste((file for file in now.folder.glob("*.parquet") if file.name not in parts), "rows of such a version"),
-        *_waste(temporary(paths), "left by a killed command"),
+        *waste_of((file for file in records if file.stem not in names), "a version that nothing uses"),
+        *waste_of((file for file in verdicts if file.stem not in names), "verdicts of a version that nothing uses"),
+        *waste_of((file for file in now.folder.glob("*.parquet") if file.name not in parts), "rows of such a version"),
+        *waste_of(temporary(paths), "left by a killed command"),
     ]
+
+
+def remove(paths: Paths, found: Iterable[Waste]) -> None:
+    """Delete it. A version is noted first: a withdrawal tells what had used it."""
+    waste = list(found)
+    records = [one.path for one in waste if one.path.parent == _records(paths) and one.path.suffix == ".json"]
+    versions.note_removed(paths, [versions.read(paths, file.stem) for file in records])
+    for one in waste:
+        if one.path.is_dir():
+            shutil.rmtree(one.path)
+        else:
+            one.path.unlink(missing_ok=True)
 
 
 def temporary(paths: Paths) -> list[Path]:
@@ -50,7 +63,12 @@ def temporary(paths: Paths) -> list[Path]:
     return sorted(file for file in found if paths.models / "runs" not in file.parents)
 
 
-def _waste(files: Iterable[Path], why: str) -> list[Waste]:
+def _records(paths: Paths) -> Path:
+    return paths.intermediate / "versions"
+
+
+def waste_of(files: Iterable[Path], why: str) -> list[Waste]:
+    """Files and folders that may go for one reason, with their sizes."""
     return [Waste(file, why, _size(file)) for file in sorted(files)]
 
 

@@ -117,8 +117,12 @@ def rows_unused(listing: pd.DataFrame, headers: pd.DataFrame, rows: pd.DataFrame
     )[list(_COLUMNS)]
 
 
-def choose(rows: pd.DataFrame, kind: Kind, name: str, source: str | None, corpus: str) -> pd.DataFrame:
-    """The rows that `name` means. CorpusError when it means none, or something in several sources."""
+def choose(
+    rows: pd.DataFrame, kind: Kind, name: str, source: str | None, corpus: str, *, before: bool = False
+) -> pd.DataFrame:
+    """The rows that `name` means. CorpusError when it means none, or something in several sources; `before`: something
+    was withdrawn before, and it may be this.
+    """
     match kind:
         case "clip":
             found = rows[rows["clip"] == name]
@@ -139,7 +143,8 @@ def choose(rows: pd.DataFrame, kind: Kind, name: str, source: str | None, corpus
     if found.empty:
         known = rows[{"speaker": "speaker", "clip": "clip", "file": "path"}[kind]].dropna().unique()
         where = f" of source '{source}'" if source else ""
-        raise CorpusError(f"corpus '{corpus}' has no {kind} '{name}'{where}{nearest(name, known)}")
+        already = " It may be withdrawn already: then no name of it is left here." if before else ""
+        raise CorpusError(f"corpus '{corpus}' has no {kind} '{name}'{where}{nearest(name, known) or '.'}{already}")
     return found
 
 

@@ -55,7 +55,7 @@ def note_input(run: TrackedRun, name: str, data: Any) -> None:
         case "manifest":
             seconds, size = manifest_extent(data)
             run.dataset("manifest", data.digest, rows=data.rows, hours=seconds / 3600, size_bytes=size)
-        case "shard_set":
+        case "shard_set" if data:
             fields = data if isinstance(data, Mapping) else data.to_json()
             size = sum(tar.stat().st_size for tar in Path(fields["folder"]).glob("*.tar"))
             hours = float(fields["seconds"]) / 3600

@@ -16,6 +16,7 @@ from allears.reporting import audit_curation, audit_listen, audit_people, audit_
 from allears.reporting import audit_sections as sections
 from allears.reporting.audit_clips import clips_json
 from allears.reporting.html import page, written
+from allears.reporting.statements import gap_lines
 from allears.reporting.truth import truth_table
 
 MIN_TRAIN_HOURS = 1.0  # below, the answer says that it is little; recipes that learn anything heard hours
@@ -70,6 +71,7 @@ def render(data: AuditData, params: AuditParams, policy: Policy) -> str:
         reasons=sections.reasons(summary),
         splits=sections.splits(summary),
         quarantine=sections.quarantine(summary),
+        gaps=gap_lines(summary["gaps"]),
         axes=sections.axes(data.representation, summary["axes"]),
         unknown_axes=sections.unknown_axes(summary["axes"]),
         cluster_name=_cluster_name(summary),

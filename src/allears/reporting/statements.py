@@ -14,9 +14,11 @@ from typing import Any
 import pandas as pd
 
 from allears import __version__
+from allears.audio.frames import to_hours
 from allears.audit.disparity import ANY
 from allears.params.audit import AuditParams
 from allears.reporting.html import written
+from allears.shards.handle import ShardSet
 from allears.tracking.flatten import flatten
 
 OF_MANIFEST = (
@@ -56,6 +58,7 @@ class CorpusFacts:
     params: AuditParams
     rules: Sequence[str]
     answers: Mapping[str, str]
+    shards: ShardSet | None = None
 
 
 def manifest_facts(parts: Iterable[pd.DataFrame]) -> ManifestFacts:
@@ -85,6 +88,12 @@ def one_line(text: str, most: int = 80) -> str:
     return plain if len(plain) <= most else plain[: most - 1] + "…"
 
 
+def gap_lines(gaps: Mapping[str, float]) -> list[str]:
+    """What of the recordings is in no clip, by hours of `pauses` and `withdrawn`; nothing where nothing is."""
+    means = {"pauses": "pauses between the clips", "withdrawn": "withdrawn pieces of recordings that stay"}
+    return [f"In no clip: {written(gaps[kind], 'hours')}, {said}." for kind, said in means.items() if gaps[kind]]
+
+
 def _composition(facts: CorpusFacts) -> dict[str, list[str]]:
     total, selected = facts.summary["total"], facts.summary["selected"]
     rows = sum(facts.summary["quarantine"].values())
@@ -94,6 +103,7 @@ def _composition(facts: CorpusFacts) -> dict[str, list[str]]:
         "count": [
             f"{_amount(total)}; {_amount(selected)} pass the audit.",
             *([f"{rows:,} more rows were listed and cannot be used; they are in the quarantine."] if rows else []),
+            *gap_lines(facts.summary["gaps"]),
         ],
         "instance_data": [
             f"{one_line(codec)} at {hz:,} Hz: {clips:,} clips." for (codec, hz), clips in formats[:MOST_SHOWN]
@@ -198,7 +208,7 @@ def _making(facts: CorpusFacts) -> dict[str, list[str]]:
         ],
         "preprocessing": [
             "Every clip is decoded once to be measured; no source file is changed.",
-            "Shards, where they are written, hold mono FLAC of every clip without a hard verdict.",
+            _shards(facts.shards),
         ],
         "cleaning": [
             left_out,
@@ -222,6 +232,14 @@ def _policy(params: AuditParams) -> list[str]:
         f"audit.{kind}: {'; '.join(f'{name} = {value}' if name else value for name, value in found.items())}."
         for kind, found in rules.items()
     ]
+
+
+def _shards(shards: ShardSet | None) -> str:
+    holds = "mono FLAC of every clip without a hard verdict"
+    if shards is None:
+        return f"No shards are written of this version; they would hold {holds}."
+    amount = f"{shards.clips:,} clips, {written(to_hours(shards.seconds), 'hours')}"
+    return f"Shards, version {shards.digest[:12]}, hold {holds}, at {shards.sample_rate_hz:,} Hz: {amount}."
 
 
 def _use(facts: CorpusFacts) -> dict[str, list[str]]:

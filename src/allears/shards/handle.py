@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from allears.errors import StaleError
 from allears.storage.digest import value_digest
 
 INDEX = "index.parquet"
@@ -39,7 +40,9 @@ class ShardSet:
 
     @classmethod
     def from_json(cls, value: dict[str, Any]) -> ShardSet:
-        """The handle again."""
+        """The handle again. StaleError when there is none yet."""
+        if not value:
+            raise StaleError("this corpus has no shards yet: run the shard pipeline, then this one")
         return cls(
             Path(value["folder"]),
             str(value["digest"]),

@@ -73,11 +73,15 @@ class TrackedRun:
         """An export folder, to be registered as `name`; the same digest is registered once."""
         self.box.append("model", self.uid, name=name, path=str(folder.absolute()), digest=digest)
 
-    def withdrawn(self, datasets: Mapping[str, int], models: Sequence[Mapping[str, Any]]) -> None:
+    def withdrawn(
+        self, datasets: Mapping[str, int], models: Sequence[Mapping[str, Any]], removed: Sequence[str] = ()
+    ) -> None:
         """Clips that were withdrawn from data and models: every run that used a dataset of one of these digests is
-        tagged with its count, and so are registered models (`name`, `digest` of the export, `clips`).
+        tagged with its count, and so are registered models (`name`, `digest` of the export, `clips`). Of what used the
+        `removed` datasets (digests) nobody can tell, and it is tagged so.
         """
-        self.box.append("withdrawn", self.uid, datasets=dict(datasets), models=[dict(model) for model in models])
+        known = [dict(model) for model in models]
+        self.box.append("withdrawn", self.uid, datasets=dict(datasets), models=known, removed=list(removed))
 
     def follow(self, events: Path) -> None:
         """Forward what a training appends to its `events.jsonl`, from its first line on."""

@@ -7,7 +7,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from allears.audit.overrides import COLUMNS, Decision, append, read
+from allears.corpus.left import note_left
 from allears.errors import CorpusError
+from allears.params.base import Paths
 
 CLIPS = ["c0", "c1", "c2"]
 
@@ -62,6 +64,19 @@ def test_what_cannot_be_understood_names_its_line(tmp_path: Path, data: str | by
         with pytest.raises(CorpusError, match=said):
             append(file, Decision(clip="c0", decision="keep", why="fine"))
     assert file.read_bytes() == (data if isinstance(data, bytes) else data.encode())
+
+
+def test_a_decision_on_a_clip_that_left_applies_to_nothing_and_is_said(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    file = tmp_path / "overrides.csv"
+    file.write_text("clip,decision,why\nc0,keep,fine\ngone,drop,bad\ngone,keep,good\n")
+    left = note_left(Paths(corpus="mine", data=tmp_path), ["gone"])
+    assert read(file, CLIPS, left)["clip"].tolist() == ["c0"]
+    assert f"2 override(s) in {file} are of clips that have left the corpus" in caplog.text
+    file.write_text("clip,decision,why\ngune,drop,bad\n")
+    with pytest.raises(CorpusError, match="line 2: 'gune' is no clip of this corpus, and never was one"):
+        read(file, CLIPS, left)
 
 
 def test_the_last_word_holds(tmp_path: Path) -> None:

@@ -17,12 +17,14 @@ from allears.corpus.build import Built, build, write_manifest
 from allears.corpus.clips import Recording
 from allears.corpus.corrections import Correction
 from allears.corpus.deliveries import Before, group_name, seconds_of
+from allears.corpus.left import note_left, read_left
 from allears.corpus.listing import COLUMNS
-from allears.corpus.manifest import PLACES
+from allears.corpus.manifest import PLACES, Gaps
 from allears.corpus.probe import Probed
 from allears.corpus.versions import changes_between
 from allears.corpus.withdrawn import Refused, Tombstone
 from allears.errors import CorpusError
+from allears.params.base import Paths
 from allears.params.ingest import IngestParams
 from allears.shards.writer import deal
 
@@ -198,8 +200,30 @@ def test_a_correction_changes_the_row_its_group_and_no_id() -> None:
         "came": 0, "went": 0, "changed": 0, "moved": 0, "corrected": 1,
     }  # fmt: skip
     unknown = replace(fixes[0], clip=clip[:-1])
-    with pytest.raises(CorpusError, match=rf"line 2: this corpus has no clip .*did you mean '{clip}'"):
+    with pytest.raises(CorpusError, match=rf"line 2: .* is no clip of this corpus, and never was one; did .* '{clip}'"):
         build(listing(world.files), facts(world.files), PARAMS, before, corrections=[unknown])
+
+
+def test_a_correction_of_a_clip_that_left_applies_to_nothing(tmp_path: Path) -> None:
+    files = {f"{speaker}0.wav": (i, 2.0) for i, speaker in enumerate(SPEAKERS)}
+    first = World(files).build(None).clips
+    lost, kept = first["clip"][0], first["clip"][1]
+    fixes = [Correction(clip=clip, column="text", value="new", where="line 2") for clip in (lost, kept)]
+    del files["a0.wav"]
+    rows, known = listing(files), facts(files)
+    second = build(rows, known, PARAMS, Before(first, seconds_of(first)), corrections=fixes)
+    assert second.idle == 1
+    assert second.clips.set_index("clip")["text"].eq("new").to_dict() == {
+        clip: clip == kept for clip in first["clip"][1:]
+    }
+    before, paths = Before(second.clips, seconds_of(first)), Paths(corpus="mine", data=tmp_path)
+    with pytest.raises(CorpusError, match="never was one"):
+        build(rows, known, PARAMS, before, corrections=fixes)
+    note_left(paths, [lost])  # what ingest and a withdrawal write down
+    assert build(rows, known, PARAMS, before, corrections=fixes, left=read_left(paths)).idle == 1
+    assert lost.encode() not in (paths.intermediate / "left.parquet").read_bytes()
+    with pytest.raises(CorpusError, match=f"did you mean '{kept}'"):
+        build(rows, known, PARAMS, before, corrections=[replace(fixes[1], clip=kept + "x")], left=read_left(paths))
 
 
 def test_a_piece_that_overlaps_what_was_withdrawn_stays_out() -> None:
@@ -213,13 +237,24 @@ def test_a_piece_that_overlaps_what_was_withdrawn_stays_out() -> None:
     left = World(files, tombstones=(stone,)).build(None)
     assert set(pieces["clip"]) - set(left.clips["clip"]) == {gone["clip"]}
     assert left.quarantine.empty
+    assert left.gaps == Gaps(withdrawn_s=gone["end_s"] - gone["start_s"])
+    assert seconds(left) == pytest.approx(67.0)
     other = PARAMS.model_copy(update={"segment_max_s": 20.0})
-    cut = build(listing(files), facts(files), other, None, Refused([stone])).clips
+    again = build(listing(files), facts(files), other, None, Refused([stone]))
+    assert seconds(again) == pytest.approx(67.0)
+    cut = again.clips
     spans = [(row.start_s, row.end_s) for row in cut[cut["path"] == "a0.wav"].itertuples()]
     assert all(end <= gone["start_s"] + 1e-3 or start >= gone["end_s"] - 1e-3 for start, end in spans)
     whole = build(listing(files), facts(files), PARAMS.model_copy(update={"segment": "none"}), None, Refused([stone]))
+    assert seconds(whole) == pytest.approx(2.0)  # the other row is in the quarantine
     assert whole.quarantine[["reason", "clip", "path"]].astype(object).to_numpy().tolist()[0][0] == "withdrawn"
     assert whole.quarantine[["clip", "path"]].isna().all(axis=None)
+
+
+def seconds(built: Built) -> float:
+    """Of the rows that were used: in clips and in none."""
+    clips_s = float((built.clips["end_s"] - built.clips["start_s"]).sum())
+    return clips_s + built.gaps.pauses_s + built.gaps.withdrawn_s
 
 
 def test_parts_of_earlier_deliveries_stay(tmp_path: Path) -> None:

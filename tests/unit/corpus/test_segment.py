@@ -2,7 +2,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from allears.corpus.segment import SHORTEST_PIECE_S, Span, gaps, pieces, span, speech_pieces
+from allears.corpus.segment import SHORTEST_PIECE_S, Span, pauses, pieces, span, speech_pieces
 from allears.errors import AudioError
 
 
@@ -34,7 +34,7 @@ def test_speech_is_joined_over_short_pauses_and_long_ones_are_left_out() -> None
     speech = [(1.0, 4.0), (4.5, 9.0), (15.0, 16.0), (20.0, 62.0)]
     cut = pieces(Span(0.0, 80.0, whole=True), max_s=30.0, speech=speech)
     assert [(piece.start_s, piece.end_s) for piece in cut] == [(1.0, 9.0), (14.5, 16.5), (20.0, 41.0), (41.0, 62.0)]
-    assert gaps(cut, Span(0.0, 80.0, whole=True)) == pytest.approx(1 + 5.5 + 3.5 + 18)
+    assert pauses(cut, Span(0.0, 80.0, whole=True)) == pytest.approx(1 + 5.5 + 3.5 + 18)
     assert pieces(Span(0.0, 80.0, whole=True), max_s=30.0, speech=[]) == []
 
 
@@ -50,7 +50,7 @@ def test_pieces_hold_all_speech_and_with_the_gaps_all_seconds(lengths: list[floa
     whole = Span(0.0, edges[-1] + 1.0, whole=True)
     cut = [Span(a, b, whole=False) for a, b in speech_pieces(speech, 0.0, whole.end_s, max_s)]
     total = sum(piece.end_s - piece.start_s for piece in cut)
-    assert total + gaps(cut, whole) == pytest.approx(whole.end_s)
+    assert total + pauses(cut, whole) == pytest.approx(whole.end_s)
     assert all(piece.end_s - piece.start_s <= max_s + 1e-6 for piece in cut)
     for a, b in speech:
         held = sum(max(0.0, min(b, piece.end_s) - max(a, piece.start_s)) for piece in cut)

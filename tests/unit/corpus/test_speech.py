@@ -72,5 +72,5 @@ def test_a_long_call_becomes_clips_that_hold_the_speech_of_each_side(tmp_path: P
         assert rows["end_s"].max() <= start + len(said[channel]) / RATE_HZ + 2.0
         assert (rows["end_s"] - rows["start_s"]).between(1.99, 30.0).all()
     seconds = float((built.clips["end_s"] - built.clips["start_s"]).sum())
-    assert seconds + built.pauses_s == pytest.approx(3 * 90.0)
+    assert seconds + built.gaps.pauses_s == pytest.approx(3 * 90.0)
     assert len(set(built.clips["group"])) == 1

@@ -9,7 +9,7 @@ from allears.corpus import versions
 from allears.corpus.build import write_manifest
 from allears.corpus.deliveries import Before, before_of, keep_carved, seconds_of
 from allears.corpus.manifest import PLACES
-from allears.corpus.waste import unused
+from allears.corpus.waste import remove, unused
 from allears.errors import CorpusError
 from allears.params.base import Paths
 from allears.storage.files import write_json
@@ -56,6 +56,14 @@ def test_waste_is_what_neither_the_corpus_nor_shards_use(tmp_path: Path) -> None
     assert {f"{one[:12]}.json" for one in digests[:2]} <= {one.path.name for one in found}
     kept = set(json.loads((paths.intermediate / "manifest.json").read_text())["parts"])
     assert not kept & {one.path.name for one in found}
+    remove(paths, found)
+    assert [one.digest for one in versions.all_versions(paths)] == digests[2:]
+    assert versions.removed_digests(paths) == sorted([*digests[:2], "old shards"])
+    assert not any(one.path.exists() for one in found)
+    with pytest.raises(CorpusError, match="was removed"):
+        versions.find(paths, digests[1][:8])
+    save(paths, {"a.wav": (0, 2.0), "b.wav": (1, 2.0)})  # as the second one was
+    assert versions.removed_digests(paths) == sorted([digests[0], "old shards"])
 
 
 def test_a_manifest_without_deliveries_is_one_delivery(tmp_path: Path) -> None:

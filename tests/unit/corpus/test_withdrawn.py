@@ -94,8 +94,10 @@ def test_a_name_that_is_in_two_sources_must_say_which(tmp_path: Path) -> None:
     both_sides = choose(rows, "speaker", "ann", "two", "mine")["clip"].tolist()
     assert both_sides == ["c2", "c3"]  # a side of a call names no speaker, but is of a group
     assert choose(rows, "file", str(tmp_path / "x.wav"), "one", "mine")["clip"].tolist() == ["c1"]
-    with pytest.raises(CorpusError, match=r"no speaker 'anm'; did you mean 'ann'\?"):
+    with pytest.raises(CorpusError, match=r"no speaker 'anm'; did you mean 'ann'\?$"):
         choose(rows, "speaker", "anm", None, "mine")
+    with pytest.raises(CorpusError, match=r"It may be withdrawn already: then no name of it is left here\."):
+        choose(rows, "speaker", "anm", None, "mine", before=True)
 
 
 def test_corrections_are_read_with_their_lines_and_what_cannot_be_one_is_named(tmp_path: Path) -> None:

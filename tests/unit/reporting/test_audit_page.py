@@ -114,6 +114,14 @@ def test_markup_in_a_corpus_stays_text(hostile: AuditData) -> None:
     assert any(EVIL[:50] in str(value) for value in rows[0]), "it is still to be read"
 
 
+def test_hours_that_are_in_no_clip_are_said(hostile: AuditData) -> None:
+    assert "In no clip" not in render(hostile, PARAMS, STANDARD)
+    summary = hostile.summary | {"gaps": {"pauses": 0.5, "withdrawn": 0.25}}
+    page = render(replace(hostile, summary=summary), PARAMS, STANDARD)
+    assert "<p>In no clip: 0.50 h, pauses between the clips.</p>" in page
+    assert "<p>In no clip: 0.25 h, withdrawn pieces" in page
+
+
 def test_nothing_is_fetched_from_elsewhere(hostile: AuditData) -> None:
     page = render(hostile, PARAMS, STANDARD)
     found = Elements()

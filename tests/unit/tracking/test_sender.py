@@ -198,3 +198,21 @@ def test_runs_and_models_are_marked_as_having_used_withdrawn_clips(tmp_path, ser
     main = next(each for each in runs(client, "marked") if each.info.run_name == "pretrain")
     page = client.download_artifacts(main.info.run_id, "pages/page.html", str(tmp_path))
     assert "were withdrawn" in Path(page).read_text()
+
+
+def test_what_used_a_removed_version_is_marked_as_perhaps_and_emptied(tmp_path, server, client):
+    box, _ = a_whole_run(tmp_path)
+    box.close()
+    assert sender(box.folder, server, "removed").send()
+    for uid, counts, said in (("e", {}, "perhaps"), ("f", {"0123456789abcdef" * 4: 2}, "2"), ("d", {}, "2")):
+        other = Outbox(tmp_path / "boxes", uid * 32)
+        run = TrackedRun(other, uid * 32, "mine withdraw", {"corpus": "mine"})
+        run.withdrawn(counts, [], ["0123456789abcdef" * 4])
+        run.end("FINISHED")
+        other.close()
+        assert sender(other.folder, server, "removed").send()
+        tags = {each.info.run_name: each.data.tags.get("allears.withdrawn") for each in runs(client, "removed")}
+        assert tags == {"pretrain": said, "encoder": said, "mine withdraw": None}
+    main = next(each for each in runs(client, "removed") if each.info.run_name == "pretrain")
+    page = client.download_artifacts(main.info.run_id, "pages/page.html", str(tmp_path))
+    assert "were withdrawn" in Path(page).read_text()

@@ -27,6 +27,7 @@ from allears.audit import (
     waveforms,
 )
 from allears.corpus import versions
+from allears.corpus.left import read_left
 from allears.corpus.manifest import REF_COLUMNS, Manifest, clip_refs
 from allears.corpus.withdrawn import Refused, read_tombstones
 from allears.params.audit import AuditParams, MeasureParams
@@ -79,7 +80,7 @@ def find_duplicates(manifest: Manifest, measures: pd.DataFrame, params: AuditPar
 
 def read_overrides(manifest: Manifest, paths: Paths) -> pd.DataFrame:
     """What a person decided about single clips (`overrides.csv` beside the corpus's settings); mostly nothing."""
-    return overrides.read(paths.raw / overrides.NAME, manifest.frame(["clip"])["clip"])
+    return overrides.read(paths.raw / overrides.NAME, manifest.frame(["clip"])["clip"], read_left(paths))
 
 
 def judge_clips(
@@ -138,7 +139,7 @@ def summarise(
 ) -> dict[str, Any]:  # fmt: skip
     """Counts and hours per split and reason; rows in = kept + soft + hard + quarantined, checked."""
     people = manifest.frame(PEOPLE_COLUMNS)
-    frames = summary.Tables(people, quarantine, verdicts, selection, table, axes, disparity_table)
+    frames = summary.Tables(people, quarantine, verdicts, selection, table, axes, disparity_table, manifest.gaps)
     return summary.summarise(frames, params, policies.chosen(params.policy), paths.corpus, manifest.digest)
 
 

@@ -5,11 +5,11 @@ from __future__ import annotations
 from kedro.pipeline import Pipeline, node
 from kedro.pipeline.node import Node
 
-from allears.pipelines.audit import document_nodes, exhibit_nodes, nodes
+from allears.pipelines.audit import exhibit_nodes, nodes
 
 
 def create_pipeline() -> Pipeline:
-    """Manifest → measures, verdicts, selection, representation, disparity, page, documents."""
+    """Manifest → measures, verdicts, selection, representation, disparity, page."""
     audit, policies, paths = "params:audit", "params:policies", "params:paths"
     return Pipeline(
         [
@@ -70,15 +70,5 @@ def _pages(audit: str, policies: str, paths: str) -> list[Node]:
             ],
             "audit_page",
             name="render_audit_page",
-        ),
-        node(document_nodes.read_answers, paths, "datasheet_answers", name="read_answers"),
-        node(
-            document_nodes.write_documents,
-            [
-                "sources", "manifest", "verdicts", "representation", "audit_summary", "datasheet_answers", audit,
-                "params:policies", paths,
-            ],
-            ["croissant", "datasheet"],
-            name="write_documents",
         ),
     ]  # fmt: skip

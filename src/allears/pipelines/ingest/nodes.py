@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 
 from allears.audio.frames import to_hours
-from allears.corpus.manifest import Manifest
+from allears.corpus.manifest import NO_GAPS, Manifest
 from allears.corpus.unchanged import NEW, State
 from allears.params.base import Paths
 from allears.params.corpus import SAMPLE, CorpusSettings
@@ -60,12 +60,13 @@ def read_layouts(sources: list[dict[str, Any]], paths: Paths, ingest: IngestPara
 
     known = [Source.from_json(source) for source in sources]
     if state.known:
-        listing = pd.read_parquet(paths.intermediate / "listing.parquet")
+        listed = listing = pd.read_parquet(paths.intermediate / "listing.parquet")
     else:
-        listing = Refused(read_tombstones(paths)).blank(read_listing(known, ingest.limit))
+        listed = read_listing(known, ingest.limit)
+        listing = Refused(read_tombstones(paths)).blank(listed)
     logger.info("%d rows listed%s", len(listing), "" if ingest.limit is None else f" (ingest.limit={ingest.limit})")
     if ingest.limit is None:
-        for source, count in unlisted(known, listing):
+        for source, count in unlisted(known, listed):
             if count:
                 logger.warning("source %s: %d recordings that no line describes are not used", source.name, count)
     return listing
@@ -100,6 +101,7 @@ def build_manifest(
     from allears.corpus.clips import Recording
     from allears.corpus.corrections import corrections_file, read_corrections
     from allears.corpus.deliveries import before_of, keep_carved, manifest_of, seconds_of
+    from allears.corpus.left import note_left, read_left, told
     from allears.corpus.probe import Probed
     from allears.corpus.speech import find_speech, to_hear
     from allears.corpus.withdrawn import Refused, read_tombstones
@@ -112,20 +114,26 @@ def build_manifest(
         return known, quarantine
     facts = {Recording(Path(record.pop("file")), record.pop("member")): Probed(**record) for record in records(headers)}
     before = before_of(paths)
-    corrections = read_corrections(corrections_file(paths))
+    corrected = corrections_file(paths)
+    corrections = read_corrections(corrected)
     heard = find_speech(to_hear(listing, facts, ingest), paths.intermediate / "speech.jsonl", workers=ingest.workers)
-    built = build(listing, facts, ingest, before, Refused(read_tombstones(paths)), corrections, heard)
+    built = build(listing, facts, ingest, before, Refused(read_tombstones(paths)), corrections, heard, read_left(paths))
     check_share(built, ingest.max_quarantine_share, paths.corpus)
     deliveries = seconds_of(built.clips, before.deliveries if before else ())
     parent = known.digest if known else None
     keep_carved(paths, before, built.clips)
+    if before is not None:
+        note_left(paths, set(before.clips["clip"]) - set(built.clips["clip"]))
     manifest = write_manifest(built.clips, paths.intermediate / "manifest", deliveries, parent)
+    manifest = replace(manifest, gaps=built.gaps)
     if known is not None and manifest.digest == known.digest:
         manifest = replace(manifest, parent=known.parent)  # nothing is new: the version stays what it was
     changes = versions.changes_between(before.clips if before else None, built.clips).counts()
     splits = ingest.splits.model_dump(mode="json")
     versions.record(paths, manifest, built.clips, changes, {"splits": splits})
     _tell(built, manifest, changes, known)
+    if built.idle:
+        logger.warning("%s", told(built.idle, "correction(s)", corrected))
     if known is not None and versions.current(paths).settings.get("splits", splits) != splits:
         logger.warning("ingest.splits is another than before: known groups stay in their split, new ones go by it")
     return manifest, built.quarantine
@@ -146,8 +154,12 @@ def _tell(built: Built, manifest: Manifest, changes: dict[str, int], known: Mani
         built.clips["group"].nunique(), len(built.quarantine),
         "".join(f", {count} {reason}" for reason, count in Counter(built.quarantine["reason"]).most_common()),
     )  # fmt: skip
-    if built.pauses_s:
-        logger.info("%.2f h of the recordings are pauses, in no clip", to_hours(built.pauses_s))
+    if built.gaps != NO_GAPS:
+        pauses, withdrawn = to_hours(built.gaps.pauses_s), to_hours(built.gaps.withdrawn_s)
+        logger.info(
+            "%.2f h of recordings = %.2f h in clips + %.2f h of pauses + %.2f h withdrawn",
+            hours + pauses + withdrawn, hours, pauses, withdrawn,
+        )  # fmt: skip
     if known is not None:
         told = ", ".join(f"{count} {name}" for name, count in changes.items() if count) or "nothing is new"
         logger.info("against version %s: %s", known.digest[:12], told)

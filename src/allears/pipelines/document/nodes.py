@@ -1,4 +1,4 @@
-"""Steps of `audit` that write the documents of the corpus: Croissant and datasheet."""
+"""Nodes of `document`: what is known of a corpus → Croissant and datasheet."""
 
 from __future__ import annotations
 
@@ -13,10 +13,9 @@ from allears.params.audit import AuditParams
 from allears.params.base import Paths
 from allears.params.policy import Policies
 from allears.storage.digest import file_digest
-from allears.storage.files import read_json
 
 if TYPE_CHECKING:
-    from allears.reporting.croissant import Shards
+    from allears.shards.handle import ShardSet
 
 
 def read_answers(paths: Paths) -> dict[str, str]:
@@ -28,15 +27,18 @@ def read_answers(paths: Paths) -> dict[str, str]:
 
 def write_documents(
     sources: list[dict[str, Any]], manifest: Manifest, verdicts: pd.DataFrame, table: pd.DataFrame,
-    audit_summary: dict[str, Any], answers: dict[str, str], params: AuditParams, policies: Policies,
-    paths: Paths,
+    audit_summary: dict[str, Any], answers: dict[str, str], shard_set: dict[str, Any], params: AuditParams,
+    policies: Policies, paths: Paths,
 ) -> tuple[dict[str, Any], str]:  # fmt: skip
-    """The corpus as Croissant (JSON-LD) and as a datasheet (Markdown), from the audit's tables and people's answers."""
+    """The corpus as Croissant (JSON-LD) and as a datasheet (Markdown), from the audit's tables and people's answers;
+    `shard_set` may be empty, or of other clips: then no shards are named.
+    """
     from allears.audit.policy import in_words
-    from allears.reporting.croissant import File, croissant
+    from allears.reporting.croissant import File, Shards, croissant
     from allears.reporting.datasheet import datasheet
     from allears.reporting.statements import OF_MANIFEST, CorpusFacts, manifest_facts
 
+    shards = _shards_of(manifest, verdicts, shard_set)
     facts = CorpusFacts(
         sources=sources,
         manifest=manifest_facts(manifest.iter_parts(OF_MANIFEST)),
@@ -48,28 +50,25 @@ def write_documents(
             for code, rule in policies.chosen(params.policy).root.items()
         ],
         answers=answers,
+        shards=shards,
     )
     parts = [File(*_file(manifest.folder / name, paths.reports)) for name in manifest.parts]
-    return croissant(facts, parts, _shards(manifest, verdicts, paths)), datasheet(facts)
+    files = None
+    if shards is not None:
+        tars = _relative(shards.folder / f"{paths.corpus}-*.tar", paths.reports)
+        files = Shards(tars, File(*_file(shards.index_path, paths.reports)))
+    return croissant(facts, parts, files), datasheet(facts)
 
 
-def _shards(manifest: Manifest, verdicts: pd.DataFrame, paths: Paths) -> Shards | None:
-    """The shards that were written of just these clips, or None: `shard` comes after `audit`."""
-    from allears.reporting.croissant import File, Shards
+def _shards_of(manifest: Manifest, verdicts: pd.DataFrame, shard_set: dict[str, Any]) -> ShardSet | None:
+    """The shards, if they are of just these clips."""
     from allears.shards.handle import ShardSet, made_from
 
-    handle = paths.shards / "shards.json"
-    if not handle.exists():
-        return None
-    noted = read_json(handle)
     hard = set(verdicts.loc[verdicts["verdict"] == "hard", "clip"])
-    if noted.get("made_from") != made_from(manifest.digest, hard):
+    if shard_set.get("made_from") != made_from(manifest.digest, hard):
         return None
-    shard_set = ShardSet.from_json(noted)
-    if not shard_set.index_path.exists():
-        return None
-    tars = _relative(shard_set.folder / f"{paths.corpus}-*.tar", paths.reports)
-    return Shards(tars, File(*_file(shard_set.index_path, paths.reports)))
+    shards = ShardSet.from_json(shard_set)
+    return shards if shards.index_path.exists() else None
 
 
 def _file(path: Path, folder: Path) -> tuple[str, str, str, int]:
