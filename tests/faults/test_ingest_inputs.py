@@ -22,7 +22,7 @@ def ingest(folder: Path, data: Path, **given: object) -> tuple[Manifest, pd.Data
     paths = Paths(corpus="mine", data=data)
     settings = remember(paths, "mine", path=str(folder), licence="CC0-1.0")
     params = IngestParams.model_validate({"workers": 1, **given})
-    sources = nodes.collect_sources(settings.model_dump(mode="json"), params)
+    sources = nodes.collect_sources(settings.model_dump(mode="json"), paths, params)
     listing = nodes.read_layouts(sources, paths, params)
     headers = nodes.probe_files(listing, paths, params)
     return nodes.build_manifest(listing, headers, paths, params)
@@ -104,7 +104,7 @@ def test_a_source_that_is_gone_says_what_to_do(tmp_path: Path) -> None:
     settings = remember(paths, "mine", path=str(folder), licence="CC0-1.0")
     folder.rename(tmp_path / "elsewhere")
     with pytest.raises(CorpusError, match="is gone: put it back"):
-        nodes.collect_sources(settings.model_dump(mode="json"), IngestParams())
+        nodes.collect_sources(settings.model_dump(mode="json"), paths, IngestParams())
 
 
 def test_a_run_that_goes_on_after_a_bad_one_reads_nothing_twice(

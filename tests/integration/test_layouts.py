@@ -20,7 +20,7 @@ def test_a_layout_becomes_clips_that_decode(tmp_path: Path, layout: Layout) -> N
     root = MINIATURES[layout](tmp_path / "corpus")
     paths, params = Paths(corpus="mine", data=tmp_path / "data"), IngestParams(workers=1)
     settings = remember(paths, "mine", path=str(root), licence="CC0-1.0")
-    sources = nodes.collect_sources(settings.model_dump(mode="json"), params)
+    sources = nodes.collect_sources(settings.model_dump(mode="json"), paths, params)
     assert sources[0]["layout"] == layout
     listing = nodes.read_layouts(sources, paths, params)
     manifest, quarantine = nodes.build_manifest(listing, nodes.probe_files(listing, paths, params), paths, params)

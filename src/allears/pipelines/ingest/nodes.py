@@ -23,8 +23,8 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 
-def collect_sources(corpus_settings: dict[str, Any], ingest: IngestParams) -> list[dict[str, Any]]:
-    """Settle every source's layout and say it; the embedded sample is built first where it is asked for."""
+def collect_sources(corpus_settings: dict[str, Any], paths: Paths, ingest: IngestParams) -> list[dict[str, Any]]:
+    """Settle every source's layout and say it; the embedded sample is built and buckets are listed first."""
     from allears.corpus.listing import resolve
 
     settings = CorpusSettings.model_validate(corpus_settings)
@@ -32,9 +32,9 @@ def collect_sources(corpus_settings: dict[str, Any], ingest: IngestParams) -> li
         from allears.corpus.sample.build import build_sample
 
         build_sample(Path(settings.sources[0].path).parent, ingest.sample, workers=ingest.workers)
-    sources = resolve(settings)
+    sources = resolve(settings, paths)
     for source in sources:
-        logger.info("corpus %s, source %s: %s", settings.corpus, source.name, source.root)
+        logger.info("corpus %s, source %s: %s", settings.corpus, source.name, source.url or source.root)
         logger.info("  read as %s: %s; licence %s", source.layout, source.why, source.licence)
     return [source.to_json() for source in sources]
 

@@ -11,7 +11,7 @@ def create_pipeline() -> Pipeline:
     """Layout → one row a clip, digests and headers, quarantine."""
     return Pipeline(
         [
-            node(nodes.collect_sources, ["corpus_settings", "params:ingest"], "sources"),
+            node(nodes.collect_sources, ["corpus_settings", "params:paths", "params:ingest"], "sources"),
             node(nodes.read_layouts, ["sources", "params:paths", "params:ingest"], "listing"),
             node(nodes.probe_files, ["listing", "params:paths", "params:ingest"], "headers"),
             node(
