@@ -58,7 +58,7 @@ def remember(
             raise CorpusError(_unknown(paths, corpus))
         settings = _joined(paths, corpus, known, given)
         if given != Given():
-            _check_label(paths, settings)
+            _check_label(paths, settings, given)
     if not (paths.raw / NAME).exists() or _read(paths) != settings:
         write_json(paths.raw / NAME, settings.model_dump(mode="json"))
     return settings
@@ -157,10 +157,14 @@ def _new_source(
     return source
 
 
-def _check_label(paths: Paths, settings: CorpusSettings) -> None:
+def _check_label(paths: Paths, settings: CorpusSettings, given: Given) -> None:
     """CorpusError when the label is no column of a source: what cannot be must not be remembered."""
     for source in settings.sources:
         mirror = mirror_of(paths, source)
+        if mirror is not None:
+            if given.label is None:
+                continue  # `ingest` looks, once it has listed the bucket
+            reflect(mirror)
         folder = Path(source.path) if mirror is None else mirror.folder
         if folder.is_dir():
             with named(mirror):

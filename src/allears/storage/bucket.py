@@ -10,6 +10,7 @@ import os
 import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 from typing import Any, cast
 from urllib.parse import urlsplit
@@ -102,6 +103,13 @@ class Bucket:
 
         `part` is of this content: it is named by the object's digest. Raises Changed when the object is another by now.
         """
+        try:
+            self._fetch(wanted, part, told)
+        except Changed:
+            part.unlink(missing_ok=True)
+            raise
+
+    def _fetch(self, wanted: Object, part: Path, told: Callable[[int], None]) -> None:
         first = have = part.stat().st_size if part.exists() else 0
         with _opened(part) as out:
             while have < wanted.size:
@@ -111,7 +119,6 @@ class Bucket:
                 told(len(chunk))
         several = first > 0 or wanted.size > CHUNK_BYTES
         if have != wanted.size or (several and self._now(wanted) != wanted):  # chunks of two contents, perhaps
-            part.unlink(missing_ok=True)
             raise Changed(wanted.key)
 
     def _chunk(self, wanted: Object, start: int) -> bytes:
@@ -138,13 +145,18 @@ class Bucket:
             raise _sentence(f"{self.url}/{wanted.key}", error) from error
 
     def _object(self, key: str, info: dict[str, Any]) -> Object:
-        size = info.get("size")
-        if size is None:  # some stores say it of single objects only
-            size = self._fs.size(f"{self._base}/{key}")
-        if size is None:
+        if info.get("size") is None:  # some stores say it of single objects only
+            info = self._fs.info(f"{self._base}/{key}")
+        if info.get("size") is None:
             raise StorageError(f"{self.url}/{key}: the store does not say how long it is, so it cannot be checked")
-        mark = next((str(info[name]) for name in _MARKS if info.get(name)), "")
-        return Object(key, int(size), _stamp_ns(mark.strip('"')) if mark else 0)
+        mark = next((info[name] for name in _MARKS if info.get(name)), None)
+        return Object(key, int(info["size"]), 0 if mark is None else _stamp_ns(_text(mark)))
+
+
+def _text(mark: Any) -> str:
+    """An etag or a time; a store may list times in another form than it gives them singly."""
+    mark = mark.timestamp() if isinstance(mark, datetime) else mark
+    return f"{mark:.6f}" if isinstance(mark, float) else str(mark).strip('"')
 
 
 def _stamp_ns(mark: str) -> int:
