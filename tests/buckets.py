@@ -7,10 +7,12 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs
 
+from moto.backends import get_backend
 from moto.server import DomainDispatcherApplication, create_backend_app
 from werkzeug.serving import WSGIRequestHandler, make_server
 
@@ -38,7 +40,9 @@ class Store:
         """What leads any S3 library here."""
         return KEYS | {"AWS_ENDPOINT_URL": self.url, "AWS_MAX_ATTEMPTS": "1"}
 
+    @cached_property
     def client(self) -> Any:
+        """boto3's, as people fill buckets."""
         import boto3
 
         session = boto3.Session(KEYS["AWS_ACCESS_KEY_ID"], KEYS["AWS_SECRET_ACCESS_KEY"], region_name="us-east-1")
@@ -46,12 +50,17 @@ class Store:
 
     def upload(self, folder: Path, bucket: str, prefix: str) -> str:
         """Everything below `folder`; its URL."""
-        client = self.client()
+        client = self.client
         client.create_bucket(Bucket=bucket)
         for file in sorted(folder.rglob("*")):
             if file.is_file():
                 client.upload_file(str(file), bucket, f"{prefix}/{file.relative_to(folder).as_posix()}")
         return f"s3://{bucket}/{prefix}"
+
+    def empty(self) -> None:
+        """Nothing lies in it, nothing was asked of it, nothing is out of order."""
+        get_backend("s3").reset()
+        self.got, self.listed, self.breaks_at, self.then = [], 0, None, None
 
     def __call__(self, environ: dict[str, Any], start: Any) -> Any:
         """WSGI."""
@@ -85,19 +94,20 @@ def serving() -> Iterator[Store]:
     finally:
         server.shutdown()
         thread.join()
-        import moto.backends
-
-        moto.backends.get_backend("s3").reset()
 
 
 @contextmanager
 def environment(values: dict[str, str]) -> Iterator[None]:
     """The environment with `values` while this is open."""
+    from s3fs import S3FileSystem
+
     before = {name: os.environ.get(name) for name in values}
     os.environ.update(values)
+    S3FileSystem.clear_instance_cache()  # they are kept, and know an environment
     try:
         yield
     finally:
+        S3FileSystem.clear_instance_cache()
         for name, value in before.items():
             if value is None:
                 os.environ.pop(name, None)

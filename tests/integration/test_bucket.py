@@ -31,10 +31,16 @@ from tests.unit.corpus.test_published import MINIATURES
 BUCKET = "corpora"
 
 
-@pytest.fixture
-def store() -> Iterator[Store]:
+@pytest.fixture(scope="module")
+def server() -> Iterator[Store]:
     with serving() as one, environment(one.environment):
         yield one
+
+
+@pytest.fixture
+def store(server: Store) -> Store:
+    server.empty()
+    return server
 
 
 @pytest.fixture
@@ -44,7 +50,7 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def put(store: Store, file: Path, key: str) -> None:
-    store.client().upload_file(str(file), BUCKET, key)
+    store.client.upload_file(str(file), BUCKET, key)
 
 
 def listed(place: str, data: Path, **params: Any) -> tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame]:
@@ -107,7 +113,7 @@ def test_what_changed_came_or_went_is_a_new_version_and_nothing_else_is_fetched(
     store.got.clear()
     (root / "speaker-0" / "0.wav").write_bytes(store_of_other(root))
     put(store, root / "speaker-0" / "0.wav", "rec/speaker-0/0.wav")  # other bytes, as many of them
-    store.client().delete_object(Bucket=BUCKET, Key="rec/speaker-1/1.wav")
+    store.client.delete_object(Bucket=BUCKET, Key="rec/speaker-1/1.wav")
     put(store, root / "speaker-1" / "0.wav", "rec/speaker-1/new.wav")
     _, after, _ = listed(url, tmp_path / "data")
     assert sorted(store.got) == ["rec/speaker-0/0.wav", "rec/speaker-1/new.wav"]
@@ -154,7 +160,8 @@ def test_ingest_and_audit_are_those_of_the_folder_and_shards_fetch_what_they_nee
     shutil.rmtree(project / "data" / "01_raw" / "mine" / FOLDER)  # a cache, that may go
     assert steps.run(url, "shard").load("shard_set")["clips"] == 6
     assert {store.got.count(key) for key in store.got} == {2}, "once, and once more for what was deleted"
-    pages = [page.read_text() for page in (project / "data" / "08_reporting" / "mine").glob("*.*") if page.is_file()]
+    reports = project / "data" / "08_reporting" / "mine"
+    pages = [page.read_text() for ending in ("html", "json", "md") for page in reports.glob(f"*.{ending}")]
     assert any(url in page for page in pages)
     assert not any(str(project) in page for page in pages)
     monkeypatch.chdir(other)

@@ -72,7 +72,7 @@ class Bucket:
                 f"the environment, as fsspec's {scheme} has it"
             )
         try:
-            self._fs, self._base = url_to_fs(url, use_listings_cache=False, skip_instance_cache=True)
+            self._fs, self._base = url_to_fs(url, use_listings_cache=False)
         except ImportError as error:
             extra = EXTRAS.get(scheme)
             how = f"pip install '{extra}'" if extra else f"install what it names ({error})"
@@ -89,6 +89,7 @@ class Bucket:
     def objects(self) -> Iterator[Object]:
         """All that lies below the URL, in the order of its keys, by listing alone."""
         try:
+            self._fs.invalidate_cache()
             found: dict[str, dict[str, Any]] = self._fs.find(self._base, detail=True)
         except Exception as error:
             raise _sentence(self.url, error) from error
