@@ -63,7 +63,8 @@ def reflect(mirror: Mirror) -> list[Refusal]:
     when nothing lies there, StorageError when it cannot be read or there is no room.
     """
     folder, bucket = mirror.folder, Bucket(mirror.url)
-    objects, refused = sort_out(bucket.objects(), one_case=prepare(folder))
+    everything = list(bucket.objects())  # before a folder is made for what cannot be read
+    objects, refused = sort_out(everything, one_case=bool(everything) and prepare(folder))
     if not objects:
         raise CorpusError(f"{mirror.url} does not exist or holds nothing: check the bucket and the path in it")
     there = _there(folder)
