@@ -27,8 +27,8 @@ STARTED = "started"
 WORKERS = 2
 
 
-def run(folder: Path, *names: str, say: str | None = None, **params: Any) -> DataCatalog:
-    """Run pipelines over the corpus in `folder`, with the working directory as project; what they made.
+def run(folder: Path | str, *names: str, say: str | None = None, **params: Any) -> DataCatalog:
+    """Run pipelines over the corpus in `folder` (or a bucket), with the working directory as project; what they made.
 
     `params` are nested, as those of `--params`. `say` is printed when the work begins.
     """
@@ -75,4 +75,4 @@ def contents(project: Path) -> dict[str, bytes]:
 
 if __name__ == "__main__":
     both = {"workers": WORKERS}
-    run(Path(sys.argv[1]), *sys.argv[2:], say=STARTED, ingest=both, audit={"measures": both})
+    run(sys.argv[1], *sys.argv[2:], say=STARTED, ingest=both, audit={"measures": both})

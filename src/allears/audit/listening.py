@@ -14,7 +14,7 @@ import pandas as pd
 from allears.audio.decode import DECODERS, mixed
 from allears.audio.excerpt import PICTURE, SOUND, VERSION, write_excerpt
 from allears.corpus.clips import ClipRef
-from allears.corpus.opening import batches, decoded_clips
+from allears.corpus.opening import batches, decoded_clips, fetch_clips
 from allears.engine.mapping import Outcome, forget, map_batches
 from allears.errors import AudioError
 from allears.storage.digest import value_digest
@@ -50,6 +50,7 @@ def excerpts(refs: list[ClipRef], studio: Studio, *, timeout_s: float, workers: 
         batches=batches,
         workers=workers,
         timeout_s=timeout_s,
+        prepare=fetch_clips,
     )
     rows = [_row(outcome, studio.max_s) for outcome in outcomes]
     _remove_stale(studio.folder, {row["file"] for row in rows if row["file"]})

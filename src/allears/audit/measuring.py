@@ -11,7 +11,7 @@ import pandas as pd
 from allears.audio.measures import MeasureSpec
 from allears.audit.clip import measure_clips, work_key
 from allears.corpus.clips import ClipRef
-from allears.corpus.opening import batches
+from allears.corpus.opening import batches, fetch_clips
 from allears.engine.mapping import Outcome, map_batches
 
 NUMBERS = (
@@ -36,6 +36,7 @@ def measure_all(
         batches=batches,
         workers=workers,
         timeout_s=timeout_s,
+        prepare=fetch_clips,
     )
     return to_table(outcomes)
 

@@ -15,7 +15,7 @@ from allears.audio.alignment import RATE_HZ, least_correlation
 from allears.audio.decode import DECODERS, mixed, resample
 from allears.audio.frames import to_samples
 from allears.corpus.clips import ClipRef
-from allears.corpus.opening import batches, decoded_clips
+from allears.corpus.opening import batches, decoded_clips, fetch_clips
 from allears.engine.mapping import map_batches
 from allears.errors import AudioError
 from allears.storage.digest import value_digest
@@ -40,9 +40,13 @@ def compare(pairs: Sequence[Pair], journal: Path, *, workers: int | None) -> NDA
     """`least_correlation` of each pair, NaN where one cannot be decoded; pairs in the journal are not decoded again."""
     outcomes = map_batches(
         _compare, pairs, key=_key, journal=journal, title="comparing waveforms", batches=_deal, workers=workers,
-        timeout_s=TIMEOUT_S,
+        timeout_s=TIMEOUT_S, prepare=_fetch,
     )  # fmt: skip
     return np.array([np.nan if outcome.result is None else outcome.result for outcome in outcomes], dtype=np.float64)
+
+
+def _fetch(pairs: Sequence[Pair]) -> None:
+    fetch_clips([ref for pair in pairs for ref in pair])
 
 
 def _key(pair: Pair) -> str:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from pathlib import Path
 from typing import get_args
 
 import click
@@ -35,17 +34,17 @@ def app() -> None:
 @click.option("--label", help="The column that probes and fine-tuning learn.")
 @click.option("--verbose", "-v", is_flag=True, help="Show tracebacks.")
 def add(name: str, path: str, licence: str | None, layout: Layout | None, label: str | None, *, verbose: bool) -> None:
-    """Remember the recordings in folder PATH as corpus NAME; a second path is a second source."""
+    """Remember the recordings in PATH, a folder or a bucket's URL, as corpus NAME; a second path is a second source."""
     with sentences(verbose=verbose):
         from allears.corpus.settings import remember
         from allears.params.base import Paths
+        from allears.storage.bucket import typed_path
         from allears.storage.lock import locked
 
-        folder = str(Path(path).expanduser().absolute())
         data = project_data()
         with locked(data / ".locks" / f"{lock_name(name)}.lock", "allears add", f"corpus '{name}'"):
             settings = remember(
-                Paths(corpus=name, data=data), name, path=folder, layout=layout, licence=licence, label=label
+                Paths(corpus=name, data=data), name, path=typed_path(path), layout=layout, licence=licence, label=label
             )
         for source in settings.sources:
             click.echo(f"{source.name}: {source.path} ({source.layout or 'layout detected'}, {source.licence})")

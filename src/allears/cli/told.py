@@ -6,8 +6,10 @@ from pathlib import Path
 
 from rich.table import Table
 
+from allears.corpus.mirror import addresses
 from allears.corpus.withdrawal import Withdrawal
 from allears.reporting.terminal import console
+from allears.storage.bucket import is_url
 
 MOST_FILES = 20
 
@@ -39,8 +41,12 @@ def show_done(found: Withdrawal) -> None:
         soft_wrap=True,
     )
     _show_trained(found)
-    files = sorted({str(Path(root) / path) + (f" ({member})" if member else "") for root, path, member in found.files})
-    there = [file for file in files if Path(file.split(" (")[0]).exists()]
+    address = addresses()
+    files = {
+        address(Path(root) / path) + (f" ({member})" if member else ""): Path(root) / path
+        for root, path, member in found.files
+    }
+    there = sorted(name for name, file in files.items() if file.exists() or is_url(name))
     if there:
         screen.print(
             f"Your recordings are not touched. Delete these {len(there)} yourself, and their lines in the tables of "

@@ -13,6 +13,7 @@ from allears.checkpoints.trained import trained_on
 from allears.corpus import versions
 from allears.corpus.clips import Recording
 from allears.corpus.left import read_left
+from allears.corpus.mirror import addresses, problem
 from allears.corpus.opening import opened
 from allears.corpus.settings import known_corpora
 from allears.errors import AllearsError, AudioError, CorpusError, nearest
@@ -20,6 +21,7 @@ from allears.params.base import Paths
 from allears.params.corpus import SAMPLE
 from allears.shards.handle import ShardSet
 from allears.shards.index import Index, read_index
+from allears.storage.bucket import is_url
 from allears.storage.digest import file_digest
 from allears.storage.files import read_json
 
@@ -99,9 +101,13 @@ def _source(row: dict[str, Any]) -> dict[str, Any]:
     if recording.file.exists():
         for _, path in opened([recording]):
             found = None if isinstance(path, AudioError) else file_digest(path)
-    state = "gone" if found is None else "as noted" if found == row["file_sha256"] else "changed since"
+    name = addresses()(recording.file)
+    if is_url(name) and (not recording.file.exists() or problem(recording.file)):
+        state = "in its bucket, not fetched"
+    else:
+        state = "gone" if found is None else "as noted" if found == row["file_sha256"] else "changed since"
     return {
-        "file": str(recording.file), "member": row["member"], "sha256": row["file_sha256"], "bytes": row["file_bytes"],
+        "file": name, "member": row["member"], "sha256": row["file_sha256"], "bytes": row["file_bytes"],
         "state": state,
     }  # fmt: skip
 

@@ -9,12 +9,13 @@ from __future__ import annotations
 import uuid
 from collections.abc import Iterator
 from dataclasses import asdict, replace
+from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
 from allears.checkpoints.trained import trained_on
-from allears.corpus import purge, withdrawal, withdrawn
+from allears.corpus import mirror, purge, withdrawal, withdrawn
 from allears.corpus.deliveries import manifest_of
 from allears.corpus.left import read_left
 from allears.corpus.manifest import REF_COLUMNS, Manifest, clip_refs
@@ -68,6 +69,7 @@ def finish(paths: Paths) -> Withdrawal | None:
     purge.purge_tables(paths, found.clips)
     purge.purge_listing(paths, found)
     purge.purge_journals(paths, found)
+    mirror.forget(paths, (Path(root) / path for root, path, _ in found.files))
     purge.keep_verdicts(paths, manifest)
     _remove_from_shards(paths, found, manifest)
     for folder in sorted(paths.features.glob("*/*/")):

@@ -18,8 +18,10 @@ from allears.corpus.layouts.detect import check_present, detect
 from allears.corpus.layouts.files import walk_audio
 from allears.corpus.layouts.read import explain_label, read_rows
 from allears.corpus.layouts.row import Reject, Row
+from allears.corpus.mirror import REASON, mirror_of, named, reflect
 from allears.errors import CorpusError
-from allears.params.corpus import CorpusSettings, Layout
+from allears.params.base import Paths
+from allears.params.corpus import CorpusSettings, Layout, SourceSettings
 from allears.storage.tables import records
 
 TEXT_COLUMNS = (
@@ -32,7 +34,10 @@ _of_row = attrgetter(*(field.name for field in fields(Row) if field.name != "att
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Source:
-    """A source whose layout is settled; `why` says how."""
+    """A source whose layout is settled; `why` says how.
+
+    `url`: of a bucket, for which `root` stands here; `refused`: keys in it that can be no files, and why.
+    """
 
     name: str
     root: Path
@@ -40,40 +45,56 @@ class Source:
     why: str
     licence: str
     label: str | None
+    url: str | None = None
+    refused: tuple[tuple[str, str], ...] = ()
 
     def to_json(self) -> dict[str, Any]:
         """What the catalog stores of it."""
         return {
             "name": self.name, "root": str(self.root), "layout": self.layout, "why": self.why, "licence": self.licence,
-            "label": self.label,
+            "label": self.label, "url": self.url, "refused": [list(one) for one in self.refused],
         }  # fmt: skip
 
     @classmethod
     def from_json(cls, value: dict[str, Any]) -> Source:
         """The source again."""
-        return cls(**(value | {"root": Path(value["root"])}))
+        refused = tuple((str(key), str(why)) for key, why in value.get("refused", ()))
+        return cls(**(value | {"root": Path(value["root"]), "refused": refused}))
 
 
-def resolve(settings: CorpusSettings) -> list[Source]:
-    """Settle the layout of every source. Raises CorpusError for a folder that is gone, empty or ambiguous."""
+def resolve(settings: CorpusSettings, paths: Paths) -> list[Source]:
+    """Settle the layout of every source; those in buckets are listed, and what their layouts are read from is fetched.
+
+    Raises CorpusError for a folder that is gone, empty or ambiguous; of a bucket, as `mirror.reflect`.
+    """
     sources = []
     for source in settings.sources:
-        root = Path(source.path).absolute()
+        mirror = mirror_of(paths, source)
+        refused = [] if mirror is None else reflect(mirror)
+        root = Path(source.path).absolute() if mirror is None else mirror.folder
         if not root.is_dir():
             raise CorpusError(
                 f"{root}, source '{source.name}' of corpus '{settings.corpus}', is gone: put it back, or add it again "
                 "with ingest.path where it lies now"
             )
-        if source.layout is None:
-            found = detect(root)
-            layout, why = found.layout, found.why
-        else:
-            check_present(root, source.layout)
-            layout, why = source.layout, "as asked for"
-        label = settings.label
-        why = f"{why}; {explain_label(root, layout, label)}"
-        sources.append(Source(name=source.name, root=root, layout=layout, why=why, licence=source.licence, label=label))
+        with named(mirror):
+            layout, why = _layout(root, source)
+            why = f"{why}; {explain_label(root, layout, settings.label)}"
+        sources.append(
+            Source(
+                name=source.name, root=root, layout=layout, why=why, licence=source.licence, label=settings.label,
+                url=mirror.url if mirror else None, refused=tuple((one.key, one.why) for one in refused),
+            )
+        )  # fmt: skip
     return sources
+
+
+def _layout(root: Path, source: SourceSettings) -> tuple[Layout, str]:
+    if source.layout is None:
+        found = detect(root)
+        return found.layout, found.why
+    check_present(root, source.layout)
+    return source.layout, "as asked for"
 
 
 def read_listing(sources: Iterable[Source], limit: int | None) -> pd.DataFrame:
@@ -109,7 +130,9 @@ def _records(source: Source) -> Iterator[tuple[Any, ...]]:
     """What COLUMNS name, of each row and reject."""
     common = (source.name, str(source.root), source.licence)
     nothing = (None,) * (len(COLUMNS) - 7)
-    for item in read_rows(source.root, source.layout, source.label):
+    for key, why in source.refused:
+        yield (*common, key, key, *nothing, REASON, why)
+    for item in read_rows(source.root, source.layout, source.label, anywhere=source.url is None):
         if isinstance(item, Reject):
             yield (*common, item.name, item.path, *nothing, item.reason, item.message)
         else:

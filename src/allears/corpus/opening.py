@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from allears.audio.decode import BLOCK_S, Channels, Decoder, chosen, decoded_together
+from allears.corpus import mirror
 from allears.corpus.clips import ClipRef, Recording
 from allears.errors import AudioError, PassingError
 from allears.storage.containers import read_members
@@ -21,15 +22,28 @@ Taken = TypeVar("Taken")
 VERIFIED_BYTES = 64 << 20  # a longer file is taken by several workers: reading it whole in each would cost too much
 
 
+def fetch_recordings(recordings: Sequence[Recording]) -> None:
+    """Fetch what of them lies in a bucket and was not fetched yet, before workers open them."""
+    mirror.fetch(recording.file for recording in recordings)
+
+
+def fetch_clips(refs: Sequence[ClipRef]) -> None:
+    """As `fetch_recordings`, for what clips are cut from."""
+    mirror.fetch(Path(ref.file) for ref in refs)
+
+
 def opened(recordings: Sequence[Recording]) -> Iterator[tuple[Recording, Path | AudioError]]:
     """Each recording with a path that holds it until the next one is asked for; an archive is read once for all.
 
     The recordings are of one file, or none of them is in an archive.
     """
     if not recordings or recordings[0].member is None:
-        yield from ((recording, recording.file) for recording in recordings)
+        yield from ((recording, mirror.problem(recording.file) or recording.file) for recording in recordings)
         return
     file = recordings[0].file
+    if (absent := mirror.problem(file)) is not None:
+        yield from ((recording, absent) for recording in recordings)
+        return
     with tempfile.TemporaryDirectory(prefix="allears-") as folder:
         for member, data in read_members(file, [recording.member or "" for recording in recordings]):
             if isinstance(data, AudioError):

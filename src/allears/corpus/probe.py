@@ -11,7 +11,7 @@ from typing import Any
 from allears.audio.decode import DECODERS, facts_together, header
 from allears.audio.ffmpeg import StreamFacts
 from allears.corpus.clips import Recording
-from allears.corpus.opening import MOST_TOGETHER, changed_since, opened, stamp, taken_together
+from allears.corpus.opening import MOST_TOGETHER, changed_since, fetch_recordings, opened, stamp, taken_together
 from allears.engine.mapping import map_batches
 from allears.errors import AudioError
 from allears.storage.digest import file_digest
@@ -53,7 +53,7 @@ def probe_files(
             keys[recording] = f"{VERSION}|{DECODERS}|{file}|{seen.st_size}|{seen.st_mtime_ns}{inside}"
     outcomes = map_batches(
         _probe, list(keys), key=keys.__getitem__, journal=journal, title="reading headers", batches=_batches,
-        workers=workers, timeout_s=900.0,
+        workers=workers, timeout_s=900.0, prepare=fetch_recordings,
     )  # fmt: skip
     for outcome in outcomes:
         known = outcome.result or {}

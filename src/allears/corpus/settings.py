@@ -12,9 +12,11 @@ from pydantic import ValidationError
 from allears.corpus.layouts.detect import check_present, detect
 from allears.corpus.layouts.read import explain_label
 from allears.corpus.licences import checked
+from allears.corpus.mirror import mirror_of, named, reflect
 from allears.errors import ConfigError, CorpusError, StorageError, nearest
 from allears.params.base import Paths
 from allears.params.corpus import SAMPLE, CorpusSettings, Layout, SourceSettings
+from allears.storage.bucket import is_url, typed_path
 from allears.storage.files import read_json, write_json
 
 NAME = "corpus.json"
@@ -44,7 +46,8 @@ def remember(
 
     A new path is a new source, a known one is updated; without a path, layout and licence go to the only source.
     Raises ConfigError (a path without a corpus, a missing or odd licence, an impossible name) and CorpusError (an
-    unknown corpus without a path, a folder that is missing, empty or unreadable).
+    unknown corpus without a path, a folder that is missing, empty or unreadable); of a bucket, which is
+    listed when it is new, as `mirror.reflect`.
     """
     given = Given(path=path, layout=layout, licence=licence, label=label)
     if corpus == SAMPLE:
@@ -53,9 +56,9 @@ def remember(
         known = _read(paths)
         if known is None and path is None:
             raise CorpusError(_unknown(paths, corpus))
-        settings = _joined(corpus, known, given)
+        settings = _joined(paths, corpus, known, given)
         if given != Given():
-            _check_label(settings)
+            _check_label(paths, settings, given)
     if not (paths.raw / NAME).exists() or _read(paths) != settings:
         write_json(paths.raw / NAME, settings.model_dump(mode="json"))
     return settings
@@ -102,14 +105,14 @@ def _read(paths: Paths) -> CorpusSettings | None:
         ) from error
 
 
-def _joined(corpus: str, known: CorpusSettings | None, given: Given) -> CorpusSettings:
+def _joined(paths: Paths, corpus: str, known: CorpusSettings | None, given: Given) -> CorpusSettings:
     sources = list(known.sources) if known else []
     label = given.label or (known.label if known else None)
     if given.path is not None:
-        folder = _folder(given.path)
-        at = next((i for i, source in enumerate(sources) if source.path == str(folder)), None)
+        path = typed_path(given.path) if is_url(given.path) else str(_folder(given.path.removeprefix("file://")))
+        at = next((i for i, source in enumerate(sources) if source.path == path), None)
         if at is None:
-            sources.append(_new_source(corpus, folder, given, sources))
+            sources.append(_new_source(paths, corpus, path, given, sources))
         else:
             sources[at] = _updated(sources[at], given)
     elif given.layout is not None or given.licence is not None:
@@ -127,31 +130,45 @@ def _joined(corpus: str, known: CorpusSettings | None, given: Given) -> CorpusSe
         ) from error
 
 
-def _new_source(corpus: str, folder: Path, given: Given, sources: list[SourceSettings]) -> SourceSettings:
+def _new_source(
+    paths: Paths, corpus: str, path: str, given: Given, sources: list[SourceSettings]
+) -> SourceSettings:  # fmt: skip
     if given.licence is None:
         raise ConfigError(
-            f"{folder} has no licence: who may train on it must be known first. Type\n"
+            f"{path} has no licence: who may train on it must be known first. Type\n"
             f"  --params corpus={corpus},ingest.path={given.path},ingest.licence=LICENCE\n"
             f"after `kedro run --pipeline pretrain`, or `allears add {corpus} {given.path} --licence LICENCE`, with an "
             "SPDX name (CC-BY-4.0, CC0-1.0 …) or LicenseRef-NAME for terms of its own"
         )
-    if given.layout is None:
-        detect(folder)  # a folder without recordings, or an ambiguous one, must not be remembered
-    else:
-        check_present(folder, given.layout)
-    stem = re.sub(r"[^A-Za-z0-9_-]+", "-", folder.name).strip("-_")[:48] or "source"
+    stem = re.sub(r"[^A-Za-z0-9_-]+", "-", Path(path).name).strip("-_")[:48] or "source"
     taken = {source.name for source in sources}
     name = next(n for n in (stem, *(f"{stem}-{i}" for i in range(2, 10_000))) if n not in taken)
     licence = checked(given.licence, "ingest.licence")
-    return SourceSettings(name=name, path=str(folder), layout=given.layout, licence=licence)
+    source = SourceSettings(name=name, path=path, layout=given.layout, licence=licence)
+    mirror = mirror_of(paths, source)
+    if mirror is not None:
+        reflect(mirror)
+    with named(mirror):  # a folder without recordings, or an ambiguous one, must not be remembered
+        folder = Path(path) if mirror is None else mirror.folder
+        if given.layout is None:
+            detect(folder)
+        else:
+            check_present(folder, given.layout)
+    return source
 
 
-def _check_label(settings: CorpusSettings) -> None:
+def _check_label(paths: Paths, settings: CorpusSettings, given: Given) -> None:
     """CorpusError when the label is no column of a source: what cannot be must not be remembered."""
     for source in settings.sources:
-        folder = Path(source.path)
+        mirror = mirror_of(paths, source)
+        if mirror is not None:
+            if given.label is None:
+                continue  # `ingest` looks, once it has listed the bucket
+            reflect(mirror)
+        folder = Path(source.path) if mirror is None else mirror.folder
         if folder.is_dir():
-            explain_label(folder, source.layout or detect(folder).layout, settings.label)
+            with named(mirror):
+                explain_label(folder, source.layout or detect(folder).layout, settings.label)
 
 
 def _updated(source: SourceSettings, given: Given) -> SourceSettings:

@@ -15,7 +15,7 @@ from allears.audio.decode import BLOCK_S, DECODERS, Decoder, Mono, chosen, mixed
 from allears.audio.frames import to_samples
 from allears.audio.speech import DETECTOR, SpanSpec, speech_spans
 from allears.corpus.clips import Recording, recording_at
-from allears.corpus.opening import opened
+from allears.corpus.opening import fetch_recordings, opened
 from allears.corpus.probe import Probed
 from allears.corpus.segment import Stretch
 from allears.engine.mapping import map_batches
@@ -69,7 +69,7 @@ def find_speech(
 
     outcomes = map_batches(
         partial(_listen, spec=spec), list(sha256), key=key, journal=journal, title="finding speech", batches=_batches,
-        workers=workers, timeout_s=7200.0,
+        workers=workers, timeout_s=7200.0, prepare=lambda sides: fetch_recordings([side.recording for side in sides]),
     )  # fmt: skip
     return {
         each.item: AudioError(each.reason, each.message or each.reason)

@@ -16,13 +16,14 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from allears.corpus import versions
+from allears.corpus import mirror, versions
 from allears.corpus.clips import clip_id
 from allears.corpus.deliveries import manifest_of
 from allears.corpus.manifest import Manifest
 from allears.corpus.withdrawn import Refused, Tombstone, row_digest
 from allears.errors import CorpusError, nearest
 from allears.params.base import Paths
+from allears.storage.bucket import is_url
 from allears.storage.files import read_json, write_json
 
 Kind = Literal["speaker", "clip", "file"]
@@ -129,8 +130,10 @@ def choose(
         case "speaker":  # the sides of a call have none, but are of a group
             found = rows[(rows["speaker"] == name) | (rows["group"] == rows["source"] + f"/speaker/{name}")]
         case "file":
-            asked = str(Path(name).expanduser().absolute())
-            whole = [str(Path(root) / path) == asked for root, path in zip(rows["root"], rows["path"], strict=True)]
+            asked = name if is_url(name) else str(Path(name).expanduser().absolute())
+            called = mirror.addresses() if is_url(name) else str
+            files = (Path(root) / path for root, path in zip(rows["root"], rows["path"], strict=True))
+            whole = [called(file) == asked for file in files]
             found = rows[(rows["path"] == name).to_numpy(dtype=bool) | np.array(whole)]
     if source is not None:
         found = found[found["source"] == source]

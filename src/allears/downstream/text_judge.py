@@ -22,7 +22,7 @@ from allears.checkpoints.known import WEIGHTS
 from allears.checkpoints.learned import NAME as LEARNED
 from allears.checkpoints.learned import Learned, load_learned
 from allears.corpus.clips import ClipRef
-from allears.corpus.opening import batches, decoded_clips
+from allears.corpus.opening import batches, decoded_clips, fetch_clips
 from allears.downstream.ctc import CTC
 from allears.downstream.export import HEAD, load_task_model
 from allears.downstream.text_fit import contrast
@@ -117,6 +117,7 @@ def judge_texts(
         workers=workers,
         timeout_s=timeout_s,
         worker_bytes=WORKER_BYTES + WEIGHTS_HELD * (judge.folder / WEIGHTS).stat().st_size,
+        prepare=lambda waiting: fetch_clips([item.ref for item in waiting]),
     )
 
 

@@ -57,17 +57,19 @@ def map_items(
     title: str,
     workers: int | None = None,
     timeout_s: float = 600.0,
+    prepare: Callable[[Sequence[Item]], None] | None = None,
 ) -> Iterator[Outcome[Item]]:
     """Yield one Outcome an item, in the order of `items`.
 
     `function` runs in a worker process and returns something JSON-like; it must be importable (a module-level function
     or a functools.partial of one). A worker that dies or runs over `timeout_s` fails its own item only, and so does one
     that needs more than WORKER_BYTES. Failures of type AudioError are results of the data and are journalled; others (a
-    killed worker, a full disk, PassingError) are not, so that a rerun tries them again.
+    killed worker, a full disk, PassingError) are not, so that a rerun tries them again. `prepare` is called first,
+    here, with what is not in the journal; what it raises ends the run.
     """
     yield from map_batches(
         partial(_each, function), items, key=key, journal=journal, title=title, batches=_singly, workers=workers,
-        timeout_s=timeout_s,
+        timeout_s=timeout_s, prepare=prepare,
     )  # fmt: skip
 
 
@@ -82,6 +84,7 @@ def map_batches(
     workers: int | None = None,
     timeout_s: float = 600.0,
     worker_bytes: int = WORKER_BYTES,
+    prepare: Callable[[Sequence[Item]], None] | None = None,
 ) -> Iterator[Outcome[Item]]:
     """As `map_items`, for work that is cheaper together.
 
@@ -94,6 +97,8 @@ def map_batches(
     known = _read_journal(journal)
     todo = list({key(item): item for item in items if key(item) not in known}.values())
     if todo:
+        if prepare is not None:
+            prepare(todo)
         dealt = list(batches(todo))
         of_use = min(workers or cores(), len(dealt))  # one more would only start
         known |= _compute(function, todo, dealt, key, journal, title, of_use, timeout_s, worker_bytes)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 from contextlib import ExitStack
-from pathlib import Path
 from typing import Any
 
 from kedro.framework.context import KedroContext
@@ -17,6 +16,7 @@ from allears.corpus.withdrawal import note_file
 from allears.hooks.parameters import check_parameters
 from allears.params.base import Paths
 from allears.params.corpus import CorpusSettings
+from allears.storage.bucket import typed_path
 from allears.storage.lock import locked
 
 
@@ -38,7 +38,7 @@ class CorpusHook:
         self._paths = Paths(**parameters["paths"])
         self._ingest = dict(parameters.get("ingest", {}))
         if self._ingest.get("path"):  # relative to where the command was typed
-            self._ingest["path"] = str(Path(self._ingest["path"]).expanduser().absolute())
+            self._ingest["path"] = typed_path(self._ingest["path"])
         os.chdir(context.project_path)  # all outputs, and the paths noted in them, are relative to it
 
     @hook_impl(tryfirst=True)

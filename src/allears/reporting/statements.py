@@ -193,6 +193,12 @@ def _groups(table: pd.DataFrame, disparity: list[dict[str, Any]], axis: str) -> 
     ]
 
 
+def _name(source: Mapping[str, Any]) -> str:
+    """Its name, and the URL of a bucket; folders of this machine are nobody else's business."""
+    url = source.get("url")
+    return one_line(source["name"]) + (f" ({one_line(url)})" if url else "")
+
+
 def _making(facts: CorpusFacts) -> dict[str, list[str]]:
     verdicts, selected = facts.summary["verdicts"], facts.summary["selected"]
     left_out = (
@@ -202,7 +208,7 @@ def _making(facts: CorpusFacts) -> dict[str, list[str]]:
     labelled = facts.manifest.known["text"] or facts.manifest.known["label"]
     return {
         "acquired": [
-            f"Source {one_line(source['name'])}: read as {source.get('layout', UNKNOWN)}, licence "
+            f"Source {_name(source)}: read as {source.get('layout', UNKNOWN)}, licence "
             f"{one_line(str(source.get('licence', UNKNOWN)))}."
             for source in facts.sources
         ],

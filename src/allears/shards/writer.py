@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from allears.audio.decode import DECODERS, Mono, mixed, resample
 from allears.corpus.clips import ClipRef
 from allears.corpus.manifest import REF_COLUMNS, clip_refs
-from allears.corpus.opening import decoded_clips
+from allears.corpus.opening import decoded_clips, fetch_clips
 from allears.engine.mapping import map_items
 from allears.errors import AudioError, CorpusError, StorageError
 from allears.shards.handle import INDEX, ShardSet
@@ -216,6 +216,7 @@ def _write_all(todo: list[TarJob], folder: Path, timeout_s: float, workers: int 
         title="writing shards",
         workers=workers,
         timeout_s=timeout_s,
+        prepare=lambda jobs: fetch_clips([clip for job in jobs for clip in job.clips]),
     ):
         if outcome.reason is not None:
             clips = outcome.item.clips

@@ -1,1 +1,1 @@
-"""Local paths (buckets later): atomic write, digest, lock, receipt."""
+"""Local paths and buckets: atomic write, digest, lock, receipt. The only user of fsspec (`bucket.py`)."""

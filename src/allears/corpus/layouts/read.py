@@ -55,8 +55,11 @@ READERS: Mapping[Layout, Reader] = MappingProxyType({
 })  # fmt: skip
 
 
-def read_rows(root: Path, layout: Layout, label: str | None) -> Rows:
-    """Every row and every reject of `root`, as its layout says, one at a time. No row leads out of `root`."""
+def read_rows(root: Path, layout: Layout, label: str | None, *, anywhere: bool = True) -> Rows:
+    """Every row and every reject of `root`, as its layout says, one at a time. No row leads out of `root`.
+
+    `anywhere`: tables of the layouts that do so may name files elsewhere on this machine; not those from a bucket.
+    """
     match layout:
         case "folder_per_label":
             found = folder_per_label.rows(root, label)
@@ -64,7 +67,7 @@ def read_rows(root: Path, layout: Layout, label: str | None) -> Rows:
             found = plain.rows(root, label)
         case _:
             found = READERS[layout].rows(root, label)
-    return _checked(found, root, absolute=layout in _ABSOLUTE)
+    return _checked(found, root, absolute=anywhere and layout in _ABSOLUTE)
 
 
 def explain_label(root: Path, layout: Layout, label: str | None) -> str:

@@ -41,14 +41,14 @@ def look_at_sources(corpus_settings: dict[str, Any], paths: Paths, ingest: Inges
 
 
 def collect_sources(corpus_settings: dict[str, Any], paths: Paths, state: State = NEW) -> list[dict[str, Any]]:
-    """Settle every source's layout and say it."""
+    """Settle every source's layout and say it; buckets are listed first."""
     from allears.corpus.listing import Source, resolve
 
     settings = CorpusSettings.model_validate(corpus_settings)
     known = read_json(paths.intermediate / "sources.json") if state.known else None
-    sources = resolve(settings) if known is None else [Source.from_json(source) for source in known]
+    sources = resolve(settings, paths) if known is None else [Source.from_json(source) for source in known]
     for source in sources:
-        logger.info("corpus %s, source %s: %s", settings.corpus, source.name, source.root)
+        logger.info("corpus %s, source %s: %s", settings.corpus, source.name, source.url or source.root)
         logger.info("  read as %s: %s; licence %s", source.layout, source.why, source.licence)
     return [source.to_json() for source in sources]
 
