@@ -11,7 +11,9 @@ and from scratch on each. Errors on the same clean test clips, 3 seeds, over all
 from __future__ import annotations
 
 import argparse
+import json
 import os
+import shutil
 import sys
 import tempfile
 from pathlib import Path
@@ -23,7 +25,7 @@ sys.path.insert(0, str(Path(__file__).parents[2]))
 from allears.corpus.ages import age_band
 from allears.evaluation.comparisons import Gain, gain
 from tests.benchmark.dirt import KINDS, calm_noises, kept, plant
-from tests.project import kedro, make_project
+from tests.project import ROOT, kedro, make_project
 
 REAL = Path(os.environ.get("ALLEARS_REAL_DATA", "/nonexistent"))
 SHARE = 0.3
@@ -31,10 +33,9 @@ RULE = "policies.everything.too_long"  # a policy has a rule at least
 EVERYTHING = f"audit.policy=everything,{RULE}.measure=decoded_duration_s,{RULE}.max=600"
 ARMS = {"everything": f"{EVERYTHING},audit.keep_despite=[reencoded_duplicate]", "filtered": "", "balanced": ""}
 BALANCE = {"sample": "accent", "so762": "gender"}
-BUDGET = (
-    "pretrain.updates={updates},finetune.updates={updates},finetune.task=ctc,finetune.ctc_heads=[conv],"
-    "finetune.learning_rates=[0.003],finetune.shares=[1.0],finetune.seeds={seeds},finetune.arms=[pretrained,scratch]"
-)
+FINETUNE = {
+    "task": "ctc", "ctc_heads": ["conv"], "learning_rates": [0.003], "shares": [1.0], "arms": ["pretrained", "scratch"],
+}  # fmt: skip
 
 
 def main() -> None:
@@ -49,12 +50,23 @@ def main() -> None:
         raise SystemExit("ALLEARS_REAL_DATA names no folder of real recordings: noise comes from its esc10")
     with tempfile.TemporaryDirectory() as temporary:
         folder = given.keep or Path(temporary) / "project"
-        project = folder if (folder / "conf").exists() else make_project(folder)
+        project = folder if (folder / "conf").exists() else budgeted(make_project(folder), given.updates, given.seeds)
         for corpus in given.corpora:
-            prove(project, corpus, BUDGET.format(updates=given.updates, seeds=given.seeds))
+            prove(project, corpus)
 
 
-def prove(project: Path, corpus: str, budget: str) -> None:
+def budgeted(project: Path, updates: int, seeds: int) -> Path:
+    """The project with a configuration of its own, in which every training has the same budget."""
+    (project / "conf").unlink()
+    shutil.copytree(ROOT / "conf", project / "conf", ignore=shutil.ignore_patterns("local"))
+    local = project / "conf/local/parameters_budget.yml"
+    local.parent.mkdir()
+    finetune = FINETUNE | {"updates": updates, "seeds": seeds}
+    local.write_text(json.dumps({"pretrain": {"updates": updates}, "finetune": finetune}))  # JSON is YAML too
+    return project
+
+
+def prove(project: Path, corpus: str) -> None:
     """Plant, train on each choice of clips, compare."""
     path, licence = REAL / "speechocean762", "LicenseRef-speechocean762"
     run(
@@ -71,7 +83,7 @@ def prove(project: Path, corpus: str, budget: str) -> None:
     scores = {}
     for arm, how in ARMS.items():
         name = f"{corpus}-{arm}"
-        asked = [f"corpus={name}", f"ingest.path={audio}", "ingest.licence=CC0-1.0", "ingest.label=label", budget, how]
+        asked = [f"corpus={name}", f"ingest.path={audio}", "ingest.licence=CC0-1.0", "ingest.label=label", how]
         asked += [f"audit.curation.axis={BALANCE[corpus]},audit.curation.alpha=0.3"] if arm == "balanced" else []
         run(project, "ingest,audit,shard,pretrain,finetune", ",".join(filter(None, asked)))
         scores[arm] = pd.read_parquet(project / "data/07_model_output" / name / "finetune_scores.parquet")
