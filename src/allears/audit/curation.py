@@ -137,8 +137,9 @@ def _check_some_left(
         raise CorpusError(message + "The " + licences.how_to_declare(corpus, unknown, params.licences) + ".")
     unforgiven = ("speaker_leak", "dropped_by_person")  # never by a policy
     soft = [each for each in count_reasons(verdicts[verdicts["verdict"] == "soft"]) if each not in unforgiven]
-    hint = f"for example audit.keep_despite=[{','.join(soft)}]" if soft else "check the recordings and their licences"
+    hint = f", or keep what is flagged: --params audit.keep_despite=[{soft[0]}]" if soft else ""
+    several = " (several: in conf/local/parameters.yml, as --params is split at commas)" if len(soft) > 1 else ""
     raise CorpusError(
-        message + f"Choose another audit.policy or change its rules in parameters_policies.yml ({hint}), then run the "
-        "command again."
+        message + f"Check the recordings, choose another audit.policy or change its rules in parameters_policies.yml"
+        f"{hint}{several}; then run the command again."
     )
