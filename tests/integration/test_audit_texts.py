@@ -78,7 +78,7 @@ def test_a_clip_is_judged_or_says_why_not(corpus: tuple[Manifest, Paths, AuditPa
     value = float(table["text_ctc"].min())
     rule = {"text_mismatch": {"measure": "text_ctc", "max": value, "of": "text"}}
     policies = Policies.model_validate({"standard": rule})
-    found = find_duplicates(handle, measures, params)
+    found = find_duplicates(handle, measures, params, paths)
     verdicts = judge(handle.frame(), measures, found, params, policies.chosen("standard")).set_index("clip")
     flagged = verdicts.index[verdicts["reasons"] == "text_mismatch"]
     assert list(flagged) == [table["text_ctc"].idxmax()]

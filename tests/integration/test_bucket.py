@@ -24,6 +24,7 @@ from allears.params.ingest import IngestParams
 from allears.pipelines.ingest import nodes
 from tests.buckets import KEYS, Store, environment, serving
 from tests.faults import steps
+from tests.project import ROOT
 from tests.project import environment as of_kedro
 from tests.project import kedro, make_project, make_recordings
 from tests.unit.corpus.test_published import MINIATURES
@@ -156,7 +157,7 @@ def test_ingest_and_audit_are_those_of_the_folder_and_shards_fetch_what_they_nee
     root = make_recordings(tmp_path / "rec", speakers=3, clips=2)
     url = store.upload(root, BUCKET, "rec")
     other = make_project(tmp_path / "other")
-    made = steps.run(url, "ingest", "audit")
+    made = steps.run(url, "ingest", "audit", "document")
     shutil.rmtree(project / "data" / "01_raw" / "mine" / FOLDER)  # a cache, that may go
     assert steps.run(url, "shard").load("shard_set")["clips"] == 6
     assert {store.got.count(key) for key in store.got} == {2}, "once, and once more for what was deleted"
@@ -202,7 +203,7 @@ def test_what_is_withdrawn_leaves_the_mirror_and_is_not_fetched_again(
 def test_a_kill_costs_what_was_under_way(store: Store, project: Path, tmp_path: Path) -> None:
     url = store.upload(make_recordings(tmp_path / "rec", speakers=8, clips=8), BUCKET, "rec")
     process = subprocess.Popen(
-        [sys.executable, "-m", "tests.faults.steps", url, "ingest"], cwd=project, env=of_kedro(),
+        [sys.executable, "-m", "tests.faults.steps", url, "ingest"], cwd=project, env=of_kedro(PYTHONPATH=str(ROOT)),
         stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True,
     )  # fmt: skip
 

@@ -133,7 +133,7 @@ def test_shards_are_in_it_only_when_they_are_of_this_version(tmp_path: Path) -> 
 def test_what_of_the_recordings_is_in_no_clip_is_said(tmp_path: Path) -> None:
     for text in Corpus(tmp_path, [{}]).documents():
         assert "In no clip: 0.50 h, pauses between the clips." in str(text)
-        assert "In no clip: 0.6 min, withdrawn pieces of recordings that stay." in str(text)
+        assert "In no clip: 36.0 s, withdrawn pieces of recordings that stay." in str(text)
 
 
 def test_every_licence_is_named_and_unknown_says_so(tmp_path: Path) -> None:

@@ -70,7 +70,7 @@ def test_nothing_to_train_on_is_an_error_too() -> None:
 
 def test_a_speaker_keeps_the_best_clips_up_to_the_cap() -> None:
     rows = [{"speaker": "a"}] * 4 + [{"speaker": "b"}] + [{"speaker": "a", "split": "test"}]
-    values = [{"snr_db": snr} for snr in (20.0, 40.0, 30.0, 10.5, 11.0, 50.0)]
+    values = [{"snr_db": snr} for snr in (20.0, 40.0, 30.0, 15.5, 16.0, 50.0)]
     rows[5] |= {"speaker": "t"}
     table = audited(rows, values, curation={"speaker_max_hours": 4.5 / 3600}).selection
     assert table["keep"].tolist() == [False, True, True, False, True, True]

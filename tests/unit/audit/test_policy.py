@@ -142,7 +142,7 @@ def test_a_rule_over_no_measure_names_the_nearest() -> None:
 def test_words_of_a_rule() -> None:
     rule = STANDARD.root["silent"]
     assert in_words(rule) == "silence_share over 0.6, over 0.95 (sounds)"
-    noisy = "snr_db under 10, of speech, of 1 s and more"
+    noisy = "snr_db under 15, of speech, of 1 s and more"
     assert in_words(STANDARD.root["noisy"]) == noisy
 
 
