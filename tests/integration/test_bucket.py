@@ -24,9 +24,8 @@ from allears.params.ingest import IngestParams
 from allears.pipelines.ingest import nodes
 from tests.buckets import KEYS, Store, environment, serving
 from tests.faults import steps
-from tests.project import ROOT
+from tests.project import ROOT, kedro, make_project, make_recordings
 from tests.project import environment as of_kedro
-from tests.project import kedro, make_project, make_recordings
 from tests.unit.corpus.test_published import MINIATURES
 
 BUCKET = "corpora"
