@@ -23,7 +23,7 @@ from allears.storage.digest import value_digest
 VERSION = 1
 MOST_S = 30.0  # of each clip: enough to tell
 TOGETHER = 32  # pairs that a worker takes at once …
-TOGETHER_IN_ARCHIVES = 500  # … and where each time an archive is read from its beginning
+TOGETHER_IN_ARCHIVES = 200  # … and where each time an archive is read from its beginning
 TIMEOUT_S = 3600.0  # for that
 
 Floats = NDArray[np.float32]

@@ -32,12 +32,10 @@ from allears.storage.tables import write_parquet
 _OF_CLIPS = "clip"
 _AGGREGATES = ("representation", "representation_axes", "disparity", "curation_table")
 _ANSWERS = "datasheet_answers.json"
-_OPAQUE = (
-    "speech.jsonl",
-    "text_fit.jsonl",
-    "waveforms.jsonl",
-    "exhibits.jsonl",
-)  # their keys tell no clip from another: made anew
+_SUMMARY = "audit_summary.json"  # it quotes texts
+_RECORDING = ["source", "path", "member"]
+# Their keys tell no clip from another: made anew.
+_OPAQUE = ("speech.jsonl", "text_fit.jsonl", "waveforms.jsonl", "exhibits.jsonl")
 
 
 def purge_manifest(paths: Paths, withdrawal: Withdrawal) -> Manifest:
@@ -46,12 +44,14 @@ def purge_manifest(paths: Paths, withdrawal: Withdrawal) -> Manifest:
     before = before_of(paths)
     if now is None or before is None:  # pragma: no cover  a note is written of a manifest
         raise AssertionError(paths)
-    clips = before.clips[~before.clips["clip"].isin(list(withdrawal.clips))]
-    if len(clips) < len(before.clips):
+    withdrawn = before.clips["clip"].isin(list(withdrawal.clips))
+    clips, gone = before.clips[~withdrawn], before.clips[withdrawn]
+    if len(gone):
         parent = versions.current(paths)
         made = write_manifest(clips, now.folder, before.deliveries, now.digest)
-        made = replace(made, gaps=now.gaps + Gaps(withdrawn_s=_seconds(before.clips) - _seconds(clips)))
-        counts = {"withdrawn": len(before.clips) - len(clips)}
+        pieces = gone.merge(clips[_RECORDING].drop_duplicates(), on=_RECORDING)  # of recordings that stay
+        made = replace(made, gaps=now.gaps + Gaps(withdrawn_s=_seconds(pieces)))
+        counts = {"withdrawn": len(gone)}
         versions.record(paths, made, clips, counts, parent.settings)
         write_json(paths.intermediate / "manifest.json", made.to_json())
         now = made
@@ -132,8 +132,9 @@ def purge_documents(paths: Paths, withdrawal: Withdrawal) -> None:
         text = file.read_text()
         if any(name in text for name in named):
             file.unlink()
-    for file in (*(paths.primary / f"{name}.parquet" for name in _AGGREGATES), paths.intermediate / _ANSWERS):
-        file.unlink(missing_ok=True)  # groups may be people; the next audit writes them again
+    aggregates = [paths.primary / f"{name}.parquet" for name in _AGGREGATES]  # groups may be people
+    for file in (*aggregates, paths.primary / _SUMMARY, paths.intermediate / _ANSWERS):
+        file.unlink(missing_ok=True)  # the next audit writes them again
     for file in paths.raw.glob("*.csv"):
         forget_lines(file, withdrawal.clips)
 

@@ -12,6 +12,7 @@ import hashlib
 import os
 from collections.abc import Iterator
 from dataclasses import dataclass
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -57,9 +58,11 @@ def state_of(settings: CorpusSettings, paths: Paths, params: IngestParams) -> St
         if file.exists():
             inputs[file.name] = file_digest(file)
     asked = {
-        "settings": settings.model_dump(mode="json"), "ingest": params.model_dump(mode="json", exclude=_ELSEWHERE),
-        "probe": [probe.VERSION, DECODERS], "speech": _hearing() if params.segment == "vad" else None,
-    }  # fmt: skip
+        "settings": settings.model_dump(mode="json"),
+        "ingest": params.model_dump(mode="json", exclude=_ELSEWHERE),
+        "code": [version("allears"), probe.VERSION, DECODERS],
+        "speech": _hearing() if params.segment == "vad" else None,
+    }
     found = identity("ingest", VERSION, inputs, asked)
     notes = read_receipt(paths.intermediate, found)
     return State(found, notes is not None and notes == _outputs(paths) and _parts_are_there(paths))
@@ -108,8 +111,7 @@ def _lines(root: str) -> Iterator[str]:
                 folders.append(f"{path}/")
                 yield f"{path}/\0"
             else:
-                stat = entry.stat()
-                yield f"{path}\0{stat.st_size}\0{stat.st_mtime_ns}\0"
+                yield f"{path}\0{_state(entry.stat())}\0"
 
 
 def _link(root: str, entry: os.DirEntry[str]) -> str:
@@ -121,7 +123,12 @@ def _link(root: str, entry: os.DirEntry[str]) -> str:
         return leads  # to nothing
     if entry.is_dir() and not f"{os.path.realpath(entry.path)}/".startswith(f"{root}/"):
         raise _LeadsOutError
-    return f"{leads}\0{stat.st_size}\0{stat.st_mtime_ns}"
+    return f"{leads}\0{_state(stat)}"
+
+
+def _state(stat: os.stat_result) -> str:
+    """Times of contents can be set (`cp -p`, `rsync -t`, tar), those of the change itself cannot."""
+    return f"{stat.st_size}\0{stat.st_mtime_ns}\0{stat.st_ctime_ns}"
 
 
 def _hearing() -> list[Any]:

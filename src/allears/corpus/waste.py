@@ -46,7 +46,8 @@ def remove(paths: Paths, found: Iterable[Waste]) -> None:
     """Delete it. A version is noted first: a withdrawal tells what had used it."""
     waste = list(found)
     records = [one.path for one in waste if one.path.parent == _records(paths) and one.path.suffix == ".json"]
-    versions.note_removed(paths, [versions.read(paths, file.stem) for file in records])
+    if records:
+        versions.note_removed(paths, [versions.read(paths, file.stem) for file in records])
     for one in waste:
         if one.path.is_dir():
             shutil.rmtree(one.path)

@@ -60,16 +60,16 @@ def read_layouts(sources: list[dict[str, Any]], paths: Paths, ingest: IngestPara
 
     known = [Source.from_json(source) for source in sources]
     if state.known:
-        listed = listing = pd.read_parquet(paths.intermediate / "listing.parquet")
-    else:
-        listed = read_listing(known, ingest.limit)
-        listing = Refused(read_tombstones(paths)).blank(listed)
-    logger.info("%d rows listed%s", len(listing), "" if ingest.limit is None else f" (ingest.limit={ingest.limit})")
+        listing = pd.read_parquet(paths.intermediate / "listing.parquet")
+        logger.info("%d rows listed, as before", len(listing))
+        return listing
+    listed = read_listing(known, ingest.limit)
+    logger.info("%d rows listed%s", len(listed), "" if ingest.limit is None else f" (ingest.limit={ingest.limit})")
     if ingest.limit is None:
         for source, count in unlisted(known, listed):
             if count:
                 logger.warning("source %s: %d recordings that no line describes are not used", source.name, count)
-    return listing
+    return Refused(read_tombstones(paths)).blank(listed)
 
 
 def probe_files(listing: pd.DataFrame, paths: Paths, ingest: IngestParams, state: State = NEW) -> pd.DataFrame:
