@@ -15,6 +15,7 @@ from allears.params.labelled import ClipLimits
 from allears.params.model import AudioEncoderConfig, ConformerConfig
 from allears.params.spec_finetune import FinetuneSpec
 from allears.training.grid import plan_tasks
+from tests.long import only_long
 from tests.processes import LIMIT_S, children, start, wait_for
 from tests.support import make_shards
 
@@ -24,6 +25,7 @@ PARAMS = FinetuneParams(
 )  # fmt: skip
 
 
+@only_long
 def test_a_killed_grid_ends_like_one_that_was_not(tmp_path: Path) -> None:
     shard_set, clips = make_shards(tmp_path / "shards", clips=60, seconds=0.5)
     config = AudioEncoderConfig(conformer=ConformerConfig(width=16, blocks=2, heads=2, ffn_width=32))

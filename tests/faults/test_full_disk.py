@@ -98,6 +98,7 @@ def test_shards_go_on_once_there_is_room(small_disk: Path, tmp_path: Path):
     assert found["digest"] == shard(manifest, tmp_path / "whole")["digest"]
 
 
+@only_long
 def test_a_training_goes_on_once_there_is_room(small_disk: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setenv("OMP_NUM_THREADS", "1")
     shards = make_shards(tmp_path / "shards", clips=20)

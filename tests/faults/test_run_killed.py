@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 from mlflow.tracking import MlflowClient
 
+from tests.long import only_long
 from tests.project import environment, kedro, make_project, make_recordings, start_kedro
 
 RUN = ("run", "--pipeline", "ingest", "--params", "corpus=mine")
@@ -48,6 +49,7 @@ def statuses(project: Path) -> list[str]:
     return [run.info.status for run in runs]
 
 
+@only_long
 def test_after_sigkill_the_next_command_marks_the_run_killed(project: Path) -> None:
     process = started(project)
     os.killpg(process.pid, signal.SIGKILL)

@@ -12,6 +12,7 @@ from allears.corpus.sample.build import build_sample
 from allears.errors import StorageError
 from allears.params.ingest import SampleParams
 from allears.storage.digest import file_digest
+from tests.long import only_long
 
 SMALL = SampleParams(speakers=12, minutes=2.0)
 SCRIPT = """
@@ -28,6 +29,7 @@ def digests(folder: Path) -> dict[str, str]:
     return {str(p.relative_to(folder)): file_digest(p) for p in sorted(folder.rglob("*")) if p.is_file()}
 
 
+@only_long
 def test_a_killed_build_goes_on_and_ends_in_the_same_bytes(tmp_path: Path) -> None:
     (tmp_path / "build.py").write_text(SCRIPT)
     process = subprocess.Popen([sys.executable, str(tmp_path / "build.py"), str(tmp_path / "killed")])
