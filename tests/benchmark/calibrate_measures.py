@@ -22,7 +22,7 @@ sys.path.insert(0, str(Path(__file__).parents[2]))
 from allears.audio.decode import resample
 from allears.audio.hum import mains_hum
 from allears.audio.measures import MeasureSpec, measure, silence_share, spectrum_blocks, wada_snr_db
-from allears.audio.speech import speech_share
+from allears.audio.speech import measure_speech
 from allears.params.audit import AuditParams
 from allears.pipelines.audit.nodes import measure_spec
 
@@ -172,7 +172,7 @@ def shares(speech: list[np.ndarray], noises: list[np.ndarray], rng: np.random.Ge
     """The truth: the detector's own share of the speech alone (there are pauses in it), diluted by what is added."""
     rows: list[Row] = []
     for stride in (1, 2, 4):
-        alone = [speech_share(voice, RATE, SPEC.speech_probability, 1) or 0 for voice in speech]
+        alone = heard(speech, 1)
         rows.append((f"speech alone, stride {stride}", float(np.median(alone)), heard(speech, stride)))
         for name, share in (("a half", 0.5), ("a fifth", 0.2), ("none", 0.0)):
             for filler in ("noise", "silence"):
@@ -197,7 +197,8 @@ def shares(speech: list[np.ndarray], noises: list[np.ndarray], rng: np.random.Ge
 
 def heard(clips: list[np.ndarray], stride: int) -> list[float]:
     """Shares of speech."""
-    return [speech_share(audio, RATE, SPEC.speech_probability, stride) or 0 for audio in clips]
+    found = [measure_speech(audio, RATE, SPEC.speech_probability, stride) for audio in clips]
+    return [each.speech_share if each else 0.0 for each in found]
 
 
 def silence(speech: list[np.ndarray]) -> list[Row]:

@@ -18,6 +18,9 @@ from allears.audio import silero
 from allears.audio.frames import to_samples, to_seconds
 
 MIN_S = 0.25  # a shorter clip holds too little to tell
+PAUSE = 0.2  # a chunk whose probability is under this holds no speech
+LEAST_CHUNKS = 3  # of speech, and of none: fewer give no level
+SNR_DB = (-20.0, 100.0)
 BLOCK_S = 30.0
 STRETCH_S = 8 * 0.032
 WHOLE_S = 2.0  # a clip up to this is heard whole
@@ -46,8 +49,18 @@ class SpanSpec:
             raise ValueError(f"margin_s is between 0 and half of min_gap_s; found {self.margin_s} and {self.min_gap_s}")
 
 
-def speech_share(audio_T: Floats, rate_hz: int, probability: float, stride: int = 1) -> float | None:
-    """Share of the chunks that hold speech with at least this probability. None for clips under MIN_S.
+@dataclass(frozen=True, slots=True)
+class SpeechMeasures:
+    """`speech_share`: of the chunks. `pause_snr_db`: level of speech over that of the pauses, within SNR_DB; None where
+    either is hardly there.
+    """
+
+    speech_share: float
+    pause_snr_db: float | None
+
+
+def measure_speech(audio_T: Floats, rate_hz: int, probability: float, stride: int = 1) -> SpeechMeasures | None:
+    """What the chunks that hold speech with at least this probability say of a clip. None for clips under MIN_S.
 
     Of a clip over WHOLE_S one stretch of STRETCH_S in `stride` is heard: by far the dearest of all measures.
     """
@@ -58,7 +71,23 @@ def speech_share(audio_T: Floats, rate_hz: int, probability: float, stride: int 
     size = to_samples(BLOCK_S, rate_hz)
     blocks = (audio_T[first : first + size] for first in range(0, len(audio_T), size))
     probability_N = np.concatenate(list(speech_probabilities(blocks, rate_hz)))
-    return float(np.mean(probability_N >= probability))
+    speech_N, pause_N = probability_N >= probability, probability_N < PAUSE
+    return SpeechMeasures(float(np.mean(speech_N)), _pause_snr_db(audio_T, rate_hz, speech_N, pause_N))
+
+
+def _pause_snr_db(
+    audio_T: Floats, rate_hz: int, speech_N: NDArray[np.bool_], pause_N: NDArray[np.bool_]
+) -> float | None:
+    size = to_samples(CHUNK_S, rate_hz)
+    chunks = min(len(speech_N), len(audio_T) // size)
+    speech_N, pause_N = speech_N[:chunks], pause_N[:chunks]
+    if min(np.count_nonzero(speech_N), np.count_nonzero(pause_N)) < LEAST_CHUNKS:
+        return None
+    audio_NT = audio_T[: chunks * size].reshape(chunks, size)
+    power_N = np.einsum("nt,nt->n", audio_NT, audio_NT, dtype=np.float64) / size
+    noise = max(float(power_N[pause_N].mean()), 1e-12)
+    voice = max(float(power_N[speech_N].mean()) - noise, 1e-12)
+    return float(np.clip(10 * np.log10(voice / noise), *SNR_DB))
 
 
 def speech_spans(blocks: Iterable[Floats], rate_hz: int, spec: SpanSpec) -> Iterator[tuple[float, float]]:

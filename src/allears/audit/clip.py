@@ -14,13 +14,13 @@ from allears.audio.channels import measure_channels
 from allears.audio.decode import DECODERS, Channels, mixed
 from allears.audio.hum import mains_hum
 from allears.audio.measures import MeasureSpec, measure, spectrum_blocks
-from allears.audio.speech import DETECTOR, speech_share
+from allears.audio.speech import DETECTOR, measure_speech
 from allears.corpus.clips import ClipRef
 from allears.corpus.opening import decoded_clips
 from allears.errors import AudioError
 from allears.storage.digest import value_digest
 
-VERSION = 4
+VERSION = 5
 
 
 def work_key(ref: ClipRef, spec: MeasureSpec) -> str:
@@ -53,6 +53,7 @@ def measure_clip(audio_TC: Channels, rate_hz: int, spec: MeasureSpec) -> dict[st
         energies.append(fp.band_energies(block.power_FK, block.bin_hz))
     values: dict[str, Any] = dict(measure(audio_T, rate_hz, spec, power_K / frames).to_json())
     hum = mains_hum(audio_T, rate_hz)
+    speech = measure_speech(audio_T, rate_hz, spec.speech_probability, spec.speech_stride)
     pcm = hashlib.sha256(str(rate_hz).encode())
     pcm.update(np.ascontiguousarray(audio_T).data)
     return (
@@ -61,7 +62,8 @@ def measure_clip(audio_TC: Channels, rate_hz: int, spec: MeasureSpec) -> dict[st
         | {
             "hum_db": hum.prominence_db if hum else None,
             "hum_hz": hum.mains_hz if hum else None,
-            "speech_share": speech_share(audio_T, rate_hz, spec.speech_probability, spec.speech_stride),
+            "speech_share": speech.speech_share if speech else None,
+            "pause_snr_db": speech.pause_snr_db if speech else None,
             "decoded_rate_hz": float(rate_hz),
             "pcm_sha256": pcm.hexdigest(),
             "fingerprint": fp.fingerprint(np.concatenate(energies)).hex(),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 import pandas as pd
@@ -16,7 +16,8 @@ COLUMNS = {
     "defect": "string", "looked_for": "bool", "planted": "int64", "flagged": "int64", "found": "int64",
     "precision": "float64", "recall": "float64", "missed": "string",
 }  # fmt: skip
-REASON = {"swapped_text": "text_mismatch"}  # defect → the reason that finds it, where it is called otherwise
+# Defect → the reasons that find it, where they are called otherwise.
+REASONS = {"swapped_text": ("text_mismatch",), "noisy": ("noisy", "loud_pauses")}
 _ALSO = {"reencoded_duplicate": ("pcm_duplicate",)}  # a lossless copy of other bytes
 
 
@@ -52,7 +53,7 @@ def score(
             case name if name.startswith("dominant_"):
                 axis = representation[representation["axis"] == name.removeprefix("dominant_")]
                 rows.append(_row(name, set(part["detail"]), set(axis.loc[axis["dominant"], "cell"]), str))
-            case name if REASON.get(name, name) in looked_for:
+            case name if looked_for.intersection(REASONS.get(name, (name,))):
                 others = planted.loc[planted["defect"] != defect, "path"]
                 rows.append(_files(name, part, judged[~_is_planted(judged["path"], others)]))
             case name:
@@ -64,11 +65,9 @@ def _files(defect: str, part: pd.DataFrame, judged: pd.DataFrame) -> dict[str, o
     path_of = dict(zip(judged["clip"], judged["path"], strict=True))
     truth = set(judged.loc[_is_planted(judged["path"], part["path"]), "path"])
     lost = set(part.loc[~_is_planted(part["path"], judged["path"]), "path"])
-    reason = REASON.get(defect, defect)
-    exact = having(judged["reasons"], reason) | having(judged["overridden"], reason)  # what a person forgave was found
-    also = judged["reasons"].isin([])
-    for name in _ALSO.get(defect, ()):
-        also |= having(judged["reasons"], name)
+    exact = _any(judged["reasons"], REASONS.get(defect, (defect,)))
+    exact |= _any(judged["overridden"], REASONS.get(defect, (defect,)))  # what a person forgave was found
+    also = _any(judged["reasons"], _ALSO.get(defect, ()))
     twin = judged["duplicate_of"].map(path_of)
     flagged: set[str] = set()
     for path, other, is_exact, is_also in zip(judged["path"], twin, exact, also, strict=True):
@@ -113,3 +112,10 @@ def _ends(path: str) -> list[str]:
     """`a/b/c` → `a/b/c`, `b/c`, `c`."""
     parts = path.split("/")
     return ["/".join(parts[i:]) for i in range(len(parts))]
+
+
+def _any(column: pd.Series[str], reasons: Iterable[str]) -> pd.Series[bool]:
+    found = column.isin([])
+    for reason in reasons:
+        found |= having(column, reason)
+    return found

@@ -17,6 +17,7 @@ _WORDS: dict[str, tuple[str, Kind, str]] = {  # name, how it is written, unit
     "duration_difference_s": ("decoded and declared duration differ by", "measure", "s"),
     "hum_db": ("mains hum over its surroundings", "measure", "dB"),
     "speech_share": ("speech", "percent", ""),
+    "pause_snr_db": ("speech against pauses", "measure", "dB"),
     "mix_loss_db": ("level lost by mixing the channels", "measure", "dB"),
     "weakest_channel_db": ("weakest against strongest channel", "measure", "dB"),
     "side_db": ("side against mid channel", "measure", "dB"),

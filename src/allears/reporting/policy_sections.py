@@ -86,6 +86,7 @@ def methods(policy: Policy, params: AuditParams) -> Markup:
         "zero_share": "samples that are exactly zero",
         "dc_offset": "mean of the samples, full scale is 1",
         "hum_db": "the second strongest of the lines at 50 or 60 Hz and their harmonics, over their surroundings",
+        "pause_snr_db": "mean power of chunks with speech, less that of the pauses, over that of the pauses",
         "speech_share": f"Silero's voice activity detector, chunks of 32 ms at {m.speech_probability:g} or more",
         "mix_loss_db": "level of the channels over that of their mean",
         "letters_per_s": "of scripts that spell sounds, over the declared duration",

@@ -6,7 +6,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from allears.audio import speech
-from allears.audio.speech import CHUNK_S, HYSTERESIS, SpanSpec, speech_probabilities, speech_share, speech_spans
+from allears.audio.speech import (
+    CHUNK_S,
+    HYSTERESIS,
+    SpanSpec,
+    SpeechMeasures,
+    measure_speech,
+    speech_probabilities,
+    speech_spans,
+)
 from tests.real import REAL, needs_real
 
 
@@ -83,8 +91,23 @@ def test_a_stride_hears_one_stretch_in_so_many() -> None:
 
 
 def test_clips_that_are_too_short_have_no_share() -> None:
-    assert speech_share(noise(3_999), 16_000, 0.5) is None
-    assert speech_share(noise(4_000), 16_000, 0.5) == 0.0
+    assert measure_speech(noise(3_999), 16_000, 0.5) is None
+    assert measure_speech(noise(4_000), 16_000, 0.5) == SpeechMeasures(0.0, None)
+
+
+@pytest.mark.parametrize(("noise_db", "truth"), [(-60, 60), (-30, 30), (-10, 10), (0, 0)])
+def test_speech_against_pauses_is_the_ratio_of_their_powers(
+    monkeypatch: pytest.MonkeyPatch, noise_db: float, truth: float
+) -> None:
+    spoken = np.tile([True, True, False, False, False], 20)
+    monkeypatch.setattr(speech, "speech_probabilities", lambda *_: [np.where(spoken, 0.9, 0.05).astype(np.float32)])
+    rng = np.random.default_rng(0)
+    audio = rng.normal(size=len(spoken) * 512) * 10 ** (noise_db / 20)
+    audio += rng.normal(size=len(audio)) * np.repeat(spoken, 512)
+    found = measure_speech(audio.astype(np.float32) * np.float32(0.01), 16_000, 0.5)
+    assert found is not None
+    assert found.speech_share == pytest.approx(0.4)
+    assert found.pause_snr_db == pytest.approx(truth, abs=1.5)
 
 
 @needs_real
@@ -95,9 +118,9 @@ def test_people_speak_and_the_world_does_not() -> None:
     shares: dict[str, list[float]] = {}
     for name, step in (("speech", 60), ("sounds", 6)):
         for file in sorted(each for each in folders[name].rglob("*.*") if each.is_file())[::step]:
-            share = speech_share(*soundfile.read(file, dtype="float32"), 0.5, stride=2)
-            assert share is not None
-            shares.setdefault(name, []).append(share)
+            found = measure_speech(*soundfile.read(file, dtype="float32"), 0.5, stride=2)
+            assert found is not None
+            shares.setdefault(name, []).append(found.speech_share)
     assert min(len(each) for each in shares.values()) > 30
     assert np.median(shares["speech"]) > 0.5
     assert np.quantile(shares["speech"], 0.05) > 5 * np.quantile(shares["sounds"], 0.95)
