@@ -15,6 +15,7 @@ import pytest
 
 from allears.cli import withdrawal
 from allears.cli.traced import trace_clip
+from allears.corpus.fetching import absent
 from allears.corpus.mirror import FOLDER
 from allears.corpus.settings import remember
 from allears.corpus.withdrawn import REASON as WITHDRAWN
@@ -22,6 +23,8 @@ from allears.errors import StorageError
 from allears.params.base import Paths
 from allears.params.ingest import IngestParams
 from allears.pipelines.ingest import nodes
+from allears.storage import bucket
+from allears.storage.bucket import Bucket, Changed
 from tests.buckets import KEYS, Store, environment, serving
 from tests.faults import steps
 from tests.project import ROOT, kedro, make_project, make_recordings
@@ -195,8 +198,29 @@ def test_what_is_withdrawn_leaves_the_mirror_and_is_not_fetched_again(
     assert store.got == []
     assert clip not in set(again.load("manifest").frame()["clip"])
     assert list(again.load("quarantine")["reason"]) == [WITHDRAWN]
-    assert not os.access(here / manifest["path"][0], os.X_OK)
-    assert (here / manifest["path"][0]).stat().st_blocks == 0
+    assert absent(here / manifest["path"][0])
+
+
+def test_what_is_looked_up_twice_is_not_what_was_listed(
+    store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """s3fs keeps listings; an object that changed between two ranges would be of two contents."""
+    url = store.upload(make_recordings(tmp_path / "rec", speakers=1, clips=1), BUCKET, "rec")
+    (wanted,) = Bucket(url).objects()
+    monkeypatch.setattr(bucket, "CHUNK_BYTES", wanted.size // 2)
+    store.client.put_object(Bucket=BUCKET, Key=f"rec/{wanted.key}", Body=bytes(wanted.size))
+    with pytest.raises(Changed):
+        Bucket(url).fetch(wanted, tmp_path / "part", lambda _: None)
+
+
+def test_an_object_that_shrank_below_what_has_come_is_a_change(store: Store, tmp_path: Path) -> None:
+    url = store.upload(make_recordings(tmp_path / "rec", speakers=1, clips=1), BUCKET, "rec")
+    (wanted,) = Bucket(url).objects()
+    (tmp_path / "part").write_bytes(bytes(100))
+    store.client.put_object(Bucket=BUCKET, Key=f"rec/{wanted.key}", Body=b"short")
+    with pytest.raises(Changed):
+        Bucket(url).fetch(wanted, tmp_path / "part", lambda _: None)
+    assert not (tmp_path / "part").exists()
 
 
 def test_a_kill_costs_what_was_under_way(store: Store, project: Path, tmp_path: Path) -> None:

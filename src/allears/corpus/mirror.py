@@ -11,13 +11,14 @@ from __future__ import annotations
 import contextlib
 import logging
 import os
-import shutil
 import unicodedata
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from allears.corpus.fetching import PARTS, absent, fetch_all, lay_out, prepare
+from pydantic import ValidationError
+
+from allears.corpus.fetching import PARTS, absent, fetch_all, lay_out, prepare, stranger
 from allears.corpus.layouts.files import is_audio, unsafe
 from allears.errors import CorpusError, PassingError, StorageError
 from allears.params.base import Paths
@@ -120,7 +121,7 @@ def fetch(files: Iterable[Path]) -> None:
 
 def problem(file: Path) -> PassingError | None:
     """Why a file that was to be fetched is not here."""
-    if FOLDER not in file.parts or not absent(file):
+    if not absent(file) or _Places().of(file) is None:
         return None
     text = f"{file.name}: it was changed or removed in its bucket since it was listed; run `ingest` again"
     return PassingError("not_fetched", text)
@@ -147,7 +148,9 @@ def forget(paths: Paths, files: Iterable[Path]) -> None:
     for file in gone:
         file.unlink(missing_ok=True)
     for folder in {below / file.relative_to(below).parts[0] for file in gone}:
-        shutil.rmtree(folder / PARTS, ignore_errors=True)
+        if stranger(folder) is not None:
+            logger.warning("%s is no mirror (it has no %s): nothing else in it was deleted", folder, PARTS)
+            continue
         for file in [one for one in folder.rglob("*") if one.is_file() and not _is_recorded(one.name)]:
             file.unlink()
 
@@ -240,7 +243,7 @@ def _forget_parts(folder: Path, objects: Sequence[Object]) -> None:
 
 
 def _is_recorded(name: str) -> bool:
-    return is_audio(name) or name.lower().endswith((".tar", ".tar.gz", ".tgz", ".parquet"))
+    return is_audio(name) or name.lower().endswith((".tar", ".tar.gz", ".tgz"))
 
 
 class _Places:
@@ -259,6 +262,15 @@ class _Places:
         for each in (folder, *folder.parents):
             remembered = each.parent.parent / REMEMBERED
             if each.parent.name == FOLDER and remembered.exists():
-                settings = CorpusSettings.model_validate(read_json(remembered))
-                return next((Mirror(each, s.path) for s in settings.sources if s.name == each.name), None)
+                for source in _sources(remembered):
+                    if source.name == each.name and is_url(source.path):
+                        return Mirror(each, source.path)
         return None
+
+
+def _sources(remembered: Path) -> Sequence[SourceSettings]:
+    """Those of a corpus; none where the file is somebody's own that bears this name."""
+    try:
+        return CorpusSettings.model_validate(read_json(remembered)).sources
+    except (StorageError, ValidationError):
+        return ()

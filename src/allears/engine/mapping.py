@@ -29,7 +29,9 @@ from allears.storage.files import storage_error, write_text
 Item = TypeVar("Item")
 LOOK_S = 2.0  # between looks whether the workers are still there
 WORKER_BYTES = 2 << 30  # what a worker may allocate; pieces of some minutes take far less
-PASSING = frozenset(("changed", "failed", "memory", "timeout", "unreadable", "worker_died"))  # not journalled
+PASSING = frozenset(  # not journalled
+    ("changed", "failed", "memory", "not_fetched", "timeout", "unreadable", "worker_died")
+)
 NOBODY = (
     "the worker processes ended before they took up any work. A script that calls allears needs "
     "`if __name__ == '__main__':` around what it does, as each worker imports it; else memory may have run out: give "

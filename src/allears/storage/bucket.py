@@ -53,8 +53,12 @@ def is_url(path: str) -> bool:
 
 
 def typed_path(path: str) -> str:
-    """What a person typed as it is remembered: URLs without a last /, folders absolute."""
-    return path.rstrip("/") if is_url(path) else str(Path(path.removeprefix("file://")).expanduser().absolute())
+    """What a person typed as it is remembered: URLs without a last /, folders absolute. Raises ConfigError for s3://."""
+    if not is_url(path):
+        return str(Path(path.removeprefix("file://")).expanduser().absolute())
+    if not path.partition("://")[2].strip("/"):
+        raise ConfigError(f"{path}: it names no bucket: give it as {path.partition('://')[0]}://bucket/folder")
+    return path.rstrip("/")
 
 
 class Bucket:
@@ -66,13 +70,13 @@ class Bucket:
 
         self.url = url
         scheme = url.partition("://")[0].lower()
-        if urlsplit(url).password:
+        if _has_password(url, scheme):
             raise ConfigError(
                 f"{scheme}://…: a path is written into pages and tables, so no password may stand in it: give it in "
                 f"the environment, as fsspec's {scheme} has it"
             )
         try:
-            self._fs, self._base = url_to_fs(url, use_listings_cache=False)
+            self._fs, self._base = url_to_fs(url)
         except ImportError as error:
             extra = EXTRAS.get(scheme)
             how = f"pip install '{extra}'" if extra else f"install what it names ({error})"
@@ -91,6 +95,7 @@ class Bucket:
         try:
             self._fs.invalidate_cache()
             found: dict[str, dict[str, Any]] = self._fs.find(self._base, detail=True)
+            self._fs.invalidate_cache()  # `info` would answer from this listing, which takes memory, too
         except Exception as error:
             raise _sentence(self.url, error) from error
         for name in sorted(found):
@@ -131,27 +136,40 @@ class Bucket:
         except FileNotFoundError as error:
             raise Changed(wanted.key) from error
         except Exception as error:
+            if self._now(wanted) != wanted:  # a store may refuse what is beyond the end (HTTP 416)
+                raise Changed(wanted.key) from error
             raise _sentence(f"{self.url}/{wanted.key}", error) from error
         if not found:
             raise Changed(wanted.key)
         return found
 
     def _now(self, wanted: Object) -> Object | None:
-        name = f"{self._base}/{wanted.key}"
         try:
-            return self._object(wanted.key, self._fs.info(name))
+            self._fs.invalidate_cache()
+            info = self._fs.info(f"{self._base}/{wanted.key}")
         except FileNotFoundError:
             return None
         except Exception as error:
             raise _sentence(f"{self.url}/{wanted.key}", error) from error
+        return self._object(wanted.key, info)
 
     def _object(self, key: str, info: dict[str, Any]) -> Object:
         if info.get("size") is None:  # some stores say it of single objects only
-            info = self._fs.info(f"{self._base}/{key}")
+            try:
+                info = self._fs.info(f"{self._base}/{key}")
+            except Exception as error:
+                raise _sentence(f"{self.url}/{key}", error) from error
         if info.get("size") is None:
             raise StorageError(f"{self.url}/{key}: the store does not say how long it is, so it cannot be checked")
         mark = next((info[name] for name in _MARKS if info.get(name)), None)
         return Object(key, int(info["size"]), 0 if mark is None else _stamp_ns(_text(mark)))
+
+
+def _has_password(url: str, scheme: str) -> bool:
+    try:
+        return bool(urlsplit(url).password)
+    except ValueError as error:
+        raise ConfigError(f"{scheme}://…: {error}: check how the bucket and the path in it are spelt") from error
 
 
 def _text(mark: Any) -> str:
@@ -193,7 +211,7 @@ def _sentence(url: str, error: Exception) -> StorageError:
         case PermissionError():
             hint = "these credentials may not list or read it: check them, the name and the bucket's policy"
         case FileNotFoundError():
-            hint = "there is no such bucket: check the name, the region and the endpoint"
+            hint = "there is no such bucket, or it lists what is not there: check the name, the region and the endpoint"
         case _ if isinstance(error, OSError | TimeoutError) or re.search("Connect|Timeout|Network|DNS|Payload", names):
             hint = "the store cannot be reached, or the connection was lost: what has come is kept; run it again"
         case _:

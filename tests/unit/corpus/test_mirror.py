@@ -1,11 +1,15 @@
 """A bucket as a folder: what may be a file of it, what is fetched when, what a kill, a change or a deletion does."""
 
 import stat
-from collections.abc import Iterator
+import threading
+import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import fsspec
 import pytest
+from fsspec import AbstractFileSystem
+from fsspec.implementations.memory import MemoryFileSystem
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -13,6 +17,7 @@ from allears.corpus import fetching, mirror
 from allears.corpus.fetching import PARTS, absent
 from allears.corpus.mirror import Mirror, fetch, forget, reflect, sort_out
 from allears.corpus.settings import remember
+from allears.engine.mapping import PASSING
 from allears.errors import ConfigError, CorpusError, PassingError, StorageError
 from allears.params.base import Paths
 from allears.storage import bucket
@@ -62,7 +67,9 @@ def test_tables_are_fetched_at_once_and_recordings_when_wanted(tmp_path: Path, m
     assert (here.folder / "table.csv").read_bytes() == b"x,y\n"
     assert absent(here.folder / "a.wav")
     assert absent(here.folder / "deep" / "b.wav")
-    assert isinstance(mirror.problem(here.folder / "a.wav"), PassingError)
+    problem = mirror.problem(here.folder / "a.wav")
+    assert isinstance(problem, PassingError)
+    assert problem.reason in PASSING, "the corpus is not taken for unchanged by the next run"
     fetch([here.folder / "a.wav", tmp_path / "elsewhere.wav"])
     assert (here.folder / "a.wav").read_bytes() == b"sound" * 10
     assert mirror.problem(here.folder / "a.wav") is None
@@ -138,6 +145,55 @@ def test_an_object_that_changes_while_it_is_fetched_stays_absent(
     assert not list((here.folder / PARTS).iterdir())
 
 
+@pytest.mark.parametrize("now", [b"s" * 10, b"sound" * 10])
+def test_a_range_beyond_the_end_is_a_change_and_another_fault_is_none(
+    tmp_path: Path, memory, now: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """S3 answers 416 InvalidRange, which s3fs raises as an OSError."""
+    here = remembered(tmp_path)
+    reflect(here)
+    part = here.folder / PARTS / next(Bucket(here.url).objects()).digest
+    part.write_bytes(b"sound" * 5)
+
+    def refuse(*_: object, **__: object) -> bytes:
+        raise OSError("the requested range is not satisfiable")
+
+    monkeypatch.setattr(MemoryFileSystem, "cat_file", refuse)
+    if len(now) == 50:
+        with pytest.raises(StorageError, match=r"a\.wav: .*what has come is kept"):
+            fetch([here.folder / "a.wav"])
+        assert part.read_bytes() == b"sound" * 5
+    else:
+        memory.pipe("/here/a.wav", now)
+        fetch([here.folder / "a.wav"])
+        assert not part.exists()
+    assert absent(here.folder / "a.wav")
+
+
+def test_a_fault_of_one_object_does_not_wait_for_others_to_be_whole(tmp_path: Path) -> None:
+    under_way = threading.Barrier(2, timeout=10)
+    ranges: list[int] = []
+
+    class Two:
+        url = "x://y"
+
+        def fetch(self, wanted: Object, part: Path, told: Callable[[int], None]) -> None:
+            under_way.wait()
+            if wanted.key == "bad":
+                raise StorageError("broken")
+            for come in range(500):
+                part.write_bytes(bytes(come))
+                ranges.append(come)
+                time.sleep(0.01)
+                told(1)
+
+    objects = [Object("long", 500, 1), Object("bad", 1, 1)]
+    with pytest.raises(StorageError, match="broken"):
+        fetching.fetch_all(Two(), objects, tmp_path)
+    assert len(ranges) < 500
+    assert (tmp_path / PARTS / objects[0].digest).exists()
+
+
 def test_parts_of_contents_that_are_no_more_go(tmp_path: Path, memory) -> None:
     here = at(tmp_path)
     reflect(here)
@@ -159,16 +215,60 @@ def test_no_room_is_said_before_anything_is_fetched(tmp_path: Path, memory, monk
 
 
 def test_forget_deletes_recordings_tables_and_parts_of_the_mirror_alone(tmp_path: Path, memory) -> None:
+    memory.pipe("/here/names.parquet", b"of people")
     here = remembered(tmp_path)
     reflect(here)
     fetch([here.folder / "a.wav", here.folder / "deep" / "b.wav"])
     (here.folder / PARTS / "x").write_bytes(b"some of it")
+    assert (here.folder / "names.parquet").exists()
     mine = tmp_path / "mine.wav"
     mine.write_bytes(b"of a person")
     forget(Paths(corpus="mine", data=tmp_path / "data"), [here.folder / "a.wav", mine])
     assert list(listing(here.folder)) == ["deep/b.wav"]
-    assert not (here.folder / PARTS).exists()
+    assert not list((here.folder / PARTS).iterdir())
     assert mine.exists()
+    reflect(here)
+    assert (here.folder / "names.parquet").read_bytes() == b"of people"
+    assert not absent(here.folder / "deep" / "b.wav")
+
+
+@pytest.mark.parametrize("by_hand", [False, True])
+def test_what_was_not_forgotten_can_be_fetched(tmp_path: Path, memory, by_hand: bool) -> None:
+    here = remembered(tmp_path)
+    reflect(here)
+    forget(Paths(corpus="mine", data=tmp_path / "data"), [here.folder / "deep" / "b.wav"])
+    if by_hand:
+        (here.folder / PARTS).rmdir()
+    fetch([here.folder / "a.wav"])
+    assert (here.folder / "a.wav").read_bytes() == b"sound" * 10
+
+
+def test_a_folder_of_somebody_in_place_of_a_mirror_is_left_as_it_is(tmp_path: Path, memory) -> None:
+    here = remembered(tmp_path)
+    big = tmp_path / "big"
+    (big / "photos").mkdir(parents=True)
+    (big / "photos" / "1.jpg").write_text("of a person")
+    here.folder.parent.mkdir(parents=True)
+    here.folder.symlink_to(big)
+    with pytest.raises(StorageError, match=r"/here holds photos, but no \.parts.*Give an empty folder"):
+        reflect(here)
+    forget(Paths(corpus="mine", data=tmp_path / "data"), [here.folder / "a.wav"])
+    assert sorted(big.rglob("*")) == [big / "photos", big / "photos" / "1.jpg"]
+    (big / "photos" / "1.jpg").unlink()
+    (big / "photos").rmdir()
+    reflect(here)
+    assert (big / "table.csv").read_bytes() == b"x,y\n"
+
+
+@pytest.mark.parametrize("beside", ["", "{", '{"name": "their own"}', '{"corpus": "corpus", "sources": []}'])
+def test_a_folder_called_mirror_is_a_folder(tmp_path: Path, beside: str) -> None:
+    file = miniatures.tone(tmp_path / "mirror" / "corpus" / "a.wav")
+    if beside:
+        (tmp_path / "corpus.json").write_text(beside)
+    file.chmod(0)
+    assert mirror.problem(file) is None
+    fetch([file])
+    assert mirror.addresses()(file) == str(file)
 
 
 def test_an_absent_file_holds_no_blocks_and_cannot_be_read(tmp_path: Path) -> None:
@@ -196,6 +296,8 @@ def test_urls_are_told_apart_and_addresses_named(tmp_path: Path, memory) -> None
         ("sss3://b/p", ConfigError, "nothing here reads sss3://"),
         ("gs://b/p", StorageError, "pip install 'gcsfs'"),
         ("ftp://me:secret@host/p", ConfigError, "no password may stand in it"),
+        ("ftp://me:secret@[host/p", ConfigError, "^ftp://…: Invalid IPv6 URL: check how"),
+        ("s3://", ConfigError, "s3://: it names no bucket: give it as s3://bucket/folder"),
     ],
 )
 def test_what_cannot_be_read_is_said_and_not_remembered(
@@ -206,6 +308,29 @@ def test_what_cannot_be_read_is_said_and_not_remembered(
         remember(paths, "mine", path=url, licence="CC0-1.0")
     assert "secret" not in str(caught.value)
     assert not paths.raw.exists(), "no trace of it"
+
+
+def test_an_object_that_cannot_be_looked_at_is_said(tmp_path: Path, memory, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As over HTTP, where a listing has no sizes, and may have links that lead nowhere."""
+
+    def find(self: MemoryFileSystem, path: str, **_: object) -> dict[str, dict[str, str]]:
+        return {f"{path}/a.wav": {"type": "file"}, f"{path}/gone.wav": {"type": "file"}}
+
+    monkeypatch.setattr(MemoryFileSystem, "find", find)
+    with pytest.raises(StorageError, match=r"^memory://here/gone\.wav: .*it lists what is not there"):
+        reflect(at(tmp_path))
+    assert not at(tmp_path).folder.exists()
+
+
+def test_a_filesystem_gets_no_options_that_it_may_not_know(memory, monkeypatch: pytest.MonkeyPatch) -> None:
+    """fsspec's sftp hands all it is given to the library below."""
+
+    def strict(self: MemoryFileSystem) -> None:
+        AbstractFileSystem.__init__(self)
+
+    monkeypatch.setattr(MemoryFileSystem, "__init__", strict)
+    MemoryFileSystem.clear_instance_cache()
+    assert len(list(Bucket("memory://here").objects())) == 4
 
 
 def test_a_bucket_without_recordings_is_named_by_its_url(tmp_path: Path, memory) -> None:
