@@ -30,8 +30,7 @@ $(STAMP): pyproject.toml constraints.txt
 	[ -x $(BIN)/python ] || { echo "Making $(VENV) with $$python"; "$$python" -m venv $(VENV); }
 	@echo "Installing allears and what it needs into $(VENV) (some minutes the first time)"
 	$(BIN)/python -m pip install --quiet 'pip>=25'  # the one that comes with Python may need twice the time
-	$(BIN)/python -m pip install --quiet --no-compile --constraint constraints.txt --editable '.[dev,viz]'
-	@$(BIN)/python -m compileall -qq -j 0 $(VENV)/lib >/dev/null 2>&1 || true  # pip would do it on one core; templates in packages fail
+	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[dev,viz]'
 	@touch $@
 
 test: export OMP_NUM_THREADS := 1
