@@ -153,7 +153,6 @@ def test_real_recordings_go_the_same_way(project: Path, first_run: subprocess.Co
     """A first look at each real corpus: layout detected, everything accounted for; of speech, an encoder at the end."""
     for name, licence, pipelines, made in (
         ("speechocean762", "LicenseRef-speechocean762", "pretrain", "06_models/{}/encoder.json"),
-        ("fsdd", "CC-BY-SA-4.0", "ingest,audit", "08_reporting/{}/audit.html"),
         ("esc10", "CC-BY-3.0", "ingest,audit", "08_reporting/{}/audit.html"),
     ):
         told = f"corpus={name},ingest.path={REAL / name},ingest.licence={licence},ingest.limit=80"

@@ -21,7 +21,7 @@ RULES = [
 ]
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=25, deadline=None)
 @given(st.lists(CLIP, min_size=1, max_size=8), st.sampled_from(RULES))
 def test_the_excess_is_positive_exactly_where_the_rule_flags(clips: list[dict], rule: Rule) -> None:
     table = manifest([{"language": clip["language"], "text": None, "speaker": None, "group": f"g{i}"}

@@ -27,6 +27,7 @@ from allears.errors import CorpusError
 from allears.params.base import Paths
 from allears.params.ingest import IngestParams
 from allears.shards.writer import deal
+from tests.long import LONG
 
 PARAMS = IngestParams()
 ROOT = Path("/corpus")
@@ -125,7 +126,7 @@ STEPS = st.lists(
 )
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=200 if LONG else 25, deadline=None)
 @given(STEPS)
 def test_any_sequence_of_deliveries(steps: list[tuple[str, int, str]]) -> None:
     world = World({"a0.wav": (1_000_000, 2.0), "b0.wav": (1_000_001, 3.5), "c0.wav": (1_000_002, 1.0)})
