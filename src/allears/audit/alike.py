@@ -48,14 +48,18 @@ def nearest_alike(
     none = np.zeros(0, dtype=np.int64)
     found = none, none, np.zeros(0)
     new: list[Found] = []
+    waiting = 0
     for one_M, other_M in _candidates(words_NP, seconds_N, max_duration_difference_s, all_pairs):
         near = np.abs(seconds_N[one_M] - seconds_N[other_M]) <= max_duration_difference_s
         error_M = fp.distances(words_NP[one_M[near]], words_NP[other_M[near]])
         alike = error_M <= max_bit_error
         one_M, other_M = one_M[near][alike], other_M[near][alike]  # noqa: PLW2901  the pairs that are left
+        if not len(one_M):
+            continue
         new.append((np.maximum(one_M, other_M), np.minimum(one_M, other_M), error_M[alike]))
-        if sum(len(later_M) for later_M, _, _ in new) > CHUNK:
-            found, new = _nearest([found, *new]), []
+        waiting += len(one_M)
+        if waiting > CHUNK:
+            found, new, waiting = _nearest([found, *new]), [], 0
     return _nearest([found, *new])
 
 

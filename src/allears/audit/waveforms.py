@@ -71,7 +71,8 @@ def _compare(pairs: Sequence[Pair]) -> Iterator[tuple[Pair, float | AudioError]]
                 heard[ref] = decoded
                 continue
             audio_TC, rate_hz = decoded
-            heard[ref] = resample(mixed(audio_TC[: to_samples(MOST_S, rate_hz)]), rate_hz, RATE_HZ)
+            start_TC = audio_TC[: to_samples(MOST_S, rate_hz)].copy()  # a view would keep the whole clip
+            heard[ref] = resample(mixed(start_TC), rate_hz, RATE_HZ)
     for pair in pairs:
         one, other = heard[pair.one], heard[pair.other]
         if isinstance(one, AudioError):
