@@ -60,7 +60,7 @@ def _curate(
         reason_N[off_G[groups.cell_N]] = "off_target"
     order_N = np.zeros(0, dtype=np.int64)
     if params.speaker_max_hours is not None or params.budget_hours is not None:
-        order_N = ranking.best_first(ranking.quality_score(rows, measures), rows["clip"])
+        order_N = ranking.best_first(ranking.quality_score(measures), rows["clip"])
     if params.speaker_max_hours is not None:
         speakers = clusters_of(rows)
         room_C = np.full(speakers.count, params.speaker_max_hours * _FITS)

@@ -9,22 +9,21 @@ import pandas as pd
 from numpy.typing import NDArray
 
 HIGHER_IS_BETTER = {"snr_db": True, "bandwidth_hz": True, "silence_share": False, "clipped_share": False}
-MEASURES = tuple(HIGHER_IS_BETTER)
+MEASURES = (*HIGHER_IS_BETTER, "is_speech")
 _OF_SPEECH = ("snr_db", "bandwidth_hz", "silence_share")  # they say nothing of rain
 
 
-def quality_score(manifest: pd.DataFrame, measures: pd.DataFrame) -> NDArray[np.float64]:
+def quality_score(measures: pd.DataFrame) -> NDArray[np.float64]:
     """In (0, 1], [N]: the mean of a clip's ranks among all given ones by signal-to-noise ratio, bandwidth, silence and
     clipping, the best 1.
 
-    A measure that a clip does not have, or that says nothing of it (only speech has a noise estimate: a text, language
-    or speaker is known), counts as the middle, 0.5. Ranks, because the units differ and outliers must not decide.
+    `measures` has the columns MEASURES. A measure that a clip does not have, or that says nothing of it (only speech,
+    by `is_speech`, has a noise estimate), counts as the middle, 0.5. Ranks, because the units differ and outliers must
+    not decide.
     """
-    speech = manifest[["text", "language", "speaker"]].notna().any(axis=1).to_numpy()
     ranks = []
     for name, ascending in HIGHER_IS_BETTER.items():
-        values = measures[name].reset_index(drop=True)
-        counted = values.where(speech) if name in _OF_SPEECH else values
+        counted = measures[name].where(measures["is_speech"]) if name in _OF_SPEECH else measures[name]
         ranks.append(counted.rank(pct=True, ascending=ascending).fillna(0.5).to_numpy(dtype=np.float64))
     score_N: NDArray[np.float64] = np.mean(ranks, axis=0)
     return score_N

@@ -142,8 +142,7 @@ def test_equal_clips_are_chosen_whatever_the_order_of_the_list() -> None:
 def test_quality_is_the_mean_of_ranks_and_noise_says_nothing_of_sounds() -> None:
     rows = [{}, {}, {"text": None, "language": None, "speaker": None, "group": "x"}]
     values = [{"snr_db": 40.0, "bandwidth_hz": 8e3}, {"snr_db": 20.0, "bandwidth_hz": None}, {"snr_db": 0.0}]
-    table = manifest(rows)
-    score = quality_score(table, measures(table, values))
+    score = quality_score(measures(manifest(rows), values))
     silence, sounds = 0.75, 0.5  # two equal ones of two: (1 + 2) / 2 / 2
     clipping = 2 / 3  # three equal ones of three
     np.testing.assert_allclose(score, np.array([

@@ -67,15 +67,17 @@ def measure_spec(cuts: MeasureParams) -> MeasureSpec:
 
 def find_duplicates(manifest: Manifest, measures: pd.DataFrame, params: AuditParams, paths: Paths) -> pd.DataFrame:
     """Clips that are another clip again: by bytes, decoded samples, or fingerprint and waveform."""
-    table = manifest.frame(tuple(dict.fromkeys((*duplicates.NEEDS, *REF_COLUMNS))))
 
     def compare(pairs: Sequence[tuple[str, str]]) -> NDArray[np.float64]:
-        involved = table[table["clip"].isin({clip for pair in pairs for clip in pair})]
+        if not pairs:  # the manifest is not read for nothing
+            return np.zeros(0)
+        places = manifest.frame(REF_COLUMNS)
+        involved = places[places["clip"].isin({clip for pair in pairs for clip in pair})]
         ref_of = {ref.clip: ref for ref in clip_refs(involved)}
         asked = [waveforms.Pair(ref_of[one], ref_of[other]) for one, other in pairs]
         return waveforms.compare(asked, paths.primary / "waveforms.jsonl", workers=params.measures.workers)
 
-    return duplicates.find(table, measures, params.duplicates, compare)
+    return duplicates.find(manifest.frame(duplicates.NEEDS), measures, params.duplicates, compare)
 
 
 def read_overrides(manifest: Manifest, paths: Paths) -> pd.DataFrame:
