@@ -24,11 +24,13 @@ import soxr
 
 from allears.audio import ffmpeg
 from allears.audio.frames import to_samples
+from allears.audio.joined import is_joined
 from allears.errors import AudioError
 
+RULES = 2  # raised when this module makes something else of the same bytes
 DECODERS = (
     f"libsndfile {soundfile.__libsndfile_version__.removeprefix('libsndfile-')}, "
-    f"ffmpeg of imageio-ffmpeg {version('imageio-ffmpeg')}, soxr {soxr.__version__}"
+    f"ffmpeg of imageio-ffmpeg {version('imageio-ffmpeg')}, soxr {soxr.__version__}, rules {RULES}"
 )
 MAX_CLIP_S = 3600.0  # one clip in memory, and no more than MAX_CLIP_BYTES of samples
 MAX_CLIP_BYTES = ffmpeg.MAX_OUTPUT_BYTES
@@ -61,6 +63,8 @@ def header(path: Path, facts: ffmpeg.StreamFacts | None = None) -> Header:
     Raises AudioError with reason `zero_byte`, `not_a_file`, `not_audio`, `unreadable`, `implausible` or `timeout`;
     OSError when it cannot be opened.
     """
+    if _holds_several(path):
+        return _plausible(_header_by_ffmpeg(path, facts, measured=True), path)
     try:
         info = soundfile.info(_descriptor(path), verbose=True)
     except soundfile.LibsndfileError:
@@ -123,12 +127,12 @@ class Decoder:
         Raises AudioError: `undecodable`, `not_audio`, `too_long`, `timeout`, `zero_byte`, `not_a_file`; OSError when it
         cannot be opened.
         """
-        os.close(_descriptor(self.path))  # what it raises says what is wrong with the file, a decoder would not
+        joined = _holds_several(self.path)  # raises what is wrong with the file, as a decoder would not
         whole = start_s == 0 and end_s is None
         if whole and self._whole is not None:
             return self._whole
-        if whole or self._seeks():
-            return _read(self.path, start_s, end_s)
+        if whole or (not joined and self._seeks()):
+            return _read(self.path, start_s, end_s, joined=joined)
         first = int(start_s // BLOCK_S)
         last = first if end_s is None else max(first, math.ceil(end_s / BLOCK_S) - 1)
         parts = [self._block(number) for number in range(first, last + 1)]
@@ -156,8 +160,8 @@ class Decoder:
         """Stretch `number` of the recording; a run-up of a second before it lets the codec find its feet."""
         if number not in self._blocks:
             start_s, end_s = number * BLOCK_S, (number + 1) * BLOCK_S
-            if self._subtype is None:
-                block = ffmpeg.decode(self.path, start_s, end_s, max_s=2 * BLOCK_S)
+            if (joined := _holds_several(self.path)) or self._subtype is None:
+                block = ffmpeg.decode(self.path, start_s, end_s, max_s=2 * BLOCK_S, joined=joined)
             else:
                 before_s = max(start_s - _RUN_UP_S, 0.0)
                 audio_TC, rate = _read(self.path, before_s, end_s)
@@ -189,8 +193,10 @@ def resample(audio: Mono, rate_hz: int, new_rate_hz: int) -> Mono:
     return resampled
 
 
-def _read(path: Path, start_s: float, end_s: float | None) -> tuple[Channels, int]:
+def _read(path: Path, start_s: float, end_s: float | None, *, joined: bool = False) -> tuple[Channels, int]:
     """[T, C] from a fresh look at the file: libsndfile, else ffmpeg."""
+    if joined:
+        return ffmpeg.decode(path, start_s, end_s, max_s=MAX_CLIP_S, joined=True)
     try:
         with soundfile.SoundFile(_descriptor(path)) as sound:
             rate = sound.samplerate
@@ -244,25 +250,34 @@ def _descriptor(path: Path) -> int:
     raise AudioError("not_a_file", f"{path.name}: it is no file, but a folder, a pipe or a device; take it away")
 
 
+def _holds_several(path: Path) -> bool:
+    """Whether other recordings follow in the file (`joined.py`). Errors as `_descriptor`."""
+    descriptor = _descriptor(path)
+    try:
+        return is_joined(descriptor)
+    finally:
+        os.close(descriptor)
+
+
 def _has_length(frames: int) -> bool:
     """Whether the header says how long it is; a recorder that was switched off leaves 0, a stream SF_COUNT_MAX."""
     return 0 < frames < (1 << 63) - 1
 
 
 def _is_for_ffmpeg(path: Path) -> bool:
-    """Whether libsndfile does not read it, or not its length. False too for what nobody can open."""
+    """Whether libsndfile does not read it, or not its length, or not all. False too for what nobody can open."""
     try:
-        return not _has_length(soundfile.info(_descriptor(path)).frames)
+        return _holds_several(path) or not _has_length(soundfile.info(_descriptor(path)).frames)
     except soundfile.LibsndfileError:
         return True
     except (AudioError, OSError):
         return False
 
 
-def _header_by_ffmpeg(path: Path, facts: ffmpeg.StreamFacts | None) -> Header:
+def _header_by_ffmpeg(path: Path, facts: ffmpeg.StreamFacts | None, *, measured: bool = False) -> Header:
     facts = facts or ffmpeg.probe(path)
-    # a raw AAC or a live recording declares no length
-    seconds = facts.duration_s if facts.duration_s is not None else ffmpeg.measured_s(path)
+    # a raw AAC or a live recording declares no length, what is joined that of one part
+    seconds = ffmpeg.measured_s(path) if measured or facts.duration_s is None else facts.duration_s
     return Header(codec=facts.codec, sample_rate_hz=facts.sample_rate_hz, channels=facts.channels, duration_s=seconds)
 
 

@@ -139,9 +139,9 @@ def probe_together(paths: Sequence[Path]) -> dict[Path, StreamFacts]:
 def measured_s(path: Path) -> float:
     """How long the first audio stream lasts when it is decoded, up to MAX_MEASURED_S; its samples are not kept.
 
-    Raises AudioError as `decode`.
+    They are counted: timestamps begin anew in each part of a joined file. Raises AudioError as `decode`.
     """
-    stream = _ffmpeg().input(_url(path), **_INPUT_OPTIONS)["a:0"]
+    stream = _by_count(_ffmpeg().input(_url(path), **_INPUT_OPTIONS)["a:0"])
     sink = stream.output("-", format="null", t=MAX_MEASURED_S, threads=1)
     finished = run([*_QUIET, "-nostats", "-progress", "pipe:1", *sink.get_args()], what=path.name)
     if finished.code != 0:
@@ -151,20 +151,29 @@ def measured_s(path: Path) -> float:
 
 
 def decode(
-    path: Path, start_s: float = 0.0, end_s: float | None = None, *, max_s: float = 3600.0, timeout_s: float = TIMEOUT_S
+    path: Path,
+    start_s: float = 0.0,
+    end_s: float | None = None,
+    *,
+    max_s: float = 3600.0,
+    timeout_s: float = TIMEOUT_S,
+    joined: bool = False,
 ) -> Samples:
     """The first audio stream from `start_s` to `end_s`: float32 [T, channels] at its own rate, and that rate.
 
     It decodes from a second before `start_s` and cuts by timestamp: exact for PCM, Opus, Vorbis and AAC; containers
     that keep milliseconds (Matroska) are within 1 ms, mp3 within its encoder delay (25 ms), ASF within 100 ms.
+    What is `joined` of several recordings is decoded from its beginning and cut by counting samples.
     Raises AudioError: `not_audio`, `undecodable`, `too_long` (more than `max_s`), `timeout`.
     """
     cut: dict[str, float] = {"start": start_s} if start_s > 0 else {}
     if end_s is not None:
         cut["end"] = end_s
     before_s = start_s - _SEEK_PREROLL_S  # at the very start there is no seeking: it would skip the encoder's delay
-    options: dict[str, Any] = {"ss": before_s, "copyts": None} if before_s > 0 else {}
+    options: dict[str, Any] = {"ss": before_s, "copyts": None} if before_s > 0 and not joined else {}
     stream = _ffmpeg().input(_url(path), **_INPUT_OPTIONS, **options)["a:0"]
+    if joined:
+        stream = _by_count(stream)
     if cut:
         stream = stream.filter("atrim", **cut).filter("asetpts", "PTS-STARTPTS")
     sink = _sample_output(stream, "pipe:", max_s)
@@ -214,6 +223,11 @@ def _ffmpeg() -> Any:
 
 def _url(path: Path) -> str:
     return f"file:{path.absolute()}"  # a name that begins with '-' stays a name
+
+
+def _by_count(stream: Any) -> Any:
+    """The stream with the number of samples before each frame as its timestamp, in units of a sample."""
+    return stream.filter("asettb", "1/sr").filter("asetpts", "N")
 
 
 def _together(paths: Sequence[Path], take: Callable[[Sequence[Path]], dict[Path, Taken] | None]) -> dict[Path, Taken]:

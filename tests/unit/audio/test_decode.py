@@ -9,6 +9,7 @@ import soundfile
 
 from allears.audio import ffmpeg
 from allears.audio.decode import DECODERS, Decoder, decode, header, resample
+from allears.audio.joined import is_joined
 from allears.errors import AudioError
 
 RATE = 48_000
@@ -88,6 +89,46 @@ def test_a_cut_off_file_still_declares_its_length(recordings: dict[str, Path], t
     audio, rate = decode(cut)
     assert header(cut).duration_s == pytest.approx(SECONDS, abs=0.02)
     assert audio.size / rate < 0.7 * SECONDS
+
+
+@pytest.mark.parametrize("name", ["mp3", "opus", "ogg"])
+def test_what_is_joined_is_read_to_its_end(recordings: dict[str, Path], tmp_path: Path, name: str) -> None:
+    """`cat one other`: libsndfile ends with the first, whose header says nothing of the other."""
+    joined = tmp_path / f"joined.{name}"
+    joined.write_bytes(2 * recordings[name].read_bytes())
+    whole, rate = decode(joined)
+    assert header(joined).duration_s == pytest.approx(whole.size / rate, abs=1e-3)
+    assert whole.size / rate == pytest.approx(2 * SECONDS, abs=0.1)  # mp3 has its encoder's delay twice
+    first, _ = decode(recordings[name])
+    assert np.abs(whole[: first.size // 2] - first[: first.size // 2]).max() <= 2e-6
+    for start_s, end_s in ((1.0, 2.5), (2.5, 4.0), (4.5, None)):
+        piece, _ = decode(joined, start_s, end_s)
+        end = None if end_s is None else round(end_s * rate)
+        np.testing.assert_array_equal(piece, whole[round(start_s * rate) : end])
+
+
+@pytest.mark.parametrize(
+    ("name", "behind"), [("mp3", b"TAG" + bytes(125)), ("mp3", b"APETAGEX" + bytes(3_000)), ("ogg", b""), ("wav", b"")]
+)
+def test_tags_behind_a_recording_are_no_other_one(
+    recordings: dict[str, Path], tmp_path: Path, name: str, behind: bytes
+) -> None:
+    tagged = tmp_path / f"tagged.{name}"
+    tagged.write_bytes(recordings[name].read_bytes() + behind)
+    with tagged.open("rb") as file:
+        assert not is_joined(file.fileno())
+
+
+def test_a_stream_that_begins_with_another_is_no_part(recordings: dict[str, Path], tmp_path: Path) -> None:
+    """Sound and picture in one Ogg have a first page each, one after the other."""
+    data = recordings["ogg"].read_bytes()
+    second = data.index(b"OggS", 4)
+    together, chained = tmp_path / "together.ogg", tmp_path / "chained.ogg"
+    together.write_bytes(data[:second] + data)
+    chained.write_bytes(data + data[:second])
+    for path, expected in ((together, False), (chained, True)):
+        with path.open("rb") as file:
+            assert is_joined(file.fileno()) is expected
 
 
 def test_a_raw_stream_without_a_length_is_measured(recordings: dict[str, Path], tmp_path: Path) -> None:
