@@ -41,7 +41,7 @@ from tests.project import ROOT, kedro, make_project
 REAL = Path(os.environ.get("ALLEARS_REAL_DATA", "/nonexistent")).absolute()
 PIPELINES = "ingest,audit,shard,pretrain,finetune"
 TRAIN = (
-    "corpus=so762,ingest.path={path},ingest.licence=LicenseRef-speechocean762,pretrain.probe.draws=1,"
+    "corpus=so762,ingest.path={path},ingest.licence=LicenseRef-speechocean762,"
     "finetune.task=ctc,finetune.arms=[pretrained],finetune.shares=[1.0],finetune.seeds=1,finetune.updates=1200"
 )
 MEASURES = ("text_error", "text_ctc", "nll_per_character", "nll_minus_20_others")

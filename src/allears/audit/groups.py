@@ -20,6 +20,8 @@ from allears.errors import AllearsError
 from allears.params.audit import RepresentationParams
 
 UNKNOWN = "unknown"
+OTHERS = "all others"
+MOST_CELLS = 1_000  # of an axis: a label for nearly every clip says nothing of anybody, and its table would fill a page
 CROSS = " × "
 Ints = NDArray[np.int64]
 Floats = NDArray[np.float64]
@@ -69,12 +71,17 @@ class Clusters:
 
 
 def axes_of(manifest: pd.DataFrame, params: RepresentationParams) -> Iterator[Axis]:
-    """The axes and then the crossed ones; of those only where something is known of both."""
+    """The axes and then the crossed ones; of those only where something is known of both.
+
+    Of an axis with more than MOST_CELLS the small ones are one cell, OTHERS, unless it is compared with a target.
+    """
     single = {name: axis(manifest, name) for name in dict.fromkeys(chain(params.axes, *params.crossed))}
-    yield from (single[name] for name in params.axes)
+    yield from (
+        single[name] if name in params.target else with_others(single[name], MOST_CELLS) for name in params.axes
+    )
     for one, other in params.crossed:
         if single[one].known.any() and single[other].known.any():
-            yield crossed(single[one], single[other])
+            yield with_others(crossed(single[one], single[other]), MOST_CELLS)
 
 
 def axis(manifest: pd.DataFrame, name: str) -> Axis:
@@ -97,6 +104,17 @@ def crossed(one: Axis, other: Axis) -> Axis:
     pairs, cell_N = np.unique(one.cell_N * len(other.cells) + other.cell_N, return_inverse=True)
     names = [one.cells[pair // len(other.cells)] + CROSS + other.cells[pair % len(other.cells)] for pair in pairs]
     return Axis(one.name + CROSS + other.name, tuple(names), cell_N.astype(np.int64))
+
+
+def with_others(axis: Axis, most: int) -> Axis:
+    """The axis with its `most` largest cells by clips (of equal ones the first), UNKNOWN, and OTHERS for the rest."""
+    if len(axis.cells) <= most:
+        return axis
+    clips_G = axis.sums(np.ones(len(axis.cell_N)))
+    names = np.array(axis.cells, dtype=object)
+    names[np.argsort(-np.where(axis.known, clips_G, np.inf), kind="stable")[most:]] = OTHERS
+    cells, cell_of = np.unique(names, return_inverse=True)
+    return Axis(axis.name, tuple(cells.tolist()), cell_of.astype(np.int64)[axis.cell_N])
 
 
 def clusters_of(manifest: pd.DataFrame) -> Clusters:

@@ -18,6 +18,7 @@ from scipy import sparse
 from allears.audit import resampling
 from allears.audit.concentration import effective_groups, gini
 from allears.audit.groups import (
+    OTHERS,
     UNKNOWN,
     Axis,
     Clusters,
@@ -53,8 +54,9 @@ def represent(
 
     `share` is of all hours, `known_share` of those whose group is known, which is what a target is compared with: a
     cell that only the target has is a row without clips. `kept` is what the policy keeps, `train` and `test` what is
-    selected. Intervals are 95 %, by a bootstrap over clusters; with few clusters that of the effective groups lies low
-    and that of the divergence high, because a sample of them is less varied than they are.
+    selected. An axis of more than MOST_CELLS has its smallest ones in one row, OTHERS, and in `effective_groups` they
+    count as one. Intervals are 95 %, by a bootstrap over clusters; with few clusters that of the effective groups lies
+    low and that of the divergence high, because a sample of them is less varied than they are.
     """
     wanted = params.representation
     counted = _counted(manifest, in_order_of(manifest, selection, "the selection"))
@@ -179,7 +181,7 @@ def _axis_row(axis: Axis, rows: pd.DataFrame, drawn_SG: Floats, target: Target |
 
 def _dominant(rows: pd.DataFrame, max_share: float) -> pd.Series[bool]:
     """A known cell with more than `max_share` of the hours and at least twice those of the next known one."""
-    known = rows["cell"] != UNKNOWN
+    known = ~rows["cell"].isin([UNKNOWN, OTHERS])
     others = rows.loc[known, "hours"].sort_values(ascending=False)
     second = float(others.iloc[1]) if len(others) > 1 else np.inf
     return known & (rows["share"] > max_share) & (rows["hours"] >= 2 * second)

@@ -12,6 +12,7 @@ from allears.reporting.html import Column, as_records, figure, table, written
 
 MAX_ROWS = 25
 MAX_BARS = 16
+MAX_CELLS = 100  # of an axis; the others are in representation.parquet
 _QUANTILES = (1, 25, 50, 75, 99)
 _REASON_COLUMNS = (
     Column(key="reason", title="reason", kind="code"), Column(key="meaning", title="what it means"),
@@ -101,9 +102,10 @@ def axes(representation: pd.DataFrame, facts: dict[str, dict[str, Any]]) -> list
                 "name": str(axis).capitalize(),
                 "line": _axis_line(facts[str(axis)]),
                 "figure": plot,
-                "table": table(_cell_rows(ordered), _CELL_COLUMNS),
+                "table": table(_cell_rows(ordered.head(MAX_CELLS)), _CELL_COLUMNS),
                 "open": few and not crossed,
                 "rows": len(ordered),
+                "shown": min(len(ordered), MAX_CELLS),
             }
         )
     return shown

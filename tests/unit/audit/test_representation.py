@@ -10,7 +10,17 @@ from hypothesis import strategies as st
 from scipy import sparse
 
 from allears.audit.concentration import effective_groups, effective_size, gini, top_share
-from allears.audit.groups import Axis, clusters_of, coded, crossed, in_order_of, reason_masks
+from allears.audit.groups import (
+    MOST_CELLS,
+    OTHERS,
+    UNKNOWN,
+    Axis,
+    clusters_of,
+    coded,
+    crossed,
+    in_order_of,
+    reason_masks,
+)
 from allears.audit.representation import AXIS_COLUMNS, COLUMNS
 from allears.audit.resampling import interval, resampled_sums
 from allears.audit.targets import Target, js_divergence, kl_divergence
@@ -224,3 +234,34 @@ def test_reasons_become_masks() -> None:
 def test_clusters_are_the_groups_of_the_manifest() -> None:
     clusters = clusters_of(audited([{"speaker": "a"}, {"speaker": "b"}, {"speaker": "a"}]).manifest)
     assert (clusters.count, clusters.cluster_N.tolist()) == (2, [0, 1, 0])
+
+
+def test_small_cells_of_an_axis_with_very_many_are_one() -> None:
+    rows = [{"label": f"l{i}"} for i in range(1_200)] + [{"label": "often", "speaker": "a"}] * 2 + [{"label": None}]
+    table, facts = audited(rows).represented()
+    labels = table[table["axis"] == "label"]
+    others = cell(table, "label", OTHERS)
+    assert len(labels) == MOST_CELLS + 1
+    assert labels["clips"].sum() == len(rows)
+    assert labels["hours"].sum() == pytest.approx(len(rows) * 2 / 3600)
+    assert cell(table, "label", "often")["clips"] == 2  # the large ones stay
+    assert cell(table, "label", UNKNOWN)["clips"] == 1  # and the unknown
+    assert others["clips"] == 1_200 - (MOST_CELLS - 2)
+    assert facts.set_index("axis").loc["label", "cells"] == MOST_CELLS
+
+
+def test_many_small_cells_together_dominate_nothing() -> None:
+    rows = [{"label": f"l{i}"} for i in range(4 * MOST_CELLS)]
+    table = represented(rows)
+    assert cell(table, "label", OTHERS)["share"] > 0.5
+    assert not table["dominant"].any()
+
+
+def test_cells_that_a_target_names_are_never_lumped_together() -> None:
+    rows = [{"label": f"l{i:04d}"} for i in range(1_200)]
+    wanted = Target("census", {"l1199": 1.0})
+    table, _ = audited(
+        rows, targets={"label": wanted}, representation={"target": {"label": "census.csv"}, "bootstrap_samples": 100}
+    ).represented()
+    assert OTHERS not in set(table["cell"])
+    assert cell(table, "label", "l1199")["target_share"] == 1
