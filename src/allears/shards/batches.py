@@ -12,12 +12,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from allears.errors import ConfigError, CorpusError, StaleError
-from allears.shards.plan import EpochPlan, PlanSpec, plan_epoch
+from allears.shards.plan import EpochPlan, PlanClips, PlanSpec, plan_epoch
 from allears.shards.reader import ShardReader
 from allears.storage.digest import value_digest
 
 AHEAD = 4
-PLAN_VERSION = 1  # raised when the same spec gives other batches
+PLAN_VERSION = 2  # raised when the same spec gives other batches
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,7 +98,8 @@ def iterate(
         raise ConfigError(f"{world} processes cannot share steps of {spec.group} micro-batches; use one of {valid}")
     with ThreadPoolExecutor(max_workers=1, thread_name_prefix="batches") as thread:
         waiting: deque[Future[HostBatch]] = deque()
-        for plan, micro, cursor in _places(reader.index.samples_N, spec, weights_N, begin, last_step, rank, world):
+        clips = PlanClips(reader.index.samples_N, weights_N, reader.index.shard_N)
+        for plan, micro, cursor in _places(clips, spec, begin, last_step, rank, world):
             waiting.append(thread.submit(_load, reader, plan, micro, cursor, spec.group))
             if len(waiting) > AHEAD:
                 yield waiting.popleft().result()
@@ -111,37 +112,31 @@ def plan_digest(spec: PlanSpec) -> str:
     return value_digest(["plan", PLAN_VERSION, asdict(spec)])
 
 
-def totals(samples_N: NDArray[np.int64], weights_N: NDArray[np.float64], spec: PlanSpec, steps: int) -> Totals:
+def totals(clips: PlanClips, spec: PlanSpec, steps: int) -> Totals:
     """What the first `steps` global steps hear, without reading any audio."""
-    clips = micro_batches = samples = padded = 0
+    crops = micro_batches = samples = padded = 0
     epochs = 0.0
-    for plan, begin, first, last in _epochs(samples_N, weights_N, spec, Cursor(), steps):
+    for plan, begin, first, last in _epochs(clips, spec, Cursor(), steps):
         part = plan.part(first, last, spec.group)
-        clips += len(part.clip_P)
+        crops += len(part.clip_P)
         micro_batches += int((np.diff(part.bounds_M) > 0).sum())
         samples += int(part.samples_P.sum())
         padded += part.padded_samples
         epochs = begin.epoch + last * spec.group / plan.micro_batches
-    return Totals(clips=clips, epochs=epochs, micro_batches=micro_batches, samples=samples, padded=padded)
+    return Totals(clips=crops, epochs=epochs, micro_batches=micro_batches, samples=samples, padded=padded)
 
 
 def _places(
-    samples_N: NDArray[np.int64],
-    spec: PlanSpec,
-    weights_N: NDArray[np.float64],
-    begin: Cursor,
-    last_step: int,
-    rank: int,
-    world: int,
+    clips: PlanClips, spec: PlanSpec, begin: Cursor, last_step: int, rank: int, world: int
 ) -> Iterator[tuple[EpochPlan, int, Cursor]]:
-    for plan, at, first, last in _epochs(samples_N, weights_N, spec, begin, last_step):
+    for plan, at, first, last in _epochs(clips, spec, begin, last_step):
         for inner in range(first, last):
             for micro in range(inner * spec.group + rank, (inner + 1) * spec.group, world):
                 yield plan, micro, Cursor(at.step + inner - first, at.epoch, inner)
 
 
 def _epochs(
-    samples_N: NDArray[np.int64], weights_N: NDArray[np.float64], spec: PlanSpec, begin: Cursor, last_step: int
+    clips: PlanClips, spec: PlanSpec, begin: Cursor, last_step: int
 ) -> Iterator[tuple[EpochPlan, Cursor, int, int]]:
     """Plans of the epochs that the steps from `begin` to `last_step` lie in, each with the cursor at which it begins
     here and its first and last (not included) step.
@@ -149,7 +144,7 @@ def _epochs(
     step, epoch, epoch_step = begin.step, begin.epoch, begin.epoch_step
     barren = 0
     while step < last_step:
-        plan = plan_epoch(samples_N, weights_N, spec, epoch)
+        plan = plan_epoch(clips, spec, epoch)
         steps = plan.micro_batches // spec.group
         barren = barren + 1 if steps == 0 else 0
         if barren > 1000:

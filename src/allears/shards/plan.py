@@ -35,6 +35,8 @@ class PlanSpec:
     """Micro-batches in one global step, over all ranks [G]."""
     pool: int = 256
     """Crops that are sorted by length together: larger pads less, smaller shuffles more."""
+    window_shards: int = 16
+    """Shards that are shuffled together: what is heard soon lies in so many, which a cache can hold."""
 
     def __post_init__(self) -> None:
         if not 0 < self.crop_samples <= self.capacity_samples:
@@ -42,8 +44,23 @@ class PlanSpec:
                 f"a crop of {self.crop_samples} samples must be positive and fit into a batch of "
                 f"{self.capacity_samples}; lower the crop or raise the seconds of a batch"
             )
-        if min(self.min_samples, self.start_multiple, self.group, self.pool) < 1 or self.seed < 0:
-            raise ConfigError("a batch plan needs a seed of 0 or more; smallest clip, group and pool of 1 or more")
+        least = min(self.min_samples, self.start_multiple, self.group, self.pool, self.window_shards)
+        if least < 1 or self.seed < 0:
+            raise ConfigError(
+                "a batch plan needs a seed of 0 or more; smallest clip, group, pool and window of 1 or more"
+            )
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class PlanClips:
+    """What is planned, [N] each: lengths in samples, how often an epoch hears it (0: never), and its shard's number."""
+
+    samples_N: NDArray[np.int64]
+    weights_N: NDArray[np.float64]
+    shard_N: NDArray[np.int32]
+
+    def __len__(self) -> int:
+        return len(self.samples_N)
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,38 +92,43 @@ class EpochPlan:
         return EpochPlan(self.clip_P[crops], self.start_P[crops], self.samples_P[crops], bounds_M - bounds_M[0])
 
 
-def plan_epoch(samples_N: NDArray[np.int64], weights_N: NDArray[np.float64], spec: PlanSpec, epoch: int) -> EpochPlan:
+def plan_epoch(clips: PlanClips, spec: PlanSpec, epoch: int) -> EpochPlan:
     """The micro-batches of `epoch` (from 0).
 
-    Each clip appears as often as its weight says: once at 1; w = 0.5 means in every second epoch, exactly
-    (systematic rounding over epochs, Madow 1949). CorpusError when nothing is left to hear.
+    Shards in random order → windows of them → their crops in random order → pools, sorted by length → batches up to
+    the capacity → the batches of a window in random order. Each clip appears as often as its weight says: once at 1;
+    w = 0.5 means in every second epoch, exactly (systematic rounding over epochs, Madow 1949). CorpusError when
+    nothing is left to hear.
     """
     generator = _generator(spec.seed, epoch)
-    clip_P = np.repeat(np.arange(len(samples_N)), planned_counts(samples_N, weights_N, spec, epoch))
-    if not len(clip_P) and epoch == 0 and not (weights_N > 0).any():
+    clip_P = np.repeat(np.arange(len(clips)), planned_counts(clips, spec, epoch))
+    if not len(clip_P) and epoch == 0 and not (clips.weights_N > 0).any():
         raise CorpusError(
             "no clip is selected for training: all weights are zero; look at the audit page, then loosen the policy"
         )
     clip_P = generator.permutation(clip_P)
-    length_P = np.minimum(samples_N[clip_P], spec.crop_samples)
-    start_P = generator.integers(0, (samples_N[clip_P] - length_P) // spec.start_multiple + 1) * spec.start_multiple
-    order_P, bounds_M = _batches(length_P, spec)
+    window_P = _windows(clips.shard_N, spec.window_shards, generator)[clip_P]
+    clip_P = clip_P[np.argsort(window_P, kind="stable")]
+    length_P = np.minimum(clips.samples_N[clip_P], spec.crop_samples)
+    room_P = (clips.samples_N[clip_P] - length_P) // spec.start_multiple
+    start_P = generator.integers(0, room_P + 1) * spec.start_multiple
+    ends_W = np.cumsum(np.bincount(window_P))  # of each window's crops
+    order_P, bounds_M = _batches(length_P, ends_W[np.diff(ends_W, prepend=0) > 0], spec)
     clip_P, start_P, length_P = clip_P[order_P], start_P[order_P], length_P[order_P]
-    return _shuffled(EpochPlan(clip_P, start_P, length_P, bounds_M), generator, spec.group)
+    window_M = np.searchsorted(ends_W, bounds_M[:-1], side="right")
+    return _shuffled(EpochPlan(clip_P, start_P, length_P, bounds_M), window_M, generator, spec.group)
 
 
-def planned_counts(
-    samples_N: NDArray[np.int64], weights_N: NDArray[np.float64], spec: PlanSpec, epoch: int
-) -> NDArray[np.int64]:
+def planned_counts(clips: PlanClips, spec: PlanSpec, epoch: int) -> NDArray[np.int64]:
     """How often each clip appears in `epoch`: floor(w (e + 1) + u) − floor(w e + u), u fixed for each clip.
 
     The u are spread evenly over the clips, so that an epoch as a whole holds about what the weights add up to.
     """
-    offset_N = (_generator(spec.seed, _OFFSETS).permutation(len(samples_N)) + 0.5) / max(len(samples_N), 1)
-    whole_N = np.floor(weights_N)
-    rest_N = weights_N - whole_N
+    offset_N = (_generator(spec.seed, _OFFSETS).permutation(len(clips)) + 0.5) / max(len(clips), 1)
+    whole_N = np.floor(clips.weights_N)
+    rest_N = clips.weights_N - whole_N
     extra_N = np.floor(rest_N * (epoch + 1) + offset_N) - np.floor(rest_N * epoch + offset_N)
-    return np.where(samples_N >= spec.min_samples, whole_N + extra_N, 0).astype(np.int64)
+    return np.where(clips.samples_N >= spec.min_samples, whole_N + extra_N, 0).astype(np.int64)
 
 
 def data_digest(shards_digest: str, weights_N: NDArray[np.float64]) -> str:
@@ -121,24 +143,40 @@ def _generator(seed: int, stream: int) -> np.random.Generator:
     return np.random.Generator(np.random.Philox(key=np.array([seed, stream], dtype=np.uint64)))
 
 
-def _batches(length_P: NDArray[np.int64], spec: PlanSpec) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+def _windows(shard_N: NDArray[np.int32], size: int, generator: np.random.Generator) -> NDArray[np.int64]:
+    """The window of each clip [N]: shards in random order, `size` at a time."""
+    shards = int(shard_N.max(initial=-1)) + 1
+    window_S = np.empty(shards, dtype=np.int64)
+    window_S[generator.permutation(shards)] = np.arange(shards) // size
+    return window_S[shard_N]
+
+
+def _batches(
+    length_P: NDArray[np.int64], ends_W: NDArray[np.int64], spec: PlanSpec
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """Sort each pool from long to short, so that the first of a batch says how many fit. → order [P], bounds [M + 1].
 
-    The last pool may be smaller than the others.
+    Pools lie in one window of crops each (`ends_W`); the last pool of a window may be smaller than the others.
     """
-    pool_P = np.arange(len(length_P)) // spec.pool
+    begins_W = ends_W - np.diff(ends_W, prepend=0)
+    pools = [np.arange(begin, end, spec.pool) for begin, end in zip(begins_W.tolist(), ends_W.tolist(), strict=True)]
+    begins_L = np.concatenate([*pools, np.zeros(0, dtype=np.int64)])  # of each pool, and where the last ends
+    ends_L = np.append(begins_L[1:], len(length_P))
+    pool_P = np.repeat(np.arange(len(begins_L)), ends_L - begins_L)
     order_P = np.lexsort((-length_P, pool_P))  # stable: equal lengths stay shuffled
     fit_P = (spec.capacity_samples // np.maximum(length_P[order_P], 1)).tolist()
     bounds = [0]
-    while (first := bounds[-1]) < len(fit_P):
-        bounds.append(min(first + fit_P[first], (first // spec.pool + 1) * spec.pool, len(fit_P)))
+    for end in ends_L.tolist():
+        while (first := bounds[-1]) < end:
+            bounds.append(min(first + fit_P[first], end))
     return order_P, np.asarray(bounds, dtype=np.int64)
 
 
-def _shuffled(plan: EpochPlan, generator: np.random.Generator, group: int) -> EpochPlan:
-    """Micro-batches in random order, padded with empty ones to a multiple of the group."""
+def _shuffled(plan: EpochPlan, window_M: NDArray[np.int64], generator: np.random.Generator, group: int) -> EpochPlan:
+    """The micro-batches of each window in random order, padded with empty ones to a multiple of the group."""
     sizes_M = np.diff(plan.bounds_M)
     order_M = generator.permutation(len(sizes_M))
+    order_M = order_M[np.argsort(window_M[order_M], kind="stable")]
     shuffled_M = np.concatenate([[0], np.cumsum(sizes_M[order_M])]).astype(np.int64)
     moved_M = plan.bounds_M[order_M] - shuffled_M[:-1]
     take_P = np.arange(len(plan.clip_P)) + np.repeat(moved_M, sizes_M[order_M])

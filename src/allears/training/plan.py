@@ -16,7 +16,7 @@ from allears.shards.batches import plan_digest, totals
 from allears.shards.clips import ClipTable, read_clips
 from allears.shards.handle import ShardSet
 from allears.shards.index import Index, read_index
-from allears.shards.plan import PlanSpec, data_digest
+from allears.shards.plan import PlanClips, PlanSpec, data_digest
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -84,8 +84,8 @@ def heard(table: ClipTable, split: str) -> NDArray[np.float64]:
 def summarise_plan(data: TrainingData, first: int, updates: int) -> dict[str, Any]:
     """The plan of `updates` updates from `first` on, as the catalog stores it."""
     samples_N, weights_N, rate_hz = data.index.samples_N, data.weights_N, data.shard_set.sample_rate_hz
-    before = totals(samples_N, weights_N, data.plan, first)
-    after = totals(samples_N, weights_N, data.plan, first + updates)
+    clips = PlanClips(samples_N, weights_N, data.index.shard_N)
+    before, after = (totals(clips, data.plan, steps) for steps in (first, first + updates))
     padded = after.padded - before.padded
     samples = after.samples - before.samples
     return {

@@ -5,7 +5,7 @@ from hypothesis import strategies as st
 
 from allears.errors import ConfigError, CorpusError, StaleError
 from allears.shards.batches import Cursor, _places, totals
-from allears.shards.plan import PlanSpec, plan_epoch, planned_counts
+from allears.shards.plan import PlanClips, PlanSpec, plan_epoch, planned_counts
 
 lengths = st.lists(st.integers(1, 5000), min_size=1, max_size=120).map(lambda values: np.array(values, dtype=np.int64))
 specs = st.builds(
@@ -17,18 +17,26 @@ specs = st.builds(
     start_multiple=st.integers(1, 700),
     group=st.integers(1, 6),
     pool=st.integers(1, 50),
+    window_shards=st.integers(1, 4),
 )
+
+
+def planned(samples, weights=None, shards=9):
+    """Clips to plan, the weights all 1 unless given, in so many shards of like size."""
+    weights = np.ones(len(samples)) if weights is None else weights
+    shard_N = np.arange(len(samples)) * shards // max(len(samples), 1)
+    return PlanClips(np.asarray(samples), np.asarray(weights, dtype=np.float64), shard_N.astype(np.int32))
 
 
 @given(lengths, specs, st.integers(0, 5))
 def test_at_weight_one_every_clip_is_planned_exactly_once(samples, spec, epoch):
-    plan = plan_epoch(samples, np.ones(len(samples)), spec, epoch)
+    plan = plan_epoch(planned(samples), spec, epoch)
     assert sorted(plan.clip_P.tolist()) == list(range(len(samples)))
 
 
 @given(lengths, specs)
 def test_batches_keep_to_the_capacity_and_crops_to_their_clips(samples, spec):
-    plan = plan_epoch(samples, np.ones(len(samples)), spec, 0)
+    plan = plan_epoch(planned(samples), spec, 0)
     padded = 0
     for first, last in zip(plan.bounds_M[:-1], plan.bounds_M[1:], strict=True):
         if last > first:
@@ -44,11 +52,31 @@ def test_batches_keep_to_the_capacity_and_crops_to_their_clips(samples, spec):
     assert np.diff(plan.bounds_M)[: plan.micro_batches - spec.group + 1].all()  # only the last step is padded
 
 
+@given(lengths, specs, st.integers(0, 3))
+def test_a_window_holds_the_clips_of_its_shards_and_all_of_them(samples, spec, epoch):
+    clips = planned(samples)
+    plan = plan_epoch(clips, spec, epoch)
+    shards = clips.shard_N[plan.clip_P].tolist()
+    counts = np.bincount(clips.shard_N, minlength=int(clips.shard_N.max()) + 1)
+    seen: list[set[int]] = []
+    at = 0
+    while at < len(shards):  # the first crops say which shards are together: as many as a window has
+        window: set[int] = set()
+        length = 0
+        while length < len(shards) - at and (shards[at + length] in window or len(window) < spec.window_shards):
+            window.add(shards[at + length])
+            length += 1
+        assert length == sum(counts[shard] for shard in window)
+        assert all(window.isdisjoint(other) for other in seen)
+        seen.append(window)
+        at += length
+
+
 @given(lengths, st.integers(0, 99), st.data())
 def test_counts_over_epochs_are_within_one_of_the_weight(samples, seed, data):
     weights = np.array(data.draw(st.lists(st.floats(0, 4), min_size=len(samples), max_size=len(samples))))
     spec = PlanSpec(digest="", seed=seed, capacity_samples=9000, crop_samples=9000)
-    counts = np.cumsum([planned_counts(samples, weights, spec, epoch) for epoch in range(8)], axis=0)
+    counts = np.cumsum([planned_counts(planned(samples, weights), spec, epoch) for epoch in range(8)], axis=0)
     expected = weights * np.arange(1, 9)[:, None]
     assert (np.abs(counts - expected) <= 1 + 1e-9).all()
     assert (counts[:, weights == 0] == 0).all()
@@ -57,18 +85,18 @@ def test_counts_over_epochs_are_within_one_of_the_weight(samples, seed, data):
 def test_half_a_weight_is_heard_in_every_second_epoch_and_half_of_them_in_each():
     spec = PlanSpec(digest="", seed=3, capacity_samples=9000, crop_samples=9000)
     samples, weights = np.full(101, 800), np.full(101, 0.5)
-    first, second = (planned_counts(samples, weights, spec, epoch) for epoch in (0, 1))
+    first, second = (planned_counts(planned(samples, weights), spec, epoch) for epoch in (0, 1))
     assert (first + second == 1).all()
     assert first.sum() in {50, 51}
 
 
 def test_short_clips_are_left_out_and_nothing_to_hear_is_a_sentence():
     spec = PlanSpec(digest="", seed=0, capacity_samples=1000, crop_samples=1000, min_samples=100)
-    assert plan_epoch(np.array([99, 100]), np.ones(2), spec, 0).clip_P.tolist() == [1]
+    assert plan_epoch(planned([99, 100]), spec, 0).clip_P.tolist() == [1]
     with pytest.raises(CorpusError, match="all weights are zero"):
-        plan_epoch(np.array([500]), np.zeros(1), spec, 0)
+        plan_epoch(planned([500], [0.0]), spec, 0)
     with pytest.raises(CorpusError, match="shorter than the smallest crop"):
-        totals(np.array([50]), np.ones(1), spec, 5)
+        totals(planned([50]), spec, 5)
     with pytest.raises(ConfigError, match="fit into a batch"):
         PlanSpec(digest="", seed=0, capacity_samples=10, crop_samples=11)
 
@@ -95,7 +123,7 @@ def test_a_prefix_and_what_is_resumed_are_the_whole(samples, spec, steps, data):
     whole = _micro(samples, weights, spec, Cursor(), steps, 0, 1)
     head = _micro(samples, weights, spec, Cursor(), cut, 0, 1)
     cursor = Cursor()
-    for plan, _, at in _places(samples, spec, weights, Cursor(), cut, 0, 1):
+    for plan, _, at in _places(planned(samples, weights), spec, Cursor(), cut, 0, 1):
         cursor = at.after(plan.micro_batches // spec.group)
     resumed = Cursor.resume(cursor.state(spec), spec)
     assert head + _micro(samples, weights, spec, resumed, steps, 0, 1) == whole
@@ -111,7 +139,7 @@ def test_a_state_of_other_batches_is_refused():
 @given(lengths, specs, st.integers(1, 9))
 def test_totals_count_what_is_heard(samples, spec, steps):
     weights = np.ones(len(samples))
-    found = totals(samples, weights, spec, steps)
+    found = totals(planned(samples, weights), spec, steps)
     batches = [crops for _, _, crops in _micro(samples, weights, spec, Cursor(), steps, 0, 1) if crops]
     assert found.clips == sum(len(crops) for crops in batches)
     assert found.samples == sum(length for crops in batches for _, _, length in crops)
@@ -120,17 +148,20 @@ def test_totals_count_what_is_heard(samples, spec, steps):
 
 
 def test_the_same_numbers_on_every_machine():
-    spec = PlanSpec(digest="", seed=7, capacity_samples=3000, crop_samples=1000, start_multiple=10, group=2, pool=4)
-    plan = plan_epoch(np.arange(1, 11) * 200, np.ones(10), spec, 1)
-    assert plan.clip_P.tolist() == [9, 8, 2, 7, 6, 5, 4, 3, 1, 0]
-    assert plan.start_P.tolist() == [630, 300, 0, 560, 340, 60, 0, 0, 0, 0]
-    assert plan.bounds_M.tolist() == [0, 3, 5, 8, 9, 10, 10]
+    spec = PlanSpec(
+        digest="", seed=7, capacity_samples=3000, crop_samples=1000, start_multiple=10, group=2, pool=4,
+        window_shards=1,
+    )  # fmt: skip
+    plan = plan_epoch(planned(np.arange(1, 11) * 200, shards=2), spec, 1)
+    assert plan.clip_P.tolist() == [9, 8, 5, 6, 7, 3, 0, 4, 2, 1]
+    assert plan.start_P.tolist() == [380, 240, 190, 350, 510, 0, 0, 0, 0, 0]
+    assert plan.bounds_M.tolist() == [0, 3, 4, 5, 6, 7, 10]
 
 
 def _micro(samples, weights, spec, begin, steps, rank, world):
     """(step, epoch, crops) of every micro-batch."""
     found = []
-    for plan, micro, at in _places(samples, spec, weights, begin, steps, rank, world):
+    for plan, micro, at in _places(planned(samples, weights), spec, begin, steps, rank, world):
         rows = slice(plan.bounds_M[micro], plan.bounds_M[micro + 1])
         crops = zip(plan.clip_P[rows], plan.start_P[rows], plan.samples_P[rows], strict=True)
         found.append((at.step, at.epoch, [tuple(int(value) for value in crop) for crop in crops]))
