@@ -16,7 +16,7 @@ from allears.shards.plan import EpochPlan, PlanClips, PlanSpec, plan_epoch
 from allears.shards.reader import ShardReader
 from allears.storage.digest import value_digest
 
-AHEAD = 4
+AHEAD = 4  # micro-batches that each thread is ahead
 PLAN_VERSION = 2  # raised when the same spec gives other batches
 
 
@@ -87,8 +87,11 @@ def iterate(
     last_step: int,
     rank: int = 0,
     world: int = 1,
+    threads: int = 1,
 ) -> Iterator[HostBatch]:
-    """The micro-batches of this rank from `begin` until `last_step` global steps are done, read ahead by a thread.
+    """The micro-batches of this rank from `begin` until `last_step` global steps are done, read ahead by `threads`.
+
+    libsndfile decodes without Python's lock, so threads are as good as processes; how many changes no batch.
 
     `weights_N` [N] is in the order of the reader's index; 0 leaves a clip out. Each step gives group / world
     micro-batches. ConfigError when `world` does not divide the group, CorpusError when no clip can be planned.
@@ -96,12 +99,12 @@ def iterate(
     if spec.group % world:
         valid = ", ".join(str(n) for n in range(1, spec.group + 1) if spec.group % n == 0)
         raise ConfigError(f"{world} processes cannot share steps of {spec.group} micro-batches; use one of {valid}")
-    with ThreadPoolExecutor(max_workers=1, thread_name_prefix="batches") as thread:
+    with ThreadPoolExecutor(threads, thread_name_prefix="batches") as pool:
         waiting: deque[Future[HostBatch]] = deque()
         clips = PlanClips(reader.index.samples_N, weights_N, reader.index.shard_N)
         for plan, micro, cursor in _places(clips, spec, begin, last_step, rank, world):
-            waiting.append(thread.submit(_load, reader, plan, micro, cursor, spec.group))
-            if len(waiting) > AHEAD:
+            waiting.append(pool.submit(_load, reader, plan, micro, cursor, spec.group))
+            if len(waiting) > AHEAD * threads:
                 yield waiting.popleft().result()
         while waiting:
             yield waiting.popleft().result()

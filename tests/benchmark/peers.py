@@ -1,0 +1,87 @@
+"""The same shards through other libraries' loaders, for `bench_data.py`: each function reads one epoch and returns the
+number of clips that it gave.
+"""
+
+from __future__ import annotations
+
+import io
+import logging
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import soundfile
+import torch
+
+from allears.shards.index import Index
+from allears.shards.reader import ShardReader
+
+WORKSPACE_S = 60.0
+
+
+def bare(reader: ShardReader, places: Sequence[int]) -> int:
+    """Decode each clip by itself: the same positional reads and libsndfile, no batch, no order, no checks."""
+    index = reader.index
+    for place in places:
+        with (reader.shard_set.folder / index.shards[int(index.shard_N[place])]).open("rb", buffering=0) as tar:
+            tar.seek(int(index.offset_N[place]))
+            soundfile.read(io.BytesIO(tar.read(int(index.length_N[place]))), dtype="float32")
+    return len(places)
+
+
+def by_webdataset(tars: Sequence[str]) -> int:
+    """`webdataset.WebDataset` and libsndfile, clip by clip, in the tars' order."""
+    import webdataset
+
+    dataset = webdataset.WebDataset(list(tars), shardshuffle=False, empty_check=False)
+    return sum(1 for sample in dataset if len(soundfile.read(io.BytesIO(sample["flac"]), dtype="float32")[0]))
+
+
+def by_datasets(tars: Sequence[str]) -> int:
+    """Hugging Face `datasets`, streaming, undecoded, and libsndfile; clip by clip."""
+    import datasets
+
+    datasets.disable_progress_bars()
+    stream = datasets.load_dataset("webdataset", data_files=list(tars), split="train", streaming=True)
+    stream = stream.cast_column("flac", datasets.Audio(decode=False))
+    return sum(1 for sample in stream if len(soundfile.read(io.BytesIO(sample["flac"]["bytes"]), dtype="float32")[0]))
+
+
+def write_shar(reader: ShardReader, folder: Path, clips_a_shard: int) -> Path:
+    """The same clips as a Lhotse Shar."""
+    from lhotse import CutSet
+    from lhotse.shar import SharWriter
+
+    folder.mkdir()
+    with SharWriter(str(folder), fields={"recording": "flac"}, shard_size=clips_a_shard) as writer:
+        for cut in CutSet.from_cuts(_cuts(reader)):
+            writer.write(cut)
+    return folder
+
+
+def by_lhotse(folder: Path) -> int:
+    """Lhotse: Shar, dynamic buckets of at most 60 s a batch, collated to a padded tensor."""
+    from lhotse import CutSet
+    from lhotse.dataset import DynamicBucketingSampler
+    from lhotse.dataset.collation import collate_audio
+
+    logging.getLogger().setLevel(logging.ERROR)
+    cuts = CutSet.from_shar(in_dir=str(folder), shuffle_shards=True, seed=0)
+    sampler = DynamicBucketingSampler(
+        cuts, max_duration=WORKSPACE_S, shuffle=True, num_buckets=30, buffer_size=5_000, drop_last=False, seed=0,
+        rank=0, world_size=1,
+    )  # fmt: skip
+    clips = 0
+    for batch in sampler:
+        audio_BT, _ = collate_audio(batch)
+        assert isinstance(audio_BT, torch.Tensor)
+        clips += len(audio_BT)
+    return clips
+
+
+def _cuts(reader: ShardReader) -> Iterator[Any]:
+    from lhotse import Recording
+
+    index: Index = reader.index
+    for place, clip in enumerate(index.clips):
+        yield Recording.from_bytes(data=reader._bytes(place), recording_id=clip).to_cut()
