@@ -41,6 +41,7 @@ from allears.training.launch import tuning
 from allears.training.module import build_optimiser, divide_and_clip
 from allears.training.plan import TrainingData, training_data
 from allears.training.pretrain import new_objective
+from allears.training.ranks import Ranks
 from allears.types import AudioBatch
 from tests.support import make_shards
 
@@ -79,7 +80,7 @@ def main() -> None:
         if params.objective == "masked_units":
             targets = prepare_units(data, params, root / "features")
             labels = FrameLabels(targets, data.index)
-        updates = list(Updates(data, labels, Cursor(), WARM + UPDATES))
+        updates = [each.micros for each in Updates(data, labels, Cursor(), WARM + UPDATES, Ranks(), threads=1)]
         rounds = [
             (
                 bare(params, updates, data),
@@ -122,7 +123,7 @@ def bare(params: PretrainParams, updates: list[list[AudioBatch]], data: Training
         for micro in update:
             outputs.append(objective(micro))
             outputs[-1].loss_sum.backward()
-        divide_and_clip(objective, outputs, params.optimiser.clip_norm)
+        divide_and_clip(objective, torch.stack([o.count for o in outputs]).sum(), params.optimiser.clip_norm)
         optimiser.step()
     return cost(updates[WARM:], data, wall, cpu)
 

@@ -84,6 +84,13 @@ class PretrainParams(Params):
     units: UnitParams = UnitParams()
     seed: int = Field(default=0, ge=0)
     extend: str | None = Field(default=None, description="a finished run of this corpus, by the start of its name")
+    processes: int = Field(
+        default=1, ge=1, description="on this machine, one a GPU; the micro-batches of an update are shared out"
+    )
+    launch: Literal["child", "external"] = Field(
+        default="child", description="external: write spec.json and say what to run on a cluster's nodes"
+    )
+    reader_threads: int = Field(default=1, ge=1, description="of each process, that decode ahead of the training")
     accelerator: Literal["auto", "cpu", "gpu"] = "auto"
     precision: Literal["auto", "32", "bf16-mixed"] = Field(
         default="auto", description="auto: bf16-mixed on a GPU, 32 on a CPU"
@@ -95,6 +102,15 @@ class PretrainParams(Params):
     validate_batches: int = Field(default=20, ge=0, description="micro-batches of that; 0: never")
     guards: GuardParams = GuardParams()
     probe: ProbeParams = ProbeParams()
+
+    @model_validator(mode="after")
+    def _shared_out(self) -> Self:
+        if self.batch.micro_batches % self.processes:
+            raise ValueError(
+                f"pretrain.batch.micro_batches ({self.batch.micro_batches}) must be a multiple of pretrain.processes "
+                f"({self.processes}): each process gets as many of an update"
+            )
+        return self
 
     @model_validator(mode="after")
     def _blocks_exist(self) -> Self:

@@ -8,7 +8,7 @@ from typing import Any, Literal
 from allears.params.base import Params
 from allears.params.pretrain import PretrainParams
 
-VERSION = 1  # raised when a change of code gives other results for the same spec
+VERSION = 2  # raised when a change of code gives other results for the same spec
 
 
 class ExtendedRun(Params):

@@ -65,7 +65,8 @@ class HostBatch:
     """One micro-batch: crops padded with zeros on the right. Empty (B = 0) where it only pads the last step.
 
     `place_B`: clips' places in the index; `audio_BT` float32; `samples_B` true lengths; `starts_B` first samples of the
-    crops; `after` is the cursor once the step that this micro-batch belongs to is done.
+    crops; `micro` counts the micro-batches of its step; `step_samples` and `step_clips` are those of the whole step,
+    over all ranks; `after` is the cursor once that step is done.
     """
 
     keys: tuple[str, ...]
@@ -75,6 +76,9 @@ class HostBatch:
     starts_B: NDArray[np.int64]
     epoch: int
     step: int
+    micro: int
+    step_samples: int
+    step_clips: int
     after: Cursor
 
 
@@ -170,6 +174,7 @@ def _load(reader: ShardReader, plan: EpochPlan, micro: int, at: Cursor, group: i
         zip(place_B.tolist(), starts_B.tolist(), samples_B.tolist(), strict=True)
     ):
         reader.read_into(place, start, audio_BT[row, :samples])
+    whole = slice(int(plan.bounds_M[micro - micro % group]), int(plan.bounds_M[micro - micro % group + group]))
     return HostBatch(
         keys=tuple(reader.index.clips[int(place)] for place in place_B),
         place_B=place_B,
@@ -178,5 +183,8 @@ def _load(reader: ShardReader, plan: EpochPlan, micro: int, at: Cursor, group: i
         starts_B=starts_B,
         epoch=at.epoch,
         step=at.step,
+        micro=micro % group,
+        step_samples=int(plan.samples_P[whole].sum()),
+        step_clips=whole.stop - whole.start,
         after=at.after(plan.micro_batches // group),
     )

@@ -39,6 +39,7 @@ class Watch(Callback):
         self.health = health
         self.precision = precision
         self.latest: dict[str, float] = {}
+        self.ranks = module.ranks
         self.meters = self._new_meters()
         self.paused_s = 0.0
 
@@ -62,16 +63,17 @@ class Watch(Callback):
         if done % params.log_every == 0 or done == last:
             self._report()
         began = time.perf_counter()
-        if params.validate_batches and (done % params.validate_every == 0 or done == last):
-            self._validate()
-        if (done % params.checkpoint_every == 0 and self.health.collapsed_since is None) or done == last:
+        due = done % params.checkpoint_every == 0 and self.health.collapsed_since is None
+        if self.ranks.first and params.validate_batches and (done % params.validate_every == 0 or done == last):
+            self._validate()  # the others wait for its gradients
+        if self.ranks.first and (due or done == last):
             state = training_state(self.module, trainer.optimizers[0], self.data, self.health)
             save_state(self.module.spec.folder / CHECKPOINTS, done, state | {"precision": self.precision})
         self.paused_s += time.perf_counter() - began
 
     def _new_meters(self) -> Meters:
         codebooks = getattr(self.module.spec.pretrain.chosen, "codebooks", 1)
-        return Meters(codebooks=codebooks, rate_hz=self.data.data.shard_set.sample_rate_hz)
+        return Meters(codebooks=codebooks, rate_hz=self.data.data.shard_set.sample_rate_hz, ranks=self.ranks)
 
     def _report(self) -> None:
         params, done = self.module.spec.pretrain, self.module.done
@@ -86,7 +88,8 @@ class Watch(Callback):
             self.events.note(done, self.hours_heard, {"guard": sentence})
             if stop:
                 raise TrainingError(sentence)
-            say(f"warning: {sentence}")
+            if self.ranks.first:
+                say(f"warning: {sentence}")
 
     def _validate(self) -> None:
         found = validate(self.module.objective, self.data, self.module.device, self.module.spec.pretrain.seed)

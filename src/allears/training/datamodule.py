@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import time
 from collections.abc import Iterator
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import torch
 from pytorch_lightning import LightningDataModule
@@ -15,51 +15,64 @@ from allears.shards.plan import PlanSpec
 from allears.shards.reader import ShardReader
 from allears.training.frame_labels import FrameLabels
 from allears.training.plan import TrainingData
+from allears.training.ranks import Ranks
 from allears.types import AudioBatch
 
-Micros = list[AudioBatch]
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Update:
+    """The micro-batches of one update that this rank hears; `samples` and `clips` are those that all ranks hear."""
+
+    micros: list[AudioBatch]
+    samples: int
+    clips: int
 
 
 class Updates:
-    """The updates from where `begin` stands to `last`: iterable and sized, as Lightning likes it.
+    """This rank's updates from where `begin` stands to `last`: iterable and sized, as Lightning likes it.
 
     `cursor` is where training stands after the update that was handed out last, `waited_s` what the model waited.
     """
 
-    def __init__(self, data: TrainingData, labels: FrameLabels | None, begin: Cursor, last: int) -> None:
+    def __init__(
+        self, data: TrainingData, labels: FrameLabels | None, begin: Cursor, last: int, ranks: Ranks, threads: int
+    ) -> None:
         self.data = data
         self.labels = labels
         self.begin = begin
         self.last = last
+        self.ranks = ranks
+        self.threads = threads
         self.cursor = begin
         self.waited_s = 0.0
 
     def __len__(self) -> int:
         return self.last - self.begin.step
 
-    def __iter__(self) -> Iterator[Micros]:
+    def __iter__(self) -> Iterator[Update]:
         spec = self.data.plan
         with ShardReader(self.data.shard_set) as reader:
-            batches = iterate(reader, spec, self.data.weights_N, begin=self.begin, last_step=self.last)
+            batches = iterate(
+                reader, spec, self.data.weights_N, begin=self.begin, last_step=self.last,
+                rank=self.ranks.rank, world=self.ranks.world, threads=self.threads,
+            )  # fmt: skip
             for _ in range(len(self)):
                 began = time.perf_counter()
-                hosts = list(itertools.islice(batches, spec.group))
-                update = [to_audio_batch(host, self.labels, spec) for host in hosts if host.keys]
+                hosts = list(itertools.islice(batches, spec.group // self.ranks.world))
+                micros = [to_audio_batch(host, self.labels, spec) for host in hosts if host.keys]
                 self.waited_s += time.perf_counter() - began
                 self.cursor = hosts[-1].after
-                yield update
+                yield Update(micros=micros, samples=hosts[-1].step_samples, clips=hosts[-1].step_clips)
 
 
 class PretrainData(LightningDataModule):
     """Training updates, and the same few batches of dev speakers every time."""
 
-    def __init__(
-        self, data: TrainingData, labels: FrameLabels | None, begin: Cursor, last: int, dev_batches: int
-    ) -> None:
+    def __init__(self, updates: Updates, dev_batches: int) -> None:
         super().__init__()
-        self.data = data
-        self.labels = labels
-        self.updates = Updates(data, labels, begin, last)
+        self.data = updates.data
+        self.labels = updates.labels
+        self.updates = updates
         self.dev_batches = dev_batches
 
     def train_dataloader(self) -> Updates:
@@ -78,10 +91,10 @@ class PretrainData(LightningDataModule):
                     return
                 yield to_audio_batch(batch, self.labels, spec)
 
-    def transfer_batch_to_device(self, batch: Micros, device: torch.device, dataloader_idx: int) -> Micros:
+    def transfer_batch_to_device(self, batch: Update, device: torch.device, dataloader_idx: int) -> Update:
         """All micro-batches of an update (called by Lightning)."""
         del dataloader_idx
-        return [to_device(micro, device) for micro in batch]
+        return replace(batch, micros=[to_device(micro, device) for micro in batch.micros])
 
 
 def to_audio_batch(batch: HostBatch, labels: FrameLabels | None, spec: PlanSpec) -> AudioBatch:
@@ -96,6 +109,7 @@ def to_audio_batch(batch: HostBatch, labels: FrameLabels | None, spec: PlanSpec)
         starts_B=torch.from_numpy(batch.starts_B),
         epoch=batch.epoch,
         step=batch.step,
+        micro=batch.micro,
         units_BU=units,
     )
 

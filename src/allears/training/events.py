@@ -62,6 +62,16 @@ class EventLog:
             raise storage_error(self.path, error) from error
 
 
+class SilentLog(EventLog):
+    """Of a rank that is not the first: it writes nothing."""
+
+    def __init__(self, folder: Path) -> None:
+        self.path = folder / NAME
+
+    def _write(self, kind: Kind, step: int, hours_heard: float, values: Mapping[str, Any]) -> None:
+        del kind, step, hours_heard, values
+
+
 def read_events(folder: Path) -> list[dict[str, Any]]:
     """All whole lines, in order; empty when there is no log."""
     path = folder / NAME

@@ -21,9 +21,8 @@ from allears.params.spec_probe import ProbeSpec
 from allears.storage.files import read_json, storage_error
 from allears.training.orphan import PARENT
 from allears.training.run import ERROR_FILE, TRACE_FILE
-from allears.training.spec_file import write_spec
+from allears.training.spec_file import SPEC_FILE, write_spec
 
-SPEC_FILE = "spec.json"
 GRACE_S = 10.0  # from asking the child to stop to killing it
 
 

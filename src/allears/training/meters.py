@@ -7,21 +7,24 @@ from dataclasses import dataclass, field
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from allears.training.guards import codebook_use
 from allears.training.module import UpdateFacts
+from allears.training.ranks import Ranks
 
 
 @dataclass(slots=True)
 class Meters:
-    """Adds up facts of updates, on the device; `read` says what they mean and starts again.
+    """Adds up facts of updates, on the device; `read` adds up those of all ranks, says what they mean and starts again.
 
     `codebooks` divides the histograms; `rate_hz` turns samples into seconds.
     """
 
     codebooks: int
     rate_hz: int
+    ranks: Ranks = field(default_factory=Ranks)
     updates: int = 0
     samples: int = 0
     clips: int = 0
@@ -51,9 +54,10 @@ class Meters:
         """
         now = time.perf_counter()
         seconds = max(1e-9, now - self.began - paused_s)
-        values = {name: float(total) / max(1.0, float(count)) for name, (total, count) in self.sums.items()}
-        for name, counts in self.histograms.items():
-            share, perplexity = codebook_use(np.asarray(counts.cpu(), dtype=np.int64), self.codebooks)
+        sums, histograms = self._of_all_ranks()
+        values = {name: total / max(1.0, count) for name, (total, count) in sums.items()}
+        for name, counts in histograms.items():
+            share, perplexity = codebook_use(counts, self.codebooks)
             values |= {f"{name}_used_share": share, f"{name}_perplexity": perplexity}
         norms = torch.stack(self.norms)
         values |= {
@@ -69,3 +73,16 @@ class Meters:
         self.sums, self.histograms, self.norms = {}, {}, []
         self.began, self.waited_s = now, waited_s
         return values
+
+    def _of_all_ranks(self) -> tuple[dict[str, tuple[float, float]], dict[str, NDArray[np.int64]]]:
+        own_sums = {name: (float(total), float(count)) for name, (total, count) in self.sums.items()}
+        own_histograms = {name: np.asarray(each.cpu(), dtype=np.int64) for name, each in self.histograms.items()}
+        sums: dict[str, tuple[float, float]] = {}
+        histograms: dict[str, NDArray[np.int64]] = {}
+        for some_sums, some_histograms in self.ranks.gather((own_sums, own_histograms)):
+            for name, (total, count) in some_sums.items():
+                before = sums.get(name, (0.0, 0.0))
+                sums[name] = before[0] + total, before[1] + count
+            for name, counts in some_histograms.items():
+                histograms[name] = histograms.get(name, np.zeros_like(counts)) + counts
+        return sums, histograms

@@ -16,13 +16,17 @@ from allears.errors import TrainingError
 from allears.objectives.base import Objective
 from allears.params.pretrain import OptimiserParams
 from allears.params.spec_pretrain import PretrainSpec
+from allears.training.datamodule import Update
+from allears.training.ranks import Ranks
 from allears.training.schedules import learning_rate
 from allears.types import AudioBatch, ObjectiveOutput
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class UpdateFacts:
-    """What an update found: sums that the meters add up, on the device."""
+    """What an update found: sums of this rank that the meters add up, on the device; `gradient_norm`, `samples` and
+    `clips` are of all ranks.
+    """
 
     metrics: dict[str, tuple[Tensor, Tensor]]
     histograms: dict[str, Tensor]
@@ -36,16 +40,18 @@ class PretrainModule(LightningModule):
     """Wraps the objective. `done` counts updates since the weights were new, `samples_heard` audio without padding;
     `facts` are those of the last update.
 
-    An update is a pure function of weights, optimiser state, `done` and the batch: dropout is seeded for each.
+    An update is a pure function of weights, optimiser state, `done` and the batch: dropout is seeded for each
+    micro-batch, so how many ranks share them changes nothing but the order in which floats are added.
     """
 
     facts: UpdateFacts
 
-    def __init__(self, objective: Objective, spec: PretrainSpec) -> None:
+    def __init__(self, objective: Objective, spec: PretrainSpec, ranks: Ranks) -> None:
         super().__init__()
         self.automatic_optimization = False
         self.objective = objective
         self.spec = spec
+        self.ranks = ranks
         self.done = spec.first_update
         self.samples_heard = 0
 
@@ -53,7 +59,7 @@ class PretrainModule(LightningModule):
         """AdamW; matrices and kernels decay."""
         return build_optimiser(self.objective, self.spec.pretrain.optimiser)
 
-    def training_step(self, batch: list[AudioBatch], batch_idx: int) -> None:
+    def training_step(self, batch: Update, batch_idx: int) -> None:
         """One update (called by Lightning)."""
         del batch_idx
         params = self.spec.pretrain
@@ -61,30 +67,32 @@ class PretrainModule(LightningModule):
         rate = learning_rate(self.done, self.spec.first_update, self.spec.last_update, params.optimiser)
         for group in optimiser.param_groups:
             group["lr"] = rate
-        seed_generators(update_seed(params.seed, self.done), self.device)
         optimiser.zero_grad(set_to_none=True)
         outputs = []
-        for micro in batch:
+        for micro in batch.micros:
+            seed_generators(dropout_seed(params.seed, self.done, micro.micro), self.device)
             output: ObjectiveOutput = self.objective(micro)
             self._check_finite(output.loss_sum, micro)
             self.manual_backward(output.loss_sum)
             outputs.append(output)
-        norm = divide_and_clip(self.objective, outputs, params.optimiser.clip_norm)
+        count = torch.stack([torch.zeros((), device=self.device), *(output.count.float() for output in outputs)]).sum()
+        self.ranks.add([count])
+        self.ranks.add_gradients(self.objective)
+        norm = divide_and_clip(self.objective, count, params.optimiser.clip_norm)
         if not torch.isfinite(norm):
             raise TrainingError(self._diverged("the gradient", norm))
         optimiser.step()
-        samples = sum(int(micro.samples_B.sum()) for micro in batch)
         metrics, histograms = add_up(outputs)
         self.facts = UpdateFacts(
             metrics=metrics,
             histograms=histograms,
             gradient_norm=norm,
             learning_rate=rate,
-            samples=samples,
-            clips=sum(len(micro.keys) for micro in batch),
+            samples=batch.samples,
+            clips=batch.clips,
         )
         self.done += 1
-        self.samples_heard += samples
+        self.samples_heard += batch.samples
 
     def _check_finite(self, loss_sum: Tensor, micro: AudioBatch) -> None:
         if not torch.isfinite(loss_sum):
@@ -109,12 +117,12 @@ def build_optimiser(objective: nn.Module, params: OptimiserParams) -> torch.opti
     return torch.optim.AdamW(groups, lr=params.learning_rate, betas=params.betas, fused=True)
 
 
-def divide_and_clip(module: nn.Module, outputs: list[ObjectiveOutput], clip_norm: float) -> Tensor:
+def divide_and_clip(module: nn.Module, count: Tensor, clip_norm: float) -> Tensor:
     """Divide the summed gradients by the summed counts, and shorten them to `clip_norm`; returns the norm before."""
     gradients = [one.grad for one in module.parameters() if one.grad is not None]
-    if not outputs or not gradients:
+    if not gradients:
         return torch.zeros(())
-    count = torch.stack([output.count for output in outputs]).sum().clamp(min=1)
+    count = count.clamp(min=1)
     norm = torch.nn.utils.get_total_norm(gradients) / count
     scale = (clip_norm / (norm + 1e-6)).clamp(max=1.0) / count
     torch._foreach_mul_(gradients, scale)
@@ -143,6 +151,6 @@ def seed_generators(seed: int, device: torch.device) -> None:
         torch.cuda.manual_seed(seed)
 
 
-def update_seed(seed: int, update: int) -> int:
-    """The seed of torch's global generator, which dropout draws from, for one update."""
-    return int(np.random.SeedSequence([seed, update]).generate_state(1, np.uint64)[0] >> np.uint64(1))
+def dropout_seed(seed: int, update: int, micro: int) -> int:
+    """The seed of torch's global generator, which dropout draws from, for one micro-batch of an update."""
+    return int(np.random.SeedSequence([seed, update, micro]).generate_state(1, np.uint64)[0] >> np.uint64(1))

@@ -7,6 +7,7 @@ import warnings
 from typing import Any
 
 import torch
+from lightning_fabric.plugins.environments.lightning import LightningEnvironment
 from pytorch_lightning import Callback, LightningModule, Trainer
 
 from allears.checkpoints.training_state import load_latest, load_state, steps
@@ -20,13 +21,14 @@ from allears.shards.batches import Cursor
 from allears.shards.handle import ShardSet
 from allears.storage.receipt import read_receipt, write_receipt
 from allears.training.callbacks import CHECKPOINTS, Watch
-from allears.training.datamodule import PretrainData
-from allears.training.events import EventLog, read_events
+from allears.training.datamodule import PretrainData, Updates
+from allears.training.events import EventLog, SilentLog, read_events
 from allears.training.frame_labels import FrameLabels
 from allears.training.guards import Health
 from allears.training.module import PretrainModule
 from allears.training.plan import TrainingData, training_data
 from allears.training.progress import on_terminal, progress
+from allears.training.ranks import Ranks, from_environment, together
 from allears.training.say import say
 
 
@@ -39,11 +41,16 @@ def run(spec: PretrainSpec) -> None:
     if read_receipt(spec.folder, spec.identity) is not None:
         return
     _quiet()
+    ranks, hardware = from_environment(), _hardware(spec.pretrain)
+    with together(ranks, hardware["accelerator"]):
+        _run(spec, ranks, hardware)
+
+
+def _run(spec: PretrainSpec, ranks: Ranks, hardware: dict[str, str]) -> None:
     params = spec.pretrain
     shards = ShardSet.from_json(spec.shard_set)
     found = training_data(shards, spec.clips, params)
-    module = PretrainModule(new_objective(params), spec)
-    hardware = _hardware(params)
+    module = PretrainModule(new_objective(params), spec, ranks)
     state = _last_state(spec, hardware["precision"])
     begin = Cursor()
     if state is not None:
@@ -51,12 +58,15 @@ def run(spec: PretrainSpec) -> None:
         module.done, module.samples_heard = int(state["done"]), int(state["samples_heard"])
         begin = _cursor(spec, found, state)
     labels = FrameLabels(spec.targets, found.index) if "units" in module.objective.inputs else None
-    data = PretrainData(found, labels, begin, spec.last_update, params.validate_batches)
+    updates = Updates(found, labels, begin, spec.last_update, ranks, params.reader_threads)
+    data = PretrainData(updates, params.validate_batches)
     health = Health(collapsed_since=state["collapsed_since"] if state else None)
-    watch = Watch(module, data, EventLog(spec.folder), health, hardware["precision"])
+    events = EventLog(spec.folder) if ranks.first else SilentLog(spec.folder)
+    watch = Watch(module, data, events, health, hardware["precision"])
     if module.done < spec.last_update:
         _train(module, data, watch, state["optimiser"] if state else None, hardware)
-    _finish(watch, hardware)
+    if ranks.first:
+        _finish(watch, hardware)
 
 
 def new_objective(params: PretrainParams) -> Objective:
@@ -109,19 +119,22 @@ def _train(
     spec, params = module.spec, module.spec.pretrain
     if params.compile:
         module.objective.encoder.encoder.compile(dynamic=True)
-    _announce(module, watch, f"{hardware['accelerator']}, precision {hardware['precision']}")
+    ranks = module.ranks
+    if ranks.first:
+        _announce(module, watch, f"{hardware['accelerator']}, precision {hardware['precision']}")
     trainer = Trainer(
         accelerator=hardware["accelerator"],
-        devices=1,
+        devices=[ranks.local] if hardware["accelerator"] == "gpu" else 1,
+        plugins=[LightningEnvironment()],  # to Lightning each rank is a training of its own: see ranks.py
         precision="32-true" if hardware["precision"] == "32" else "bf16-mixed",
         max_epochs=1,  # of Lightning's: ours go by inside it
         limit_val_batches=0,
         logger=False,
         enable_checkpointing=False,
         enable_model_summary=False,
-        enable_progress_bar=on_terminal(),
+        enable_progress_bar=ranks.first and on_terminal(),
         default_root_dir=spec.folder,
-        callbacks=[RestoreOptimiser(optimiser), watch, progress(watch)],
+        callbacks=[RestoreOptimiser(optimiser), watch, *([progress(watch)] if ranks.first else [])],
     )
     trainer.fit(module, datamodule=data)
     if module.done < spec.last_update:  # Lightning turns SIGTERM and Ctrl-C into a normal return
@@ -138,7 +151,9 @@ def _announce(module: PretrainModule, watch: Watch, where: str) -> None:
     start = module.done - spec.first_update
     say(
         f"pretraining {spec.pretrain.objective}: encoder of {encoder / 1e6:.2f} M parameters, "
-        f"{spec.pretrain.updates:,} updates on {where}" + (f", from update {start:,}" if start else "")
+        f"{spec.pretrain.updates:,} updates on {where}"
+        + (f", {module.ranks.world} processes" if module.ranks.world > 1 else "")
+        + (f", from update {start:,}" if start else "")
         + (f", extends {spec.extends.run} ({spec.first_update:,} updates)" if spec.extends else "")
     )  # fmt: skip
     watch.events.start(module.done, watch.hours_heard, {"identity": spec.identity, "encoder_parameters": encoder})

@@ -1,11 +1,15 @@
 """One training in a process of its own: `python -m allears.training.run SPEC.json`.
 
+A pretraining of several processes is started so too: this one then runs torchrun, and torchrun the others. On the nodes
+of a cluster torchrun comes first: `torchrun --nnodes 2 --nproc-per-node 8 … -m allears.training.run SPEC.json`.
+
 Works without kedro, mlflow, pandera and pandas, so the same file runs on a cluster node. What it imports at the top is
 light: the death of the parent must be watched for before torch is loaded.
 """
 
 from __future__ import annotations
 
+import os
 import sys
 import traceback
 from contextlib import suppress
@@ -31,7 +35,13 @@ def main(arguments: list[str]) -> int:
         return 2
     path = Path(arguments[0])
     try:
-        dispatch(read_spec(path))
+        spec = read_spec(path)
+        if spec.task == "pretrain" and spec.pretrain.processes > 1 and "RANK" not in os.environ:
+            from allears.training.several import share_out
+
+            share_out(path, spec.pretrain.processes)
+        else:
+            dispatch(spec)
     except Exception as error:
         return _failed(path.parent, error)
     return 0
@@ -72,8 +82,9 @@ def _failed(folder: Path, error: Exception) -> int:
         if one is not None:
             traceback.clear_frames(one.__traceback__)
     with suppress(OSError, StorageError):  # a folder that is full or read-only: standard error has to do
-        write_json(folder / ERROR_FILE, {"error": words, "kind": type(error).__name__})
-        (folder / TRACE_FILE).write_text(trace)
+        if not (folder / ERROR_FILE).exists():  # of several processes the first to fail knows why
+            write_json(folder / ERROR_FILE, {"error": words, "kind": type(error).__name__})
+            (folder / TRACE_FILE).write_text(trace)
     sys.stderr.write(f"{words}\n")
     return 1
 

@@ -10,6 +10,8 @@ from allears.errors import ConfigError
 from allears.params.spec import ADAPTER, AnySpec
 from allears.storage.files import storage_error, write_text
 
+SPEC_FILE = "spec.json"
+
 
 def read_spec(path: Path) -> AnySpec:
     """The spec in `path`; ConfigError says what in it is wrong."""

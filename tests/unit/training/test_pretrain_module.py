@@ -6,9 +6,10 @@ import torch
 from allears.shards.batches import Cursor
 from allears.training.datamodule import Updates
 from allears.training.frame_labels import FrameLabels
-from allears.training.module import add_up, build_optimiser, divide_and_clip, update_seed
+from allears.training.module import add_up, build_optimiser, divide_and_clip, dropout_seed
 from allears.training.plan import training_data
 from allears.training.pretrain import new_objective
+from allears.training.ranks import Ranks
 from tests.pretraining import make_spec, tiny
 from tests.support import make_shards
 
@@ -17,14 +18,14 @@ def test_micro_batches_divide_by_the_count_of_the_whole_update(tmp_path: Path) -
     """The gradient is that of sum(losses) / sum(counts), whatever lies in which micro-batch."""
     params = tiny(batch={"micro_batches": 3, "seconds": 3.0})
     data = training_data(*make_shards(tmp_path, clips=30), params)
-    micros = next(iter(Updates(data, None, Cursor(), 1)))
+    micros = next(iter(Updates(data, None, Cursor(), 1, Ranks(), threads=1))).micros
     assert len(micros) == 3
     objective = new_objective(params).eval()
     outputs = []
     for micro in micros:
         outputs.append(objective(micro))
         outputs[-1].loss_sum.backward()
-    norm = divide_and_clip(objective, outputs, clip_norm=1e9)
+    norm = divide_and_clip(objective, torch.stack([o.count for o in outputs]).sum(), clip_norm=1e9)
     found = [p.grad.clone() for p in objective.parameters() if p.grad is not None]
 
     objective.zero_grad()
@@ -39,11 +40,11 @@ def test_micro_batches_divide_by_the_count_of_the_whole_update(tmp_path: Path) -
 def test_clipping_shortens_to_the_limit(tmp_path: Path) -> None:
     params = tiny()
     data = training_data(*make_shards(tmp_path, clips=30), params)
-    micros = next(iter(Updates(data, None, Cursor(), 1)))
+    micros = next(iter(Updates(data, None, Cursor(), 1, Ranks(), threads=1))).micros
     objective = new_objective(params)
     output = objective(micros[0])
     output.loss_sum.backward()
-    norm = divide_and_clip(objective, [output], clip_norm=0.01)
+    norm = divide_and_clip(objective, output.count, clip_norm=0.01)
     after = torch.cat([p.grad.flatten() for p in objective.parameters() if p.grad is not None]).norm()
     assert norm > 0.01
     assert after == pytest.approx(0.01, rel=1e-3)
@@ -60,9 +61,10 @@ def test_only_matrices_decay() -> None:
     assert all(p.ndim < 2 for p in groups[1]["params"])
 
 
-def test_each_update_has_its_seed() -> None:
-    assert len({update_seed(seed, update) for seed in range(3) for update in range(100)}) == 300
-    assert all(0 <= update_seed(0, update) < 2**63 for update in range(100))
+def test_each_micro_batch_has_its_seed() -> None:
+    seeds = {dropout_seed(seed, update, micro) for seed in range(3) for update in range(50) for micro in range(4)}
+    assert len(seeds) == 600
+    assert all(0 <= seed < 2**63 for seed in seeds)
 
 
 def test_updates_begin_anywhere_with_the_same_batches(tmp_path: Path) -> None:
@@ -72,15 +74,16 @@ def test_updates_begin_anywhere_with_the_same_batches(tmp_path: Path) -> None:
     spec = make_spec(shards, tmp_path / "run", params)
     data = training_data(*shards, params)
     labels = FrameLabels(spec.targets, data.index)
-    whole = Updates(data, labels, Cursor(), 6)
+    whole = Updates(data, labels, Cursor(), 6, Ranks(), threads=1)
     seen = [(update, whole.cursor) for update in whole]
-    rest = list(Updates(data, labels, seen[2][1], 6))
+    rest = list(Updates(data, labels, seen[2][1], 6, Ranks(), threads=2))
     assert len(rest) == 3
-    for (mine,), ((expected,), _) in zip(rest, seen[3:], strict=True):
+    for update, (before, _) in zip(rest, seen[3:], strict=True):
+        (mine,), (expected,) = update.micros, before.micros
         assert mine.keys == expected.keys
         assert torch.equal(mine.audio_BT, expected.audio_BT)
         assert torch.equal(mine.units_BU, expected.units_BU)
-    (batch,), _ = seen[0]
+    (batch,) = seen[0][0].micros
     assert (batch.starts_B > 0).any()
     for row, (key, start) in enumerate(zip(batch.keys, batch.starts_B.tolist(), strict=True)):
         whole_clip = labels.sidecar.get(key)[start // 640 :][: batch.units_BU.shape[1]]

@@ -22,7 +22,7 @@ EXPORT_VERSION = 2
 # What the weights do not depend on.
 BESIDE_THE_WEIGHTS = {
     "probe", "guards", "extend", "objectives", "units", "accelerator", "checkpoint_every", "log_every",
-    "validate_every", "validate_batches",
+    "validate_every", "validate_batches", "processes", "launch", "reader_threads",
 }  # fmt: skip
 
 
@@ -102,6 +102,8 @@ def train_encoder(
         if extends:
             runs.check_extension(extends, spec)
         folder.mkdir(parents=True, exist_ok=True)
+        if params.launch == "external":
+            runs.hand_over(spec)
         with child_run("pretrain", folder):
             launch(spec, folder)
     notes = read_receipt(folder, name) or {}

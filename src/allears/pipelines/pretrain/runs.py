@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import pandas as pd
 
@@ -15,7 +15,7 @@ from allears.params.spec_pretrain import ExtendedRun, PretrainSpec
 from allears.shards.handle import ShardSet
 from allears.storage.files import read_json
 from allears.storage.receipt import NAME as RECEIPT
-from allears.training.spec_file import read_spec
+from allears.training.spec_file import SPEC_FILE, read_spec, write_spec
 
 if TYPE_CHECKING:
     from allears.checkpoints.heard import Heard
@@ -52,6 +52,20 @@ def find(paths: Paths, params: PretrainParams) -> ExtendedRun:
         identity=receipt["identity"],
         checkpoint=Path(notes["checkpoint"]),
         updates=int(notes["updates"]),
+    )
+
+
+def hand_over(spec: PretrainSpec) -> NoReturn:
+    """Write the spec for whoever trains it elsewhere, and end with what to type there (TrainingError)."""
+    path = spec.folder / SPEC_FILE
+    write_spec(path, spec)
+    raise TrainingError(
+        f"the training is handed over, as pretrain.launch is external: its spec is {path}. On each node type\n"
+        "  torchrun --nnodes=NODES --nproc-per-node=GPUS --rdzv-backend=c10d --rdzv-endpoint=HOST:29500 "
+        f"-m allears.training.run {path}\n"
+        f"where NODES × GPUS divides pretrain.batch.micro_batches = {spec.pretrain.batch.micro_batches}; all nodes "
+        "must see that folder and the shards under the same names. When it is done, run this command again: it adopts "
+        "the result. Killed, the same torchrun goes on from the last checkpoint"
     )
 
 

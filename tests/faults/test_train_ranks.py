@@ -1,0 +1,101 @@
+"""One training shared out to several processes, for real (gloo): the same batches, the same learning, killed or not."""
+
+from __future__ import annotations
+
+import os
+import signal
+from pathlib import Path
+
+import pytest
+import torch
+
+from allears.checkpoints.training_state import load_state, steps
+from allears.params.spec_pretrain import PretrainSpec
+from allears.storage.files import read_json
+from allears.training.events import read_events
+from tests.pretraining import make_spec, tiny
+from tests.processes import LIMIT_S, alive, children, start, wait_for
+from tests.support import make_shards
+
+
+def finished(spec: PretrainSpec) -> tuple[dict[str, torch.Tensor], dict[str, object]]:
+    """The final weights, and where in the data they are."""
+    state = load_state(Path(read_json(spec.folder / "receipt.json")["notes"]["checkpoint"]))
+    return dict(state["objective"]), {name: state[name] for name in ("done", "samples_heard", "data")}
+
+
+@pytest.fixture(scope="module")
+def specs(tmp_path_factory: pytest.TempPathFactory) -> dict[str, PretrainSpec]:
+    """The same training by one process and, twice, by two."""
+    folder = tmp_path_factory.mktemp("ranks")
+    shards = make_shards(folder / "shards", clips=45)
+    batch = {"seconds": 2.0, "micro_batches": 4}
+    alone = tiny(objective="masked_units", updates=24, checkpoint_every=3, batch=batch)
+    shared = alone.model_copy(update={"processes": 2, "reader_threads": 2})
+    return {
+        "one": make_spec(shards, folder / "one", alone),
+        "two": make_spec(shards, folder / "two", shared),
+        "killed": make_spec(shards, folder / "killed", shared),
+    }
+
+
+@pytest.fixture(scope="module")
+def done(specs: dict[str, PretrainSpec]) -> dict[str, PretrainSpec]:
+    for name in ("one", "two"):
+        command = start(specs[name])
+        assert command.wait(LIMIT_S) == 0, command.stderr.read()
+    return specs
+
+
+def test_two_processes_learn_what_one_does(done: dict[str, PretrainSpec]) -> None:
+    (one, where), (two, there) = finished(done["one"]), finished(done["two"])
+    assert where == there  # the same samples of the same batches
+    biases = {name for name in one if name.endswith("query_key.bias")}  # of keys: no gradient but rounding, which AdamW
+    assert len(biases) == 2  # makes steps of
+    for name, tensor in one.items():
+        if name in biases:
+            continue
+        torch.testing.assert_close(two[name], tensor, rtol=2e-3, atol=2e-4, msg=name)
+    rows = [
+        {event["step"]: event["values"]["loss"] for event in read_events(done[name].folder)
+         if event["kind"] == "metrics" and "loss" in event["values"]}
+        for name in ("one", "two")
+    ]  # fmt: skip
+    assert rows[1].keys() == rows[0].keys()
+    assert [rows[1][step] for step in rows[0]] == pytest.approx(list(rows[0].values()), rel=1e-3)
+
+
+def test_a_process_that_is_killed_ends_the_others_and_the_next_run_goes_on(done: dict[str, PretrainSpec]) -> None:
+    spec = done["killed"]
+    command = start(spec)
+    wait_for("a checkpoint", lambda: steps(spec.folder / "checkpoints"))
+    (agent,) = children(command.pid)
+    ranks = [pid for pid in children(agent) if b"allears.training.run" in Path(f"/proc/{pid}/cmdline").read_bytes()]
+    assert len(ranks) == 2
+    os.kill(ranks[1], signal.SIGKILL)
+    assert command.wait(LIMIT_S) != 0
+    assert b"process 1 of 2 ended with SIGKILL" in command.stderr.read()
+    wait_for("the other process to end", lambda: not any(alive(pid) for pid in ranks))
+    assert not (spec.folder / "receipt.json").exists()
+
+    command = start(spec)
+    wait_for("another checkpoint", lambda: max(steps(spec.folder / "checkpoints")) > 6)
+    (agent,) = children(command.pid)
+    ranks = children(agent)
+    os.kill(command.pid, signal.SIGKILL)  # nothing may train on when the command is gone
+    wait_for("all processes to end", lambda: not any(alive(pid) for pid in (agent, *ranks)))
+
+    command = start(spec)
+    assert command.wait(LIMIT_S) == 0, command.stderr.read()
+    (whole, where), (found, there) = finished(done["two"]), finished(spec)
+    assert where == there
+    for name, tensor in whole.items():
+        assert torch.equal(tensor, found[name]), name
+
+
+def test_a_reason_that_one_process_gives_is_the_commands(done: dict[str, PretrainSpec]) -> None:
+    spec = done["two"].model_copy(update={"folder": done["two"].folder.parent / "lost", "clips": Path("/nowhere")})
+    command = start(spec)
+    assert command.wait(LIMIT_S) != 0
+    said = command.stderr.read().decode()
+    assert "/nowhere" in said.splitlines()[-1]
