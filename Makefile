@@ -12,7 +12,7 @@ export MLFLOW_DISABLE_TELEMETRY := true
 export RAY_USAGE_STATS_ENABLED := 0
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: pretrain test test-faults bench-train bench-audit calibrate prove-curation viz ui install
+.PHONY: pretrain test test-faults bench-train bench-data bench-audit calibrate prove-curation viz ui install
 .DEFAULT_GOAL := pretrain
 
 pretrain: $(STAMP)
@@ -43,10 +43,11 @@ test: $(STAMP)
 
 # What runs in these are scripts of tests/benchmark; RESULTS.md holds what they printed last.
 bench-train: scripts := bench_reader bench_startup bench_train
+bench-data: scripts := bench_data bench_plan
 bench-audit: scripts := bench_audit bench_audit_tables bench_duplicates bench_unchanged
 calibrate: scripts := calibrate calibrate_measures calibrate_fingerprint calibrate_texts
 prove-curation: scripts := prove_curation
-bench-train bench-audit calibrate prove-curation: $(STAMP)
+bench-train bench-data bench-audit calibrate prove-curation: $(STAMP)
 	@set -e; for script in $(scripts); do echo; echo "== $$script"; $(BIN)/python tests/benchmark/$$script.py; done
 
 # The long versions of the fault tests, and the tables that stand in RESULTS.md.
