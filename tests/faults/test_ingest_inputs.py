@@ -1,5 +1,6 @@
 """Inputs that go wrong, through the real nodes: a bad clip goes to quarantine, a bad run ends in a sentence."""
 
+import json
 import os
 import struct
 from pathlib import Path
@@ -96,6 +97,24 @@ def test_a_table_without_rows_is_an_error(tmp_path: Path) -> None:
     (folder / "metadata.csv").write_text("file_name,text\n")
     with pytest.raises(CorpusError, match="describe no recording"):
         ingest(folder, tmp_path / "data")
+
+
+def test_an_odd_value_costs_its_row_and_licences_in_words_are_understood(tmp_path: Path) -> None:
+    folder = tmp_path / "mine"
+    said = ["CC BY 4.0", "CC BY-NC 4.0", "cc-by-nc", "https://creativecommons.org/licenses/by/4.0/", "my own", "MIT"]
+    lines = [{"file_name": f"{i}.wav", "text": f"text {i}", "license": each} for i, each in enumerate(said)]
+    for i, line in enumerate(lines):
+        miniatures.tone(folder / str(line["file_name"]), hz=200 + 20 * i)
+    lines[5]["text"] = "\ud83d"
+    (folder / "metadata.jsonl").write_text("\n".join(map(json.dumps, lines)))
+    manifest, quarantine = ingest(folder, tmp_path / "data", max_quarantine_share=0.5)
+    table = manifest.frame().set_index("path").sort_index()
+    licences = ["CC-BY-4.0", "CC-BY-NC-4.0", "CC-BY-NC", "CC-BY-4.0", "unknown"]
+    assert table["licence"].to_list() == [f"{each} AND CC0-1.0" for each in licences]
+    own = [None if pd.isna(each) else json.loads(each)["licence"] for each in table["attributes"]]
+    assert own == [said[0], said[1], None, said[3], said[4]]  # kept where it is written otherwise
+    assert quarantine["reason"].to_list() == ["malformed_line"]
+    assert "metadata.jsonl row 6" in quarantine["message"].iloc[0]
 
 
 def test_a_source_that_is_gone_says_what_to_do(tmp_path: Path) -> None:

@@ -142,8 +142,8 @@ def test_each_defect_is_found_and_everything_adds_up(corpus: tuple[Manifest, Pat
 
 def test_without_a_licence_the_run_ends_in_a_sentence(corpus: tuple[Manifest, Paths, dict[str, str]]) -> None:
     handle, paths, _ = corpus
-    unknown = handle.frame().assign(licence="unknown")
-    with pytest.raises(CorpusError, match=r"no clip is left.*corpus=tiny,ingest\.licence="):
+    unknown = handle.frame().assign(licence="unknown AND CC0-1.0", attributes='{"licence": "see website"}')
+    with pytest.raises(CorpusError, match=r"no clip is left.*with 'see website' in it is no licence.*LicenseRef-yours"):
         run(write_manifest(unknown, paths.intermediate / "manifest"), paths, AuditParams())
 
 

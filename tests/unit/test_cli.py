@@ -2,7 +2,9 @@ import errno
 import json
 import os
 import sys
+from pathlib import Path
 
+import pandas as pd
 import pytest
 from click.testing import CliRunner
 from kedro.validation import ParameterValidationError
@@ -15,7 +17,9 @@ from allears.cli.stages import look
 from allears.corpus.build import write_manifest
 from allears.errors import AudioError, ConfigError, StorageError
 from allears.params.base import Paths
+from allears.storage.digest import file_digest
 from allears.storage.files import write_json
+from allears.storage.tables import table_digest
 from tests.audit_tables import manifest
 from tests.project import make_recordings
 
@@ -161,6 +165,43 @@ def test_a_person_decides_by_clip_or_by_file(zoo):
     ]  # fmt: skip
     assert table["who"].iloc[0] == "ann"
     assert len(table["date"].iloc[0]) == 10
+
+
+def test_a_person_decides_wherever_one_stands(project, monkeypatch):
+    """The manifest's handle is relative to the project, as a run leaves it."""
+    paths = Paths(corpus="zoo")
+    write_json(paths.intermediate / "manifest.json", write_manifest(manifest([{}]), paths.intermediate / "m").to_json())
+    (project / "notebooks").mkdir()
+    for decision in ("keep", "drop"):
+        monkeypatch.chdir(project / "notebooks")
+        done = CliRunner().invoke(app, [decision, "zoo", "0.wav", "--why", "a storm"])
+        assert done.exit_code == 0, done.output
+    decided = (project / "data/01_raw/zoo/overrides.csv").read_text()
+    assert ("c0,keep" in decided, "c0,drop" in decided) == (True, True)
+    assert not (project / "notebooks" / "data").exists()
+
+
+def test_status_is_the_same_wherever_one_stands(project, monkeypatch):
+    """Whether the fine-tuning is up to date follows from the encoder's folder, which is relative to the project."""
+    paths, encoder = Paths(corpus="sample"), Path("data/06_models/sample/encoder/feed")
+    encoder.mkdir(parents=True)
+    (encoder / "model.safetensors").write_bytes(b"weights")
+    paths.shards.mkdir(parents=True)
+    table = pd.DataFrame({"clip": ["c0"]})
+    table.to_parquet(paths.clips)
+    inputs = {
+        "clips": table_digest(pd.read_parquet(paths.clips)),
+        "encoder": file_digest(encoder / "model.safetensors"),
+    }
+    plan = {"identity": "0123", "encoder_corpus": "sample", "inputs": inputs}
+    write_json(paths.shards / "finetune_plan.json", plan)
+    write_json(paths.models / "finetune_run.json", {"run": "0123"})
+    write_json(paths.models / "encoder.json", {"folder": str(encoder)})
+    (project / "notebooks").mkdir()
+    for folder in (project, project / "notebooks"):
+        monkeypatch.chdir(folder)
+        done = CliRunner().invoke(app, ["status"], env={"COLUMNS": "200"})
+        assert "up to date" in done.output, (folder, done.output)
 
 
 @pytest.mark.parametrize(

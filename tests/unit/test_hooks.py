@@ -1,4 +1,7 @@
 import importlib
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pandas as pd
@@ -101,6 +104,27 @@ def test_the_corpus_line_names_version_folder_layout_and_licence(tmp_path):
     for part in ("mine", "version abc", str(tmp_path / "rec"), "plain", "CC0-1.0"):
         assert part in line
     assert "none yet" in describe(settings, None)
+
+
+def test_names_in_brackets_are_said_as_they_are(tmp_path, capsys):
+    folder = tmp_path / "rec [final][/x]:smile:"
+    (folder / "a").mkdir(parents=True)
+    settings = remember(
+        Paths(corpus="mine", data=tmp_path), "mine", path=str(folder), licence="CC0-1.0", layout="plain"
+    )
+    CorpusHook()._console.print(describe(settings, "abc"))
+    assert str(folder) in capsys.readouterr().err
+
+
+def test_what_is_logged_is_no_markup():
+    """In a process of its own: Kedro's handler takes over the warnings."""
+    code = "import logging, logging.config, sys, yaml; logging.config.dictConfig(yaml.safe_load(open(sys.argv[1])));"
+    code += "logging.getLogger('allears.x').info('source %s', 'rec [final][/x] :smile:')"
+    done = subprocess.run(
+        [sys.executable, "-c", code, str(ROOT / "conf" / "logging.yml")],
+        capture_output=True, text=True, check=True, env=os.environ | {"COLUMNS": "200"},
+    )  # fmt: skip
+    assert "source rec [final][/x] :smile:" in done.stdout + done.stderr
 
 
 def test_a_relative_database_lies_in_the_project():

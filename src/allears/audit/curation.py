@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
 from allears.audit import budget, licences, ranking
 from allears.audit.groups import Axis, Ints, Mask, axis, clusters_of, hours_of, in_order_of, reason_masks
-from allears.audit.policy import count_reasons, having
+from allears.audit.policy import UNFORGIVEN, count_reasons, having
 from allears.audit.targets import Target
 from allears.errors import CorpusError
 from allears.params.audit import AuditParams, CurationParams
@@ -24,18 +26,19 @@ Floats = NDArray[np.float64]
 
 def select(
     manifest: pd.DataFrame, measures: pd.DataFrame, verdicts: pd.DataFrame, target: Target | None, params: AuditParams,
-    corpus: str,
+    corpus: str, licence_words: Sequence[str] = (),
 ) -> pd.DataFrame:  # fmt: skip
     """clip, keep, weight (1.0: once an epoch; 0.0 when left out), reason, in the manifest's order.
 
     `reason` of what is left out: 'policy' (the verdict says why) or a curation's (MEANINGS); else ''. `target` is that
-    of `params.curation`. Raises CorpusError with the reasons when nothing is left, or nothing to train on.
+    of `params.curation`; `licence_words` is quoted in an error. Raises CorpusError with the reasons when nothing
+    is left, or nothing to train on.
     """
     tolerated = set(params.keep_despite)
     verdicts = in_order_of(manifest, verdicts, "the table of verdicts")
     against = [mask for reason, mask in reason_masks(verdicts["reasons"]).items() if reason not in tolerated]
     kept_N = ~np.any(against, axis=0) if against else np.ones(len(manifest), dtype=bool)
-    _check_some_left(manifest, verdicts, kept_N, params, corpus)
+    _check_some_left(manifest, verdicts, kept_N, params, corpus, licence_words)
     reason_N = np.where(kept_N, "", "policy").astype(object)
     weight_N = kept_N.astype(np.float64)
     trained_N = kept_N & (manifest["split"] == "train").to_numpy(dtype=bool)
@@ -124,8 +127,9 @@ def _nothing_fits(corpus: str, rows: pd.DataFrame, params: CurationParams) -> st
 
 
 def _check_some_left(
-    manifest: pd.DataFrame, verdicts: pd.DataFrame, keep: Mask, params: AuditParams, corpus: str
-) -> None:
+    manifest: pd.DataFrame, verdicts: pd.DataFrame, keep: Mask, params: AuditParams, corpus: str,
+    licence_words: Sequence[str],
+) -> None:  # fmt: skip
     trained = keep & (manifest["split"] == "train").to_numpy()
     if trained.any():
         return
@@ -134,9 +138,9 @@ def _check_some_left(
     message = f"corpus '{corpus}': {what} left after the audit of {len(manifest):,} clips. Reasons: {counts}. "
     if (undeclared := having(verdicts["reasons"], "licence_unknown")).any():
         unknown = manifest.loc[undeclared.to_numpy(), "licence"]
-        raise CorpusError(message + "The " + licences.how_to_declare(corpus, unknown, params.licences) + ".")
-    unforgiven = ("speaker_leak", "dropped_by_person")  # never by a policy
-    soft = [each for each in count_reasons(verdicts[verdicts["verdict"] == "soft"]) if each not in unforgiven]
+        advice = licences.how_to_declare(corpus, unknown, params.licences, licence_words)
+        raise CorpusError(f"{message}The {advice}.")
+    soft = [each for each in count_reasons(verdicts[verdicts["verdict"] == "soft"]) if each not in UNFORGIVEN]
     hint = f", or keep what is flagged: --params audit.keep_despite=[{soft[0]}]" if soft else ""
     several = " (several: in conf/local/parameters.yml, as --params is split at commas)" if len(soft) > 1 else ""
     raise CorpusError(

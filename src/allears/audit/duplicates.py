@@ -50,7 +50,7 @@ def find(manifest: pd.DataFrame, measures: pd.DataFrame, params: DuplicateParams
         _rows(table, np.flatnonzero(kind == "byte"), original, "byte"),
         _rows(table, np.flatnonzero(kind == "pcm"), original, "pcm"),
     ]
-    original[singles] = singles[_roots(alike)]
+    original[singles] = singles[roots(alike)]
     own = facts.loc[copies].reset_index(drop=True)
     copied = _rows(table, singles[copies], original, "reencoded")
     parts.append(copied.assign(bit_error=own["bit_error"], correlation=own["correlation"]))
@@ -95,8 +95,8 @@ def _reencoded(table: pd.DataFrame, params: DuplicateParams, compare: Compare) -
     return first, found[["bit_error", "correlation"]]
 
 
-def _roots(first: Indices) -> Indices:
-    """The one that stays, at the end of a chain of copies of copies."""
+def roots(first: Indices) -> Indices:
+    """Of each row the one that stays, at the end of its chain of copies of copies; `first`: its next one, or itself."""
     while not np.array_equal(up := first[first], first):
         first = up
     return first

@@ -26,6 +26,7 @@ PLACES = ("worst", "just flagged", "just kept", "stays", "left out", "drawn")
 READS = ("clip", "sample_rate_hz", "channels", "text", "language")  # of the manifest
 COLUMNS = ("group", "place", "rank", "clip", "measure", "value", "cut")
 _COPIES = {"byte": "byte_duplicate", "pcm": "pcm_duplicate", "reencoded": "reencoded_duplicate"}
+_IN_PAIRS = {*_COPIES.values(), "copy_leak"}
 
 
 def choose(
@@ -58,7 +59,7 @@ def _of_reasons(
     measured = {cut.reason: cut for cut in cut_offs(table, policy)}
     nobody_N = np.zeros(len(table), dtype=bool)
     for reason in [*measured, *(name for name in flagged if name not in measured)]:
-        if reason in _COPIES.values():
+        if reason in _IN_PAIRS:
             continue
         has_N = flagged.get(reason, nobody_N)
         cut = measured.get(reason)

@@ -20,6 +20,7 @@ def findings(summary: dict[str, Any], params: AuditParams) -> list[Finding]:
     """All findings of a summary, the gravest first."""
     found = [
         *_about_licences(summary, params),
+        *_about_leaks(summary, params),
         *_about_clips(summary),
         *_about_texts(summary),
         *_about_decisions(summary),
@@ -38,7 +39,8 @@ def _about_licences(summary: dict[str, Any], params: AuditParams) -> Iterator[Fi
             if reason == "licence_unknown":
                 names = [row["licence"] for row in summary["licences"]]
                 unknown = [name for name in names if licences.standing(name, params.licences) == "unknown"]
-                text += f" The {licences.how_to_declare(summary['corpus'], unknown, params.licences)}."
+                words = summary["licence_words"]
+                text += f" The {licences.how_to_declare(summary['corpus'], unknown, params.licences, words)}."
             yield _finding("warn", text)
 
 
@@ -50,14 +52,11 @@ def _about_decisions(summary: dict[str, Any]) -> Iterator[Finding]:
     if decided["refused"]:
         reasons = ", ".join(f"{code} {clips:,}" for code, clips in decided["refused"].items())
         who = f"Kept by a person, but out all the same: {_clips(decided['refused_clips'])} ({reasons})."
-        yield _finding("warn", f"{who} A hard reason and a leaking speaker are not for a person to forgive.")
+        yield _finding("warn", f"{who} A hard reason and a leak are not for a person to forgive.")
 
 
 def _about_clips(summary: dict[str, Any]) -> Iterator[Finding]:
     total, passed = summary["total"], summary["passed"]
-    if names := summary["leaking_groups"]:
-        text = f"In more than one split: {len(names):,} of {total['groups']:,} {_who(summary)}"
-        yield _finding("warn", f"{text}; their clips on the training side are left out.")
     for name, least in (("dev", "tune on"), ("test", "be tested on")):
         if summary["splits"][name]["selected_clips"] == 0:
             yield _finding("warn", f"No clip is left to {least}: the {name} split is empty.")
@@ -69,6 +68,33 @@ def _about_clips(summary: dict[str, Any]) -> Iterator[Finding]:
     if summary["quarantine"]:
         rows = sum(summary["quarantine"].values())
         yield _finding("note", f"{rows:,} listed row(s) were unusable and are in the quarantine.")
+
+
+def _about_leaks(summary: dict[str, Any], params: AuditParams) -> Iterator[Finding]:
+    if names := summary["leaking_groups"]:
+        text = f"In more than one split: {len(names):,} of {summary['total']['groups']:,} {_who(summary)}"
+        yield _finding("warn", f"{text}; their clips on the training side are left out.")
+    session, copy = summary["leaks"]["session"], summary["leaks"]["copy"]
+    if session["clips"]:
+        text = (
+            f"In more than one split, with other speakers: {session['sessions']:,} of {session['of']:,} sessions "
+            f"({_clips(session['clips'])} on the training side)"
+        )
+        if session["selected"]:
+            text += (
+                f". {_clips(session['selected'])} of them stay: they are more of their split than "
+                f"audit.max_session_share={params.max_session_share:g}, as where a session is a day or a room. If a "
+                "session gives a held-out clip away, set that to 1 or give the corpus splits by session"
+            )
+        else:
+            text += "; these are left out"
+        yield _finding("warn", text + ".")
+    if copy["train"]:
+        yield _finding(
+            "warn", f"Training clips that are copies of held-out ones: {copy['train']:,}; none is trained on."
+        )
+    if more := copy["clips"] - copy["train"]:
+        yield _finding("warn", f"Dev clips that are copies of test ones: {more:,}; they are left out.")
 
 
 def _about_texts(summary: dict[str, Any]) -> Iterator[Finding]:

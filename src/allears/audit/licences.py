@@ -6,16 +6,22 @@ restrictive, AND binds closer, `WITH exception` changes nothing.
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Iterable
 from fnmatch import fnmatchcase
 from typing import Literal
 
+import pandas as pd
+
+from allears.corpus.licences import UNKNOWN
 from allears.params.audit import LicenceParams
 
 Standing = Literal["allowed", "denied", "unknown"]
 _ORDER: tuple[Standing, ...] = ("allowed", "unknown", "denied")  # from the best to the most restrictive
 _WORDS = ("AND", "OR", "WITH", "(", ")")
+_QUOTED, _SHOWN = 3, 60  # values of tables in a sentence, and letters of each
+_OWN_WORDS = r'"licence": ("(?:[^"\\]|\\.)*")'  # in the JSON of attributes
 
 
 def standing(licence: str, params: LicenceParams) -> Standing:
@@ -26,15 +32,42 @@ def standing(licence: str, params: LicenceParams) -> Standing:
     return "denied" if "denied" in [_standing_of_name(name, params) for name in _names(licence)] else "unknown"
 
 
-def how_to_declare(corpus: str, licences: Iterable[str], params: LicenceParams) -> str:
-    """One line that says how a licence is declared, or an undeclared one allowed; names those in neither list."""
+def own_words(parts: Iterable[pd.DataFrame]) -> tuple[str, ...]:
+    """The first few values of a corpus's column licence that are none, of parts with `licence` and `attributes`."""
+    found: dict[str, None] = {}
+    for part in parts:
+        said = part.loc[part["licence"].str.contains(UNKNOWN).eq(True), "attributes"]  # null is not True
+        for words in said.str.extract(_OWN_WORDS, expand=False).dropna().unique():
+            shown = "".join(letter if letter.isprintable() else " " for letter in json.loads(words))
+            found[shown if len(shown) <= _SHOWN else f"{shown[:_SHOWN]}…"] = None
+            if len(found) == _QUOTED:
+                return tuple(found)
+    return tuple(found)
+
+
+def how_to_declare(corpus: str, licences: Iterable[str], params: LicenceParams, words: Iterable[str] = ()) -> str:
+    """One line that says how a licence is declared, or an undeclared one allowed; names those in neither list.
+
+    `words`: as of `own_words`.
+    """
     found = {name for each in set(licences) for name in _names(each) if _standing_of_name(name, params) == "unknown"}
-    names = ", ".join(f"'{name}'" for name in sorted(found))
-    return (
-        f"licence {names} is in neither list; if you may use this audio, say under what: for a source "
-        f"--params corpus={corpus},ingest.licence=<SPDX name or LicenseRef-yours>, for single clips the column licence "
-        "of their table; or add the name to audit.licences.allow, or set audit.licences.unknown=allow"
-    )
+    lines = []
+    if names := ", ".join(f"'{name}'" for name in sorted(found - {UNKNOWN})):
+        lines.append(
+            f"licence {names} is in neither list; if you may use this audio, add the name to audit.licences.allow, or "
+            "say which other licence it has: for a source --params "
+            f"corpus={corpus},ingest.licence=<SPDX name or LicenseRef-yours>, for single clips in the column licence "
+            "of their table"
+        )
+    if UNKNOWN in found:
+        quoted = ", ".join(f"'{each}'" for each in words)
+        what = f"with {quoted} in it is no licence that allears knows" if quoted else f"says '{UNKNOWN}'"
+        lines.append(
+            f"column licence of the clips' own table {what}; if you may use this audio, write there under what (an "
+            "SPDX name such as CC-BY-4.0, or LicenseRef-yours) and run again (ingest.licence, of the whole source, "
+            "does not replace it: both hold), or set audit.licences.unknown=allow"
+        )
+    return "; the ".join(lines)
 
 
 def _tokens(licence: str) -> list[str]:

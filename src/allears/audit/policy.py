@@ -35,9 +35,13 @@ _HARD = {
 }
 _SOFT = {
     "speaker_leak": "its speaker is also in a held-out split",
+    "session_leak": "its session is also in a held-out split, with another speaker",
     "reencoded_duplicate": "another encoding of the same recording",
+    "copy_leak": "a copy of a clip of a split that is further held out",
     "dropped_by_person": "a person decided to leave it out",
 }
+
+UNFORGIVEN = frozenset(_SOFT) - {"reencoded_duplicate"}  # soft, and set aside by nobody: what is tested on is not heard
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -60,7 +64,7 @@ def reasons_of(policy: Policy) -> dict[str, Reason]:
         **{code: reason for code, reason in given.items() if reason.verdict == "hard"},
         **{code: reason for code, reason in given.items() if reason.verdict == "soft"},
         **{
-            code: Reason(verdict="soft", means=means, forgivable=code == "reencoded_duplicate")
+            code: Reason(verdict="soft", means=means, forgivable=code not in UNFORGIVEN)
             for code, means in _SOFT.items()
         },
     }
@@ -153,7 +157,9 @@ def count_reasons(verdicts: pd.DataFrame) -> dict[str, int]:
 def _flags(
     table: pd.DataFrame, found: pd.DataFrame, params: AuditParams, policy: Policy
 ) -> dict[str, NDArray[np.bool_]]:
-    kinds = table["clip"].map(dict(zip(found["clip"], found["kind"], strict=True)))
+    kinds, twins = (
+        table["clip"].map(dict(zip(found["clip"], found[name], strict=True))) for name in ("kind", "duplicate_of")
+    )
     standings = table["licence"].map(
         {name: licences.standing(name, params.licences) for name in table["licence"].unique()}
     )
@@ -164,7 +170,9 @@ def _flags(
         "byte_duplicate": kinds == "byte",
         "pcm_duplicate": kinds == "pcm",
         "reencoded_duplicate": kinds == "reencoded",
+        "copy_leak": leakage.copy_leaks(table, twins),
         "speaker_leak": leakage.leaks(table),
+        "session_leak": leakage.session_leaks(table, params.max_session_share),
     }
     structural = {code: flag.fillna(value=False).to_numpy(dtype=bool) for code, flag in raised.items()}
     return structural | {code: rules.flagged(table, rule) for code, rule in policy.root.items()}

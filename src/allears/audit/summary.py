@@ -35,6 +35,7 @@ class Tables:
     representation_axes: pd.DataFrame
     disparity: pd.DataFrame
     gaps: Gaps = NO_GAPS
+    licence_words: tuple[str, ...] = ()
 
 
 def summarise(tables: Tables, params: AuditParams, policy: Policy, corpus: str, version: str) -> dict[str, Any]:
@@ -66,6 +67,7 @@ def summarise(tables: Tables, params: AuditParams, policy: Policy, corpus: str, 
         "quarantine": {str(k): int(v) for k, v in tables.quarantine["reason"].value_counts().items()},
         "gaps": {"pauses": to_hours(tables.gaps.pauses_s), "withdrawn": to_hours(tables.gaps.withdrawn_s)},
         "leaking_groups": leakage.leaking_groups(tables.manifest),
+        "leaks": _leaks(tables.manifest, tables.verdicts, table),
         "speaker_hours": {
             "gini": concentration.gini(hours_C),
             "top_percent_share": concentration.top_share(hours_C),
@@ -74,6 +76,7 @@ def summarise(tables: Tables, params: AuditParams, policy: Policy, corpus: str, 
         "axes": axis_facts(tables.representation, tables.representation_axes),
         "disparity": warnings(tables.disparity, params),
         "licences": _licences(table),
+        "licence_words": list(tables.licence_words),
         "doubtful_texts": texts.doubtful_texts(tables.manifest),
     }
     return summary | {"findings": findings(summary, params)}
@@ -111,6 +114,30 @@ def _joined(tables: Tables) -> pd.DataFrame:
     for name in ("split", "speaker", "group", "licence", "source", "verdict", "reason"):
         table[name] = table[name].astype("category")
     return table.assign(hours=hours_of(tables.manifest))
+
+
+def _leaks(manifest: pd.DataFrame, verdicts: pd.DataFrame, table: pd.DataFrame) -> dict[str, dict[str, int]]:
+    """Clips that leak by speaker, session or copy, those of training, and those that the selection leaves: looked for
+    anew among the clips that are in it.
+    """
+    rows = manifest.reset_index(drop=True)
+    kept, train = table["keep"].to_numpy(dtype=bool), (rows["split"] == "train").to_numpy(dtype=bool)
+    verdicts = in_order_of(manifest, verdicts, "the table of verdicts").reset_index(drop=True)
+    shared, copies = leakage.shared_sessions(rows), leakage.copy_leaks(rows, verdicts["duplicate_of"])
+    sessions = rows[["source", "session"]]
+    left = rows[kept]
+    clips = {
+        "speaker": (leakage.leaks(rows), leakage.leaks(left)),
+        "session": (shared, leakage.shared_sessions(left)),
+        "copy": (copies, copies[kept]),
+    }
+    facts = {
+        name: {"clips": int(found.sum()), "train": int((found & train).sum()), "selected": int(selected.sum())}
+        for name, (found, selected) in clips.items()
+    }
+    for name, some in (("sessions", sessions[shared]), ("of", sessions.dropna())):
+        facts["session"][name] = len(some.drop_duplicates())
+    return facts
 
 
 def _counts(table: pd.DataFrame) -> dict[str, Any]:

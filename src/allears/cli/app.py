@@ -10,7 +10,7 @@ import click
 from allears import __version__
 from allears.cli.diff import diff
 from allears.cli.gc import gc
-from allears.cli.project import lock_name, project_data
+from allears.cli.project import enter_project, lock_name, project_data
 from allears.cli.sentences import sentences
 from allears.cli.trace import trace
 from allears.cli.withdraw import withdraw
@@ -84,7 +84,7 @@ def _decide(corpus: str, clip: str, decision: str, why: str, who: str | None, *,
         from allears.params.base import Paths
         from allears.storage.lock import locked
 
-        data = project_data()
+        data = enter_project()
         with locked(data / ".locks" / f"{lock_name(corpus)}.lock", f"allears {decision}", f"corpus '{corpus}'"):
             click.echo(decide(Paths(corpus=corpus, data=data), clip, decision, why, who))
 
@@ -112,7 +112,7 @@ def status(*, verbose: bool) -> None:
     with sentences(verbose=verbose):
         from allears.cli.status import show
 
-        show(project_data())
+        show(enter_project())
 
 
 @app.command(context_settings={"ignore_unknown_options": True, "help_option_names": []}, add_help_option=False)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from allears.cli.project import DATA, corpus_for_ourselves, known_corpus, project_data
+from allears.cli.project import DATA, corpus_for_ourselves, enter_project, known_corpus
 from allears.cli.sentences import sentences
 
 if TYPE_CHECKING:
@@ -26,13 +26,11 @@ def gc(corpus: str | None, *, yes: bool, verbose: bool) -> None:
     Runs and models themselves stay, and with them the versions that they were trained on: delete a run's folder first.
     """
     with sentences(verbose=verbose):
-        import os
-
         from allears.corpus.settings import known_corpora
         from allears.corpus.waste import remove
         from allears.params.corpus import SAMPLE
 
-        os.chdir(project_data().parent)
+        enter_project()
         total = 0
         for name in [corpus] if corpus else [SAMPLE, *known_corpora(DATA)]:
             paths = known_corpus(name)

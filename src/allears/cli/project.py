@@ -23,17 +23,24 @@ def project_data() -> Path:
     return here / DATA
 
 
+def enter_project() -> Path:
+    """Go into the project's folder, because paths in handles are relative to it; returns `project_data()`."""
+    data = project_data()
+    os.chdir(data.parent)
+    return data
+
+
 def lock_name(corpus: str) -> str:
     """A file name for any corpus name; impossible names are refused later, with a sentence."""
     return "".join(c if c.isalnum() or c in "-_" else "_" for c in corpus)
 
 
 def known_corpus(corpus: str) -> Paths:
-    """The folders of a corpus that is known. Goes into the project's folder: paths in handles are relative to it.
+    """The folders of a corpus that is known, from the project's folder, into which it goes.
 
     Raises CorpusError with the known names.
     """
-    os.chdir(project_data().parent)
+    enter_project()
     paths = Paths(corpus=corpus, data=DATA)
     recall(paths, corpus)
     return paths

@@ -5,13 +5,13 @@ from __future__ import annotations
 import time
 from pathlib import Path
 
-from rich.console import Console
 from rich.table import Table
 
 from allears.cli.stages import STAGES, look
 from allears.corpus.settings import known_corpora
 from allears.corpus.version import SHOWN
 from allears.params.corpus import SAMPLE
+from allears.reporting.screen import plain
 from allears.tracking import recent_runs, recover
 
 RUNS = 8
@@ -19,7 +19,7 @@ RUNS = 8
 
 def show(data: Path) -> None:
     """Print it all."""
-    console = Console(highlight=False)
+    console = plain()
     table = Table("corpus", "version", "clips", "hours", *STAGES, title="Corpora", title_justify="left")
     for corpus in [SAMPLE, *known_corpora(data)]:
         state = look(data, corpus)

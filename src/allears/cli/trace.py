@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from allears.cli.project import DATA, known_corpus, project_data
+from allears.cli.project import DATA, enter_project, known_corpus
 from allears.cli.sentences import sentences
 
 SHOWN = 16  # hexadecimal digits
@@ -23,11 +23,9 @@ _KNOWN = ("split", "text", "label", "language", "accent", "gender", "age", "spea
 def trace(clip: str, corpus: str | None, *, as_json: bool, verbose: bool) -> None:
     """Where CLIP came from, what was found, where it lies, and what has trained on it."""
     with sentences(verbose=verbose):
-        import os
-
         from allears.cli.traced import corpus_of, trace_clip
 
-        os.chdir(project_data().parent)
+        enter_project()
         paths = known_corpus(corpus) if corpus else corpus_of(DATA, clip)
         found = trace_clip(paths, clip)
         if as_json:
@@ -74,8 +72,10 @@ def _lines(found: dict[str, Any]) -> list[tuple[str, str]]:
         where = f"{Path(shard['tar']).name} of shards {shard['shards'][:12]}, bytes {shard['offset']:,} + "
         lines.append(("Shard", f"{where}{shard['length']:,}"))
         lines.append(("", f"{shard['samples']:,} samples, sha256 {shard['sha256'][:SHOWN]}…: {shard['state']}"))
-    trained = [f"{one['kind']} {one['folder']}" + _sure(one) for one in found["trained"]]
-    return [*lines, *(("Heard by" if i == 0 else "", text) for i, text in enumerate(trained or ["nothing known"]))]
+    trained = [f"{one['kind']} {one['folder']}" + _sure(one) for one in found["trained"]] or ["nothing known"]
+    if row["split"] != "train" and any(one["clips"] for one in found["trained"]):
+        trained.append(f"it is in {row['split']} now: what these models do on it proves nothing")
+    return [*lines, *(("Heard by" if i == 0 else "", text) for i, text in enumerate(trained))]
 
 
 def _measures(values: dict[str, Any] | None) -> str:

@@ -57,30 +57,22 @@ def trace_clip(paths: Paths, clip: str) -> dict[str, Any]:
     if row is None:
         ids = versions.rows_of(paths, version, ["clip"])["clip"]
         raise CorpusError(f"corpus '{paths.corpus}' has no clip '{clip}'{nearest(clip, ids)}")
-    verdict = _row(_table(paths.primary / "verdicts.parquet"), clip)
     index, shard_set = _index(paths)
     shard = None if index is None or shard_set is None else _shard(index, shard_set, clip)
-    shards = {version.digest: version.shards for version in versions.all_versions(paths)}
-    held = {digest for one in versions.all_versions(paths) for digest in one.shards if _has(paths, one, clip)}
+    splits = [(one, split) for one in versions.all_versions(paths) if (split := _split(paths, one, clip)) is not None]
     return {
         "clip": clip,
         "corpus": paths.corpus,
         "version": version.digest,
-        "versions": [one for one in shards if _has(paths, versions.read(paths, one), clip)],
+        "versions": [one.digest for one, _ in splits],
         "source": _source(row),
         "row": row,
         "measures": _row(_table(paths.primary / "measures.parquet"), clip),
-        "verdict": verdict,
+        "verdict": _row(_table(paths.primary / "verdicts.parquet"), clip),
         "selection": _row(_table(paths.primary / "selection.parquet"), clip),
         "shard": shard,
-        "trained": [
-            {"kind": one.kind, "corpus": one.corpus, "folder": one.folder, "clips": one.clips}
-            for one in trained_on(
-                paths.data, paths.corpus, pcm=[shard["pcm_sha256"]] if shard else [],
-                shards=held | ({shard_set.digest} if shard and shard_set else set()),
-            )
-        ] if row["split"] == "train" else [],
-    }  # fmt: skip
+        "trained": _trained(paths, shard, splits, is_train=row["split"] == "train"),
+    }
 
 
 def _gone(clip: str, corpus: str) -> CorpusError:
@@ -90,8 +82,25 @@ def _gone(clip: str, corpus: str) -> CorpusError:
     )
 
 
-def _has(paths: Paths, version: versions.Version, clip: str) -> bool:
-    return bool((versions.rows_of(paths, version, ["clip"])["clip"] == clip).any())
+def _split(paths: Paths, version: versions.Version, clip: str) -> str | None:
+    """The clip's split in a version; None where it is not in it."""
+    row = _row(versions.rows_of(paths, version, ["clip", "split"]), clip)
+    return None if row is None else str(row["split"])
+
+
+def _trained(
+    paths: Paths, shard: dict[str, Any] | None, splits: list[tuple[versions.Version, str]], *, is_train: bool
+) -> list[dict[str, Any]]:
+    """What has heard the clip's audio, in whichever split it is now; and runs that kept no list of what they heard, if
+    they were given shards of a version in which it was for training.
+    """
+    shards = {digest for one, split in splits if split == "train" for digest in one.shards}
+    shards |= {shard["shards"]} if shard and is_train else set()
+    pcm = [shard["pcm_sha256"]] if shard else []
+    return [
+        {"kind": one.kind, "corpus": one.corpus, "folder": one.folder, "clips": one.clips}
+        for one in trained_on(paths.data, paths.corpus, pcm=pcm, shards=shards)
+    ]
 
 
 def _source(row: dict[str, Any]) -> dict[str, Any]:

@@ -11,6 +11,6 @@ def age_band(age: str | None) -> str | None:
         return None
     try:
         decade = int(float(age)) // 10 * 10
-    except ValueError:
+    except (ValueError, OverflowError):  # inf
         return str(age)
     return f"{decade}–{decade + 9}"

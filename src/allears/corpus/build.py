@@ -82,6 +82,7 @@ def build(
     table["split"], table["split_origin"] = carve(
         [None if pd.isna(split) else split for split in table["split"]], list(table["group"]),
         dev=params.splits.dev, test=params.splits.test, seed=params.splits.seed, known=splits_so_far(before, table),
+        sessions_N=_sessions(table),
     )  # fmt: skip
     quarantine = pd.DataFrame(rejects, columns=list(QUARANTINE_COLUMNS)).astype("string")
     return Built(table, quarantine, used, gaps, len(corrections) - len(applied))
@@ -229,6 +230,14 @@ def _group(record: dict[str, Any]) -> str:
         if record[name] is not None:
             return f"{record['source']}/{kind}/{record[name]}"
     raise AssertionError(record)  # pragma: no cover  a row has a path
+
+
+def _sessions(table: pd.DataFrame) -> list[str | None]:
+    """The session of each clip, which counts within its source."""
+    return [
+        None if pd.isna(session) else f"{source}/{session}"
+        for source, session in zip(table["source"], table["session"], strict=True)
+    ]
 
 
 def _with(attributes: str | None, name: str, value: str) -> str:

@@ -15,7 +15,7 @@ import pandas as pd
 
 from allears.corpus.clips import Recording, recording_at
 from allears.corpus.layouts.detect import check_present, detect
-from allears.corpus.layouts.files import walk_audio
+from allears.corpus.layouts.files import shown, walk_audio
 from allears.corpus.layouts.read import explain_label, read_rows
 from allears.corpus.layouts.row import Reject, Row
 from allears.corpus.mirror import REASON, mirror_of, named, reflect
@@ -79,7 +79,7 @@ def resolve(settings: CorpusSettings, paths: Paths) -> list[Source]:
             )
         with named(mirror):
             layout, why = _layout(root, source)
-            why = f"{why}; {explain_label(root, layout, settings.label)}"
+            why = shown(f"{why}; {explain_label(root, layout, settings.label)}")
         sources.append(
             Source(
                 name=source.name, root=root, layout=layout, why=why, licence=source.licence, label=settings.label,

@@ -1,12 +1,15 @@
-"""Carve the splits that a corpus lacks, by whole groups: a pure function of the groups' names, a seed, and of where
-groups that are known already are.
+"""Carve the splits that a corpus lacks, by whole groups, and whole sessions where that can be: a pure function of the
+groups' and sessions' names, a seed, and of where groups that are known already are.
+
+A *unit* is what is carved as one: the groups that sessions link (both speakers of a call, and whoever called them), or
+a group by itself.
 """
 
 from __future__ import annotations
 
 import hashlib
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 
 def carve(
@@ -17,6 +20,7 @@ def carve(
     test: float,
     seed: int,
     known: Mapping[str, str] | None = None,
+    sessions_N: Sequence[str | None] | None = None,
 ) -> tuple[list[str], list[str]]:
     """Splits of N clips and where each comes from ('given' or 'carved').
 
@@ -26,8 +30,18 @@ def carve(
 
     `known` groups stay where they are, even where the shares are others by now: a test speaker must not come to train.
     New groups are carved until the shares are those of all groups, as far as they go.
+
+    Where `sessions_N` names sessions, groups that share one are carved together (`units`), so the shares are of these.
     """
-    known = known or {}
+    here = {group: known[group] for group in groups_N if group in known} if known else {}
+    unit_of = units(splits_N, groups_N, sessions_N or [None] * len(groups_N), here, max_share=max(dev, test))
+    sizes, fits = Counter(unit_of.values()), min(dev, test) * len(unit_of)
+    groups_N = [unit_of[group] for group in groups_N]
+    known = {unit_of[group]: split for group, split in here.items()}
+
+    def order(unit: str) -> tuple[float, bytes]:  # what is more than a split is to have stays in train, if it can
+        return max(sizes[unit] - fits, 0.0), _draw(unit, seed)
+
     given = {split for split in splits_N if split}
     given_groups = {group for split, group in zip(splits_N, groups_N, strict=True) if split}
     home: dict[str, str] = {}
@@ -38,7 +52,7 @@ def carve(
     for group in groups_N:
         home.setdefault(group, known.get(group, "train"))
     wanted = {name: share for name, share in (("dev", dev), ("test", test)) if name not in given}
-    pool = sorted((g for g, split in home.items() if split == "train" and g not in mixed), key=lambda g: _draw(g, seed))
+    pool = sorted((g for g, split in home.items() if split == "train" and g not in mixed), key=order)
     moved = {group: known[group] for group in pool if known.get(group, "train") != "train"}
     there = Counter(moved.values())
     there.update(home[group] for group in set(groups_N) - given_groups if home[group] != "train")
@@ -49,6 +63,54 @@ def carve(
         new = new[missing:]
     chosen = [_choose(split, moved.get(group), home[group]) for split, group in zip(splits_N, groups_N, strict=True)]
     return [split for split, _ in chosen], [origin for _, origin in chosen]
+
+
+def units(
+    splits_N: Sequence[str | None], groups_N: Sequence[str], sessions_N: Sequence[str | None], known: Mapping[str, str],
+    max_share: float,
+) -> dict[str, str]:  # fmt: skip
+    """Group → its unit, called by the first name in it.
+
+    Groups that sessions link are one unit, but for those that are in more than one split already (given or `known`),
+    and those that are more than `max_share` of all groups, as where a session is a day or a room: each is on its own.
+    """
+    given: dict[str, set[str]] = {}
+    for group, split in zip(groups_N, splits_N, strict=True):
+        given.setdefault(group, set()).update([split] if split else [])
+    unit_of: dict[str, str] = {}
+    for lot in _linked(zip(groups_N, sessions_N, strict=True)):
+        fixed = set().union(*(given[group] for group in lot))
+        carved = {known[group] for group in lot if group in known}
+        splits = carved if carved and fixed <= {"train"} else carved | fixed  # train that was given may be carved from
+        whole = len(splits) <= 1 and len(lot) <= max_share * len(given)
+        unit_of |= dict.fromkeys(lot, min(lot)) if whole else {group: group for group in lot}
+    return unit_of
+
+
+def _linked(pairs: Iterable[tuple[str, str | None]]) -> list[list[str]]:
+    """The groups, those together that share a session, or share one with a group that does."""
+    groups_of: dict[str, list[str]] = {}
+    sessions_of: dict[str, list[str]] = {}
+    for group, session in dict.fromkeys(pairs):
+        sessions_of.setdefault(group, [])
+        if session is not None:
+            sessions_of[group].append(session)
+            groups_of.setdefault(session, []).append(group)
+    lots, seen, done = [], set[str](), set[str]()
+    for first in sessions_of:
+        if first in seen:
+            continue
+        seen.add(first)
+        lot = [first]
+        for group in lot:  # grows as it is walked
+            for session in sessions_of[group]:
+                if session not in done:
+                    done.add(session)
+                    new = [other for other in groups_of[session] if other not in seen]
+                    seen.update(new)
+                    lot += new
+        lots.append(lot)
+    return lots
 
 
 def _choose(given: str | None, moved: str | None, home: str) -> tuple[str, str]:

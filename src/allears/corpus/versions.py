@@ -94,14 +94,22 @@ def changes_between(before: pd.DataFrame | None, after: pd.DataFrame) -> Changes
 def record(
     paths: Paths, manifest: Manifest, rows: pd.DataFrame, changes: dict[str, int], settings: dict[str, Any]
 ) -> Version:
-    """Write the record of a manifest's version; one that is there already stays."""
-    file = _file(paths, manifest.digest)
-    if file.exists():
-        return read(paths, manifest.digest)
+    """Write the record of a manifest's version, before the manifest takes the place of the current one.
+
+    The current version stays what it is, but for where its sources lie. A former one that returns (a change was undone)
+    comes from the current one now; of what it was before, only the shards that were made of it stay known.
+    """
+    known = read(paths, manifest.digest) if _file(paths, manifest.digest).exists() else None
+    now = manifest_of(paths)
+    if known is not None and now is not None and now.digest == known.digest:
+        same = replace(known, parts=manifest.parts)
+        if same != known:
+            write(paths, same)
+        return same
     version = Version(
         digest=manifest.digest, parent=manifest.parent, made_unix_s=round(time.time(), 3), rows=manifest.rows,
         hours=round(to_hours(float((rows["end_s"] - rows["start_s"]).sum())), 6), parts=manifest.parts,
-        changes=changes, settings=settings,
+        changes=changes, settings=settings, shards=known.shards if known else (),
     )  # fmt: skip
     write(paths, version)
     return version

@@ -8,7 +8,7 @@ from typing import Any
 
 from kedro.framework.context import KedroContext
 from kedro.framework.hooks import hook_impl
-from rich.console import Console
+from rich.text import Text
 
 from allears.corpus.settings import remember
 from allears.corpus.version import version_of
@@ -16,6 +16,7 @@ from allears.corpus.withdrawal import note_file
 from allears.hooks.parameters import check_parameters
 from allears.params.base import Paths
 from allears.params.corpus import CorpusSettings
+from allears.reporting.screen import plain
 from allears.storage.bucket import typed_path
 from allears.storage.lock import locked
 
@@ -28,7 +29,7 @@ class CorpusHook:
         self._paths = Paths(corpus="")
         self._ingest: dict[str, Any] = {}
         self._version: str | None = None
-        self._console = Console(stderr=True, highlight=False, soft_wrap=True)
+        self._console = plain(stderr=True, soft_wrap=True)
 
     @hook_impl(tryfirst=True)
     def after_context_created(self, context: KedroContext) -> None:
@@ -74,7 +75,7 @@ class CorpusHook:
         """Say when the corpus has another version now, and let the next command have it."""
         version = version_of(self._paths)
         if version != self._version:
-            self._console.print(f"Corpus [bold]{self._paths.corpus}[/bold] is now version {version}")
+            self._console.print(Text.assemble("Corpus ", (self._paths.corpus, "bold"), f" is now version {version}"))
         self._held.close()
 
     @hook_impl(trylast=True)
@@ -83,7 +84,7 @@ class CorpusHook:
         self._held.close()
 
 
-def describe(settings: CorpusSettings, version: str | None) -> str:
+def describe(settings: CorpusSettings, version: str | None) -> Text:
     """The line that every command prints first."""
     sources = "; ".join(f"{s.path} ({s.layout or 'layout detected'}, {s.licence})" for s in settings.sources)
-    return f"Corpus [bold]{settings.corpus}[/bold], version {version or 'none yet'}: {sources}"
+    return Text.assemble("Corpus ", (settings.corpus, "bold"), f", version {version or 'none yet'}: {sources}")

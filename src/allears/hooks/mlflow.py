@@ -17,9 +17,9 @@ from kedro.io import CatalogProtocol
 from kedro.pipeline import Pipeline
 from kedro_mlflow.config.kedro_mlflow_config import KedroMlflowConfig
 from kedro_mlflow.framework.hooks.mlflow_hook import MlflowHook as PluginHook
-from rich.console import Console
 
 from allears.hooks import logged
+from allears.reporting.screen import plain
 from allears.tracking import Outbox, Pump, TrackedRun, recover
 from allears.tracking.current import entered
 from allears.tracking.git import git_tags
@@ -40,7 +40,7 @@ class MlflowHook(PluginHook):
         self._project = Path()
         self._catalog: CatalogProtocol | None = None
         self._pages: list[Path] = []
-        self._console = Console(stderr=True, highlight=False, soft_wrap=True)
+        self._console = plain(stderr=True, soft_wrap=True)
 
     @hook_impl
     def after_context_created(self, context: KedroContext) -> None:

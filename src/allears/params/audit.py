@@ -47,13 +47,16 @@ class DuplicateParams(Params):
 
 
 class LicenceParams(Params):
-    """Which licences audio may be used under; patterns with `*`, SPDX names or LicenseRef-…, case does not matter."""
+    """Which licences audio may be used under; patterns with `*`, SPDX names or LicenseRef-…, case does not matter.
+
+    CC-BY, CC-BY-NC and the like are of corpora that give no version.
+    """
 
     allow: tuple[str, ...] = (
-        "CC0-1.0", "CC-PDDC", "PDDL-1.0", "CC-BY-[1-4].*", "CC-BY-SA-[1-4].*", "ODC-By-1.0", "ODbL-1.0", "CDLA-*",
-        "MIT", "Apache-2.0", "BSD-*", "LicenseRef-*",
+        "CC0-1.0", "CC-PDDC", "CC-PDM-1.0", "PDDL-1.0", "CC-BY", "CC-BY-[1-4].*", "CC-BY-SA", "CC-BY-SA-[1-4].*",
+        "ODC-By-1.0", "ODbL-1.0", "CDLA-*", "MIT", "Apache-2.0", "BSD-*", "LicenseRef-*",
     )  # fmt: skip
-    deny: tuple[str, ...] = ("CC-BY-NC-*", "CC-BY-ND-*", "*-NC-*", "*-ND-*")
+    deny: tuple[str, ...] = ("CC-BY-NC-*", "CC-BY-ND-*", "*-NC-*", "*-ND-*", "*-NC", "*-ND")
     unknown: Literal["refuse", "allow"] = "refuse"
     """What happens to clips whose licence is unknown or in neither list."""
 
@@ -126,5 +129,9 @@ class AuditParams(Params):
     representation: RepresentationParams = RepresentationParams()
     curation: CurationParams = CurationParams()
     keep_despite: tuple[str, ...] = ()
-    """Soft reasons that flag a clip and keep it nonetheless; never a speaker who is in the test split too."""
+    """Soft reasons that flag a clip and keep it nonetheless; never a leak: what is tested on is not trained on."""
+    max_session_share: float = Field(default=0.5, ge=0, le=1)
+    """A clip whose session is in a held-out split too, with another speaker, is left out, unless its split would lose
+    more than this share of its clips: then the session is taken for a day, a room or a programme, and the page says how
+    many there are. 1: always left out; 0: never."""
     listen: ListenParams = ListenParams()

@@ -19,7 +19,9 @@ class SampleParams(Params):
 
 
 class SplitParams(Params):
-    """How splits are carved where a corpus has none: shares of its groups (speakers, sessions or recordings)."""
+    """How splits are carved where a corpus has none: shares of its groups (speakers, sessions or recordings).
+    Speakers who share a session go together, unless these are more than the larger share of all.
+    """
 
     dev: float = Field(default=0.1, gt=0.0, lt=0.5)
     test: float = Field(default=0.2, gt=0.0, lt=0.5)

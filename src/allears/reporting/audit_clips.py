@@ -13,13 +13,14 @@ import pandas as pd
 from markupsafe import Markup
 from numpy.typing import NDArray
 
-from allears.reporting.audit_listen import FOLDER
+from allears.reporting.audit_listen import FOLDER, piece_starts
 
 MAX_BYTES = 2_500_000
 MAX_TEXT = 120
 KEPT_SHARE = 0.1  # of the rows, where not all clips fit
-_COLUMNS = (  # of the joined table; heading; what it is: words, number, share
-    ("sound", "", "sound"), ("path", "file", "words"), ("verdict", "verdict", "words"), ("reasons", "reasons", "words"),
+_COLUMNS = (  # of the joined table; heading; what it is: words, id, number, seconds, share
+    ("sound", "", "sound"), ("path", "file", "words"), ("member", "member", "words"), ("from_s", "from, s", "seconds"),
+    ("clip", "clip", "id"), ("verdict", "verdict", "words"), ("reasons", "reasons", "words"),
     ("split", "split", "words"), ("language", "language", "words"), ("speaker", "speaker", "words"),
     ("said", "text or label", "words"), ("decoded_duration_s", "length, s", "number"), ("snr_db", "SNR, dB", "number"),
     ("bandwidth_hz", "bandwidth, Hz", "number"), ("rms_dbfs", "level, dBFS", "number"),
@@ -36,8 +37,8 @@ def clips_json(clips: pd.DataFrame, exhibits: pd.DataFrame, max_rows: int) -> tu
     files = exhibits.drop_duplicates("clip").set_index("clip")["file"]
     sound = FOLDER + "/" + some["clip"].map(files).astype("string") + ".mp3"
     said = some["text"].fillna(some["label"])
-    some = some.assign(sound=sound, said=said)
-    columns = {key: _values(some, key) for key, _, _ in _COLUMNS}
+    some = some.assign(sound=sound, said=said, from_s=piece_starts(some).round(2))
+    columns = {key: _values(some[key], exact=kind == "seconds") for key, _, kind in _COLUMNS}
     known = [each for each in _COLUMNS if any(value is not None for value in columns[each[0]])]
     values = zip(*(columns[key] for key, _, _ in known), strict=True)
     rows = [script_safe(json.dumps(row, ensure_ascii=False)) for row in values]
@@ -71,10 +72,9 @@ def chosen(clips: pd.DataFrame, exhibits: pd.DataFrame, max_rows: int) -> NDArra
     return np.concatenate((some, kept[: max_rows - len(some)]))
 
 
-def _values(some: pd.DataFrame, key: str) -> list[Any]:
-    column = some[key]
+def _values(column: pd.Series[Any], *, exact: bool) -> list[Any]:
     if pd.api.types.is_float_dtype(column):
-        return [None if np.isnan(value) else float(f"{value:.4g}") for value in column.to_numpy()]
+        return [None if np.isnan(value) else float(value if exact else f"{value:.4g}") for value in column.to_numpy()]
     return [None if pd.isna(value) else _short(str(value)) for value in column]
 
 

@@ -12,6 +12,7 @@ from allears.reporting.html import as_records, written
 
 FOLDER = "audit_files"
 MAX_TEXT = 300
+_NEARLY_S = 1e-6  # as `manifest.clip_refs` has it: seconds of a table are rounded
 _TITLES = {
     "worst": "The worst", "just flagged": "Just flagged", "just kept": "Just kept", "drawn": "Drawn at random",
 }  # fmt: skip
@@ -49,15 +50,21 @@ def pairs(exhibits: pd.DataFrame, clips: pd.DataFrame, max_s: float, means: dict
     return shown
 
 
+def piece_starts(clips: pd.DataFrame) -> pd.Series[float]:
+    """Where each clip begins in its recording, in seconds; unknown where it is all of it."""
+    piece_N = (clips["start_s"] > 0) | (clips["end_s"] < clips["file_duration_s"] - _NEARLY_S)
+    return clips["start_s"].where(piece_N)
+
+
 def _is_pairs(some: pd.DataFrame) -> bool:
     return bool(some["place"].isin(["stays", "left out"]).all())
 
 
 def _cards(exhibits: pd.DataFrame, clips: pd.DataFrame, max_s: float) -> pd.DataFrame:
-    facts = ["clip", "path", "text", "label", "speaker", "language", "split", "verdict", "reasons", "end_s", "start_s",
-             "decoded_duration_s"]  # fmt: skip
-    some = clips.loc[clips["clip"].isin(exhibits["clip"]), facts]
-    table = exhibits.merge(some, on="clip", how="left")
+    facts = ["clip", "path", "member", "channel", "text", "label", "speaker", "language", "split", "verdict", "reasons",
+             "end_s", "start_s", "decoded_duration_s"]  # fmt: skip
+    some = clips[clips["clip"].isin(exhibits["clip"])]
+    table = exhibits.merge(some[facts].assign(piece_start_s=piece_starts(some)), on="clip", how="left")
     cards: list[Any] = [_card(row, max_s) for row in as_records(table)]
     return table.assign(card=cards)
 
@@ -68,7 +75,7 @@ def _card(row: dict[str, Any], max_s: float) -> dict[str, Any]:
     text = row["text"] or row["label"] or ""
     return {
         "clip": row["clip"],
-        "path": row["path"],
+        "where": _where(row),
         "place": row["place"],
         "style": style,
         "verdict": verdict,
@@ -82,6 +89,14 @@ def _card(row: dict[str, Any], max_s: float) -> dict[str, Any]:
         "facts": " · ".join(str(row[key]) for key in ("speaker", "language", "split") if row[key] is not None),
         "text": text[:MAX_TEXT] + ("…" if len(text) > MAX_TEXT else ""),
     }
+
+
+def _where(row: dict[str, Any]) -> str:
+    """`calls.tar, call-7.flac in it, channel 1, from 12.50 s`: what tells clips of one file apart."""
+    inside = "" if row["member"] is None else f", {row['member']} in it"
+    channel = "" if row["channel"] is None else f", channel {row['channel']}"
+    start = "" if row["piece_start_s"] is None else f", from {row['piece_start_s']:.2f} s"
+    return f"{row['path']}{inside}{channel}{start}"
 
 
 def _measure(row: dict[str, Any]) -> dict[str, str] | None:

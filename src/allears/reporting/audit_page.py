@@ -23,8 +23,11 @@ MIN_TRAIN_HOURS = 1.0  # below, the answer says that it is little; recipes that 
 _SHOWN = (
     "clip",
     "path",
+    "member",
+    "channel",
     "start_s",
     "end_s",
+    "file_duration_s",
     "text",
     "label",
     "language",
@@ -94,7 +97,7 @@ def render(data: AuditData, params: AuditParams, policy: Policy) -> str:
         doubtful=audit_texts.doubtful(summary),
         copies=sections.copies(data.duplicates, data.manifest),
         copies_line=_copies_line(data.duplicates),
-        leaks_line=_leaks_line(summary["leaking_groups"]),
+        leak_lines=_leak_lines(summary),
         licences=sections.licences(summary),
         listen=audit_listen.groups(data.exhibits, table, params.listen.max_s, means),
         pairs=audit_listen.pairs(data.exhibits, table, params.listen.max_s, means),
@@ -184,11 +187,27 @@ def _copies_line(duplicates: pd.DataFrame) -> str:
     )
 
 
-def _leaks_line(groups: list[str]) -> str:
-    if not groups:
-        return "No speaker (else session, else recording) is in more than one split."
-    shown = ", ".join(groups[:10]) + (" …" if len(groups) > 10 else "")
-    return f"In more than one split: {shown}. Their clips on the training side are left out; the test clips stay."
+def _leak_lines(summary: dict[str, Any]) -> list[str]:
+    """Of speakers, sessions and copies: what is in more than one split, and how many clips of it are still selected."""
+    groups, leaks = summary["leaking_groups"], summary["leaks"]
+    session, copy = leaks["session"], leaks["copy"]
+    lines = ["No speaker (else session, else recording) is in more than one split."]
+    if groups:
+        shown = ", ".join(groups[:10]) + (" …" if len(groups) > 10 else "")
+        lines = [f"In more than one split: {shown}. {_leaking(leaks['speaker'])}"]
+    if session["of"]:
+        lines.append(
+            f"Sessions in more than one split, with other speakers: {session['sessions']:,} of {session['of']:,}. "
+            + (_leaking(session) if session["clips"] else "")
+        )
+    lines.append(f"Copies of clips of a split that is further held out: {_leaking(copy) if copy['clips'] else 'none.'}")
+    return lines
+
+
+def _leaking(facts: dict[str, int]) -> str:
+    clips, left = facts["clips"], facts["selected"]
+    found = f"{clips:,} clip" + ("" if clips == 1 else "s")
+    return f"{found} on the training side, {left or 'none'} of them selected; the test clips stay."
 
 
 def _table_line(summary: dict[str, Any], rows: int) -> str:

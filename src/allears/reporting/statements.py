@@ -119,12 +119,22 @@ def _composition(facts: CorpusFacts) -> dict[str, list[str]]:
         "splits": [
             f"{name}: {_amount(split)} ({facts.manifest.origins.get(name, 'empty')})."
             for name, split in facts.summary["splits"].items()
-        ] + [f"In more than one split: {len(facts.summary['leaking_groups']):,} speakers, sessions or recordings."],
+        ] + _in_two_splits(facts.summary),
         "errors": _errors(facts.summary),
         "self_contained": [
             "The manifest points at the source files, by path and sha256, and copies none. Shards hold all they need."
         ],
     }  # fmt: skip
+
+
+def _in_two_splits(summary: Mapping[str, Any]) -> list[str]:
+    leaks = summary["leaks"]
+    groups, sessions = len(summary["leaking_groups"]), leaks["session"]["sessions"]
+    return [
+        f"In more than one split: {groups:,} speakers, sessions or recordings; {sessions:,} sessions by others.",
+        f"Copies of a clip of a split that is further held out: {leaks['copy']['clips']:,}.",
+        f"Of these, selected all the same: {sum(leak['selected'] for leak in leaks.values()):,} clips.",
+    ]
 
 
 def _errors(summary: Mapping[str, Any]) -> list[str]:

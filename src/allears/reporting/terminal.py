@@ -10,6 +10,7 @@ from rich.console import Console
 from rich.table import Table
 
 from allears.evaluation.wording import gain_text, verdict
+from allears.reporting.screen import plain
 
 NAMES = {"scratch": "scratch", "random_frozen": "random frozen", "majority": "most frequent", "random": "random"}
 LOG_WIDTH = 120
@@ -17,8 +18,8 @@ LOG_WIDTH = 120
 
 def console() -> Console:
     """Where tables are printed: wide enough where nobody looks."""
-    screen = Console(highlight=False)
-    return screen if screen.is_terminal else Console(highlight=False, width=LOG_WIDTH)
+    screen = plain()
+    return screen if screen.is_terminal else plain(width=LOG_WIDTH)
 
 
 def comparison_table(

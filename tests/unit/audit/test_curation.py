@@ -60,6 +60,8 @@ def test_no_clip_left_says_why_and_what_to_do() -> None:
 
 def test_only_undeclared_licences_say_what_to_type() -> None:
     with pytest.raises(CorpusError, match=r"licence_unknown 1.*corpus=zoo,ingest\.licence="):
+        selection([{"licence": "GPL-3.0-only"}], [{}])
+    with pytest.raises(CorpusError, match=r"licence_unknown 1.*says 'unknown'.*audit\.licences\.unknown=allow"):
         selection([{"licence": "unknown"}], [{}])
 
 

@@ -1,12 +1,14 @@
 from __future__ import annotations
 
+import json
 from typing import Any
 
+import pandas as pd
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from allears.audit.licences import how_to_declare, standing
+from allears.audit.licences import how_to_declare, own_words, standing
 from allears.corpus.licences import joined
 from allears.params.audit import AuditParams, LicenceParams
 
@@ -38,6 +40,15 @@ from allears.params.audit import AuditParams, LicenceParams
         ("MIT CC-BY-NC-4.0", "denied"),
         ("()", "unknown"),
         ("Apache-2.0 WITH LLVM-exception", "allowed"),
+        ("CC-PDM-1.0", "allowed"),
+        ("CC-BY", "allowed"),
+        ("CC-BY-SA AND CC0-1.0", "allowed"),
+        ("CC-BY-NC", "denied"),
+        ("CC-BY-ND", "denied"),
+        ("CC-BY-NC-SA", "denied"),
+        ("CC-BY-NC-ND AND CC0-1.0", "denied"),
+        ("CC-NC", "denied"),
+        ("CC-BY-5.0", "unknown"),
     ],
 )
 def test_standing(licence: str, expected: str) -> None:
@@ -80,6 +91,22 @@ def test_deny_wins_over_allow() -> None:
 
 def test_the_line_says_what_to_type() -> None:
     line = how_to_declare("zoo", ["unknown AND CC0-1.0", "GPL-3.0-only"], LicenceParams())
-    assert line.startswith("licence 'GPL-3.0-only', 'unknown' is in neither list")
+    assert line.startswith("licence 'GPL-3.0-only' is in neither list")
     assert "corpus=zoo,ingest.licence=" in line
-    assert "'GPL-3.0-only'" in line
+    assert "; the column licence of the clips' own table says 'unknown'" in line
+
+
+def test_an_unknown_licence_is_quoted_and_what_cannot_help_is_not_advised() -> None:
+    line = how_to_declare("zoo", ["unknown AND CC0-1.0"], LicenceParams(), ["my own terms"])
+    assert line.startswith("column licence of the clips' own table with 'my own terms' in it is no licence")
+    assert "--params" not in line  # joined with another of the source, it stays unknown
+    assert "audit.licences.unknown=allow" in line
+
+
+def test_the_words_of_unknown_licences_are_found_in_the_attributes() -> None:
+    words = ['say "yes"', "a\nb", "x" * 100, "fourth", "fifth"]
+    rows = [("unknown AND CC0-1.0", json.dumps({"mood": '"licence": "no"', "licence": each})) for each in words]
+    rows = [("CC-BY-4.0", json.dumps({"licence": "CC BY 4.0"})), ("unknown", None), *rows]
+    part = pd.DataFrame(rows, columns=["licence", "attributes"], dtype="string")
+    assert own_words([part.head(3), part]) == ('say "yes"', "a b", "x" * 60 + "…")
+    assert own_words([part.head(2)]) == ()

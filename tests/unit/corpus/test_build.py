@@ -144,3 +144,18 @@ def test_channels_that_are_split_are_clips_of_their_own_and_stay_together(tmp_pa
     assert set(table["label"]) == {"0", "1"}
     mixed = build(listing, known, PARAMS).clips
     assert mixed["channel"].isna().all()
+
+
+def test_a_call_is_carved_whole_and_its_name_counts_within_its_source(tmp_path: Path) -> None:
+    root = miniatures.plain(tmp_path)
+    listing = listing_of(root, "plain")
+    one = listing.iloc[[0]]
+    rows = [
+        one.assign(source=source, name=f"{source}{call}{side}", speaker=f"{side}{call}", session=f"call {call}")
+        for source in ("x", "y") for call in range(10) for side in "ab"
+    ]  # fmt: skip
+    known = {file: facts(1.0) for file in usable(listing)}
+    table = build(pd.concat(rows, ignore_index=True), known, PARAMS).clips
+    assert table.groupby(["source", "session"])["split"].nunique().eq(1).all()
+    assert table.groupby("session")["split"].nunique().gt(1).any()
+    assert table["split"].value_counts().to_dict() == {"train": 28, "test": 8, "dev": 4}

@@ -3,7 +3,8 @@ from collections import defaultdict
 from hypothesis import given
 from hypothesis import strategies as st
 
-from allears.corpus.splits import carve
+from allears.corpus.splits import carve, units
+from tests.reference.leaks import linked
 
 SPLITS = st.sampled_from(["train", "dev", "test", None])
 
@@ -56,3 +57,106 @@ def test_shares_are_of_the_groups_and_depend_on_the_seed() -> None:
     assert (one.count("dev"), one.count("test")) == (10, 20)
     assert one != other
     assert one == carve([None] * 100, groups, dev=0.1, test=0.2, seed=0)[0]
+
+
+PLACES = st.tuples(st.integers(0, 9), st.one_of(st.none(), st.integers(0, 6)))
+
+
+@given(st.lists(PLACES, min_size=1, max_size=25))
+def test_units_are_the_groups_that_sessions_link(clips: list[tuple[int, int | None]]) -> None:
+    groups = [str(group) for group, _ in clips]
+    sessions = [None if session is None else str(session) for _, session in clips]
+    unit_of = units([None] * len(clips), groups, sessions, {}, max_share=1.0)
+    lots = {frozenset(g for g in groups if unit_of[g] == unit) for unit in unit_of.values()}
+    assert lots == linked(groups, sessions)
+    assert all(unit == min(g for g in groups if unit_of[g] == unit) for unit in unit_of.values())
+
+
+@given(st.lists(st.tuples(SPLITS, st.integers(0, 12), st.sampled_from([None, "1", "2", "3", "4"])), min_size=1))
+def test_sessions_tear_no_group_apart_and_move_nothing_that_was_held_out(
+    clips: list[tuple[str | None, int, str | None]],
+) -> None:
+    given_splits = [split for split, _, _ in clips]
+    groups, sessions = [str(group) for _, group, _ in clips], [session for _, _, session in clips]
+    splits, _ = carve(given_splits, groups, dev=0.1, test=0.2, seed=0, sessions_N=sessions)
+    home = {group: split for group, split in zip(groups, given_splits, strict=True) if split}
+    one_split = {g for g in home if len({s for h, s in zip(groups, given_splits, strict=True) if s and h == g}) == 1}
+    for group in set(groups) - set(home) | one_split:
+        assert len({split for split, each in zip(splits, groups, strict=True) if each == group}) == 1
+    for before, after in zip(given_splits, splits, strict=True):
+        assert before not in ("dev", "test") or after == before
+    if not any(given_splits) and len(set(groups)) >= 3:
+        assert set(splits) == {"train", "dev", "test"}
+
+
+def calls(count: int, first: int = 0) -> tuple[list[str], list[str | None]]:
+    """Both speakers of so many calls."""
+    names = range(first, first + count)
+    return [f"{side}{i}" for i in names for side in "ab"], [f"call{i}" for i in names for _ in "ab"]
+
+
+def in_two(splits: list[str], names: list[str | None]) -> set[str | None]:
+    where = defaultdict(set)
+    for name, split in zip(names, splits, strict=True):
+        where[name].add(split)
+    return {name for name, found in where.items() if len(found) > 1}
+
+
+def test_the_speakers_of_a_call_stay_together() -> None:
+    groups, sessions = calls(20)
+    splits, _ = carve([None] * 40, groups, dev=0.1, test=0.2, seed=0, sessions_N=sessions)
+    assert not in_two(splits, sessions)
+    assert (splits.count("dev"), splits.count("test")) == (4, 8)
+    assert in_two(carve([None] * 40, groups, dev=0.1, test=0.2, seed=0)[0], sessions)  # what it was without
+
+
+def test_a_session_that_all_share_holds_nobody_together() -> None:
+    groups = [str(i) for i in range(100)]
+    for days in (1, 3):
+        sessions = [f"day {i % days}" for i in range(100)]
+        found = carve([None] * 100, groups, dev=0.1, test=0.2, seed=0, sessions_N=sessions)
+        assert found == carve([None] * 100, groups, dev=0.1, test=0.2, seed=0)
+
+
+def test_a_large_unit_is_trained_on_where_smaller_ones_can_be_held_out() -> None:
+    groups = [str(i) for i in range(100)]
+    sessions = ["festival"] * 20 + [None] * 80
+    for seed in range(20):
+        splits, _ = carve([None] * 100, groups, dev=0.1, test=0.2, seed=seed, sessions_N=sessions)
+        assert set(splits[:20]) == {"train"}
+
+
+def test_new_speakers_of_a_known_session_join_it_and_known_ones_stay() -> None:
+    groups, sessions = calls(20)
+    known = dict(
+        zip(groups, carve([None] * 40, groups, dev=0.1, test=0.2, seed=0, sessions_N=sessions)[0], strict=True)
+    )
+    more, theirs = calls(20, first=20)
+    groups, sessions = [*groups, "c3", *more], [*sessions, "call3", *theirs]
+    splits, _ = carve([None] * 81, groups, dev=0.1, test=0.2, seed=1, known=known, sessions_N=sessions)
+    now = dict(zip(groups, splits, strict=True))
+    assert {group: now[group] for group in known} == known
+    assert now["c3"] == known["a3"]
+    assert not in_two(splits, sessions)
+
+
+def test_known_speakers_who_meet_in_a_new_session_stay_where_they_are() -> None:
+    groups, sessions = ["a", "b", *map(str, range(20))], ["meet", "meet", *[None] * 20]
+    splits, _ = carve(
+        [None] * 22, groups, dev=0.1, test=0.2, seed=0, known={"a": "test", "b": "train"}, sessions_N=sessions
+    )
+    assert splits[:2] == ["test", "train"]
+
+
+def test_what_was_carved_from_given_train_stays_together_when_it_grows() -> None:
+    groups, sessions = calls(20)
+    given_splits = ["train"] * 40
+    splits, _ = carve(given_splits, groups, dev=0.1, test=0.2, seed=0, sessions_N=sessions)
+    known = dict(zip(groups, splits, strict=True))
+    at = splits.index("test")
+    splits, _ = carve(
+        [*given_splits, "train"], [*groups, "new"], dev=0.1, test=0.2, seed=0, known=known,
+        sessions_N=[*sessions, sessions[at]],
+    )  # fmt: skip
+    assert splits[-1] == "test"
+    assert dict(zip(groups, splits, strict=False)) == known

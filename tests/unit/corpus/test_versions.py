@@ -44,6 +44,34 @@ def test_versions_are_found_by_their_first_digits(tmp_path: Path) -> None:
         versions.find(paths, "zzz")
 
 
+def test_a_version_that_returns_comes_from_the_one_before_it(tmp_path: Path) -> None:
+    paths = Paths(corpus="mine", data=tmp_path)
+    one, two, three = ({f"{name}.wav": (i, 2.0) for i, name in enumerate(names)} for names in ("a", "ab", "abc"))
+    first, second = save(paths, one), save(paths, two)
+    versions.note_shards(paths, second, "shards")
+    third = save(paths, three)
+    assert save(paths, two) == second
+    now = versions.current(paths)
+    assert (now.digest, now.parent, now.shards) == (second, third, ("shards",))
+    assert now.changes == versions.Changes(went=("c",)).counts()
+    assert [each.digest for each in versions.all_versions(paths)] == [first, third, second]
+    assert save(paths, one) == first
+    assert versions.current(paths).parent == second
+
+
+def test_the_current_version_stays_what_it_is_wherever_its_sources_lie(tmp_path: Path) -> None:
+    paths = Paths(corpus="mine", data=tmp_path)
+    first, second = save(paths, {"a.wav": (1, 2.0)}), save(paths, {"a.wav": (1, 2.0), "b.wav": (2, 2.0)})
+    was = versions.current(paths)
+    table = versions.rows_of(paths, was)
+    made = write_manifest(table.assign(root="/moved"), paths.intermediate / "manifest", None, first)
+    again = versions.record(paths, made, table, {}, {"splits": "others"})
+    assert (again.digest, again.parent, again.made_unix_s, again.changes) == (
+        second, first, was.made_unix_s, was.changes,
+    )  # fmt: skip
+    assert set(versions.rows_of(paths, versions.find(paths, second))["root"]) == {"/moved"}
+
+
 def test_waste_is_what_neither_the_corpus_nor_shards_use(tmp_path: Path) -> None:
     paths = Paths(corpus="mine", data=tmp_path)
     digests = [save(paths, {f"{name}.wav": (i, 2.0) for i, name in enumerate("abc"[: n + 1])}) for n in range(3)]

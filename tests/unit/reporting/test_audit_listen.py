@@ -30,6 +30,23 @@ def test_a_card_says_what_is_heard_and_why() -> None:
     assert (group["name"], group["meaning"], group["count"]) == ("noisy", "too noisy", "1 worst")
 
 
+def test_clips_of_one_file_are_told_apart() -> None:
+    table = manifest([
+        {"path": "calls.tar", "member": "a.flac", "file_duration_s": 9.0, "end_s": 4.0},
+        {"path": "calls.tar", "member": "a.flac", "file_duration_s": 9.0, "start_s": 4.0, "end_s": 9.0, "channel": 1},
+        {"path": "whole.wav", "end_s": 1.9999999, "file_duration_s": 2.0},
+    ])  # fmt: skip
+    verdicts = pd.DataFrame({"clip": table["clip"], "verdict": "soft", "reasons": "noisy"})
+    clips = table.merge(measures(table), on="clip").merge(verdicts, on="clip")
+    (group,) = groups(pd.DataFrame([shown(clip=clip) for clip in table["clip"]]), clips, 12.0, MEANS)
+    cards = group["places"][0]["cards"]
+    assert [(card["clip"], card["where"]) for card in cards] == [
+        ("c0", "calls.tar, a.flac in it, from 0.00 s"),
+        ("c1", "calls.tar, a.flac in it, channel 1, from 4.00 s"),
+        ("c2", "whole.wav"),
+    ]
+
+
 def test_a_whole_clip_and_a_clip_that_cannot_be_played() -> None:
     rows = [shown(seconds=2.0, measure=None, value=None), shown(clip="c1", file=None, seconds=None, problem="gone")]
     (group,) = groups(pd.DataFrame(rows), clips(), 12.0, MEANS)

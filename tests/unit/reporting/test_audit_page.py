@@ -191,6 +191,13 @@ def test_two_hundred_thousand_clips_give_a_small_page(tmp_path: Path) -> None:
     assert "data/03_primary/tiny/" in page
 
 
+def test_a_label_for_each_clip_gives_a_small_page(tmp_path: Path) -> None:
+    table, measured = big(20_000)
+    page = render(audit(table.assign(label=table["clip"]), measured, tmp_path), PARAMS, STANDARD)
+    assert len(page.encode()) <= 8_000_000
+    assert "groups as a table, the largest 100; all are in representation.parquet" in page
+
+
 def joined(data: AuditData) -> pd.DataFrame:
     return data.manifest.merge(data.measures, on="clip").merge(data.verdicts, on="clip")
 
@@ -205,6 +212,24 @@ def test_the_table_takes_the_heard_then_all_reasons_alike(tmp_path: Path) -> Non
     assert (some["verdict"] == "keep").sum() == 40
     assert sorted(chosen(clips, data.exhibits, 5000).tolist()) == list(range(3000)), "all, where all fit"
     assert len(chosen(clips, data.exhibits, 0)) == 0
+
+
+def test_the_table_names_clips_as_commands_take_them_and_says_where_in_a_file_they_are() -> None:
+    pieces = [{"path": "l.tar", "member": f"{i}.wav", "start_s": 12_345.67 + i, "end_s": 12_346.0 + i} for i in (0, 1)]
+    table = manifest([*(piece | {"file_duration_s": 20_000.0} for piece in pieces), {}])
+    nothing = pd.DataFrame({"clip": [], "file": []})
+    clips = table.merge(measures(table), on="clip").assign(verdict="soft", reasons="noisy")
+    listed = json.loads(clips_json(clips, nothing, 10)[0])
+    keys = [column["key"] for column in listed["columns"]]
+    found = {row[keys.index("clip")]: (row[keys.index("member")], row[keys.index("from_s")]) for row in listed["rows"]}
+    assert found == {"c0": ("0.wav", 12_345.67), "c1": ("1.wav", 12_346.67), "c2": (None, None)}
+    whole = json.loads(clips_json(clips[clips["clip"] == "c2"], nothing, 10)[0])
+    assert not {"member", "from_s"} & {column["key"] for column in whole["columns"]}, "only where there are any"
+
+
+def test_a_card_has_the_id_of_its_clip(hostile: AuditData) -> None:
+    page = render(hostile, PARAMS, STANDARD)
+    assert set(hostile.exhibits["clip"]) == set(re.findall(r'<code class="id">([^<]+)</code>', page))
 
 
 def test_the_tables_bytes_are_bounded_whatever_the_texts() -> None:
@@ -238,3 +263,17 @@ def test_texts_that_hardly_anybody_said_are_listed(tmp_path: Path) -> None:
     html = render(audit(table, measures(table), tmp_path), PARAMS, STANDARD)
     assert "Texts that many clips have" in html
     assert EVIL.lower() not in html
+
+
+def test_leaks_of_speakers_sessions_and_copies_have_each_their_line(tmp_path: Path) -> None:
+    call = [{"speaker": "a", "session": "call"}, {"speaker": "b", "session": "call", "split": "test"}]
+    table = manifest([*call, {}, {}, {}])
+    page = render(
+        audit(table, measures(table, [{}, {"pcm_sha256": "x"}, {"pcm_sha256": "x"}, {}, {}]), tmp_path),
+        PARAMS,
+        STANDARD,
+    )
+    words = " ".join(re.sub(r"<[^>]+>", " ", page).split())
+    assert "No speaker (else session, else recording) is in more than one split." in words
+    assert "Sessions in more than one split, with other speakers: 1 of 1. 1 clip on the training side, none of" in words
+    assert "Copies of clips of a split that is further held out: 1 clip on the training side, none of them" in words

@@ -7,18 +7,20 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import replace
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from allears.corpus.layouts.columns import Columns, match_columns, row_from
+from allears.corpus.layouts.columns import Columns, clean, match_columns, no_label, row_from
 from allears.corpus.layouts.files import SPLIT_FOLDERS, relative, unsafe
-from allears.corpus.layouts.huggingface import check_width
+from allears.corpus.layouts.parquet import in_a_line, records_of, schema_of
 from allears.corpus.layouts.row import Reject, Row, Rows
 from allears.corpus.layouts.tables import Broken, flat, header, read_csv, read_json_lines, records
 from allears.errors import CorpusError
 
 TABLES = ("metadata.csv", "metadata.jsonl", "metadata.parquet")
 NEEDS = " or ".join(TABLES)
+_LOOKED_AT, _FEW, _NEARLY_ALL = 1000, 20, 0.9  # lines of a table; too few to say; share of values
 
 
 def tables(root: Path) -> list[tuple[Path, str, str | None]]:
@@ -56,6 +58,8 @@ def columns_of(root: Path, label: str | None) -> Columns:
     file, _, _ = tables(root)[0]
     names = _names(file)
     columns = match_columns(names, label, str(file))
+    if columns.label is not None and columns.why and _names_each_clip(file, columns.label):
+        columns = replace(columns, label=None, why=no_label(columns.label, "is another in nearly every line"))
     if "file" not in columns.fields:
         raise CorpusError(
             f"{file} has no column file_name (it has {', '.join(names) or 'no columns'}): it must say which recording "
@@ -102,15 +106,22 @@ def _row(
     return replace(row, name=path, path=path, split=row.split or split)
 
 
+def _names_each_clip(file: Path, column: str) -> bool:
+    """Whether the values at the head of a table are nearly all different: a label is what clips have in common."""
+    head = islice(_records(file), _LOOKED_AT)
+    values = [value for record in head if isinstance(record, dict) and (value := clean(record.get(column))) is not None]
+    return len(values) >= _FEW and len(set(values)) > _NEARLY_ALL * len(values)
+
+
 def _names(file: Path) -> list[str]:
     match file.suffix:
         case ".csv":
             return header(read_csv(file))
         case ".parquet":
-            import pyarrow.parquet as pq
-
-            check_width(file)
-            return list(pq.read_schema(file).names)
+            schema = schema_of(file)
+            if isinstance(schema, str):
+                raise CorpusError(f"{file}: {schema}")
+            return list(schema.names)
         case _:
             lines = (line for _, line in read_json_lines(file) if isinstance(line, dict))
             return list(dict.fromkeys(name for record in lines for name in record))
@@ -127,9 +138,14 @@ def _records(file: Path) -> Iterator[dict[str, Any] | Broken]:
             return (record if isinstance(record, Broken) else flat(record) for _, record in lines)
 
 
-def _parquet(file: Path) -> Iterator[dict[str, Any]]:
+def _parquet(file: Path) -> Iterator[dict[str, Any] | Broken]:
+    """Raises CorpusError where it is damaged: how many of its rows are lost cannot be said."""
+    import pyarrow as pa
     import pyarrow.parquet as pq
 
-    with pq.ParquetFile(file) as table:
-        for batch in table.iter_batches(batch_size=4096):
-            yield from (flat(record) for record in batch.to_pylist())
+    try:
+        with pq.ParquetFile(file) as table:
+            for batch in table.iter_batches(batch_size=4096):
+                yield from (each if isinstance(each, Broken) else flat(each) for each in records_of(batch))
+    except (pa.ArrowException, OSError) as error:
+        raise CorpusError(f"{file} is damaged ({in_a_line(error)}): copy it again, or write it anew") from error

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from allears.corpus.layouts.row import Row
-from allears.corpus.licences import UNKNOWN, canonical
+from allears.corpus.licences import UNKNOWN, understood
 from allears.errors import CorpusError, nearest
 
 _NAMES: dict[str, tuple[str, ...]] = {
@@ -29,6 +30,10 @@ _TECHNICAL = frozenset((
     "id", "index", "idx", "duration", "duration_s", "length", "num_samples", "n_samples", "sample_rate",
     "sampling_rate", "channels", "md5", "sha256", "url",
 ))  # fmt: skip
+# utt_id, clip-id, fileId, uttid, uuid; not valid, grid or hybrid
+_ID = re.compile(
+    r"(?i:(?:^|[_\W])(?:id|[ug]uid)$|^(?:utt|utterance|clip|file|sentence|segment|sample|audio|rec|recording)id$)|[a-z]I[Dd]$"
+)
 _SPLITS = {
     "train": "train", "training": "train",
     "dev": "dev", "val": "dev", "valid": "dev", "validation": "dev", "devel": "dev", "development": "dev",
@@ -54,7 +59,8 @@ class Columns:
 def match_columns(columns: Iterable[str], label: str | None, where: str, *, guess: bool = True) -> Columns:
     """Map `columns`; `label` names a column (or one of our fields) that is to be the label.
 
-    Without it the label is the column called so; else, when exactly one column names nothing else, that one (`guess`).
+    Without it the label is the column called so; else, when exactly one column names nothing else, that one (`guess`),
+    but for an id: one label a clip teaches nothing.
     Raises CorpusError when `label` is no column of `where`.
     """
     names = list(columns)
@@ -69,9 +75,16 @@ def match_columns(columns: Iterable[str], label: str | None, where: str, *, gues
     if found is not None:
         return Columns(fields, found, "")
     rest = [name for name in names if name not in fields.values() and _plain(name) not in _TECHNICAL]
-    if guess and len(rest) == 1:
-        return Columns(fields, rest[0], f"column '{rest[0]}' is the label, as the only one that names nothing else")
-    return Columns(fields, None, "")
+    if not guess or len(rest) != 1:
+        return Columns(fields, None, "")
+    if _ID.search(rest[0]):
+        return Columns(fields, None, no_label(rest[0], "is an id by its name"))
+    return Columns(fields, rest[0], f"column '{rest[0]}' is the label, as the only one that names nothing else")
+
+
+def no_label(column: str, why: str) -> str:
+    """Why the only column that could be the label is not taken for it."""
+    return f"no column is a label: '{column}' {why} (ingest.label={column} takes it nonetheless)"
 
 
 def row_from(record: Mapping[str, Any], columns: Columns) -> Row:
@@ -82,9 +95,11 @@ def row_from(record: Mapping[str, Any], columns: Columns) -> Row:
     def value(field: str) -> str | None:
         return _text(record.get(columns.fields.get(field, "")))
 
-    split, licence = split_of(value("split")), licence_of(value("licence"))
+    words = value("licence")
+    split, licence = split_of(value("split")), licence_of(words)
     extra |= {"split": value("split") or ""} if clean(value("split")) and split is None else {}
-    extra |= {"licence": value("licence") or ""} if clean(value("licence")) and licence == UNKNOWN else {}
+    if words and clean(words) and words.lower() != str(licence).lower():
+        extra["licence"] = words  # what it was read as is ours, what it says is the corpus's
     path = value("file") or ""
     return Row(
         name=path,
@@ -121,7 +136,7 @@ def split_of(value: str | None) -> str | None:
 
 def licence_of(value: str | None) -> str | None:
     """SPDX spelling, 'unknown' for a word that says so or is no licence, None where nothing is said."""
-    return None if not value else canonical(value) or UNKNOWN
+    return None if not value else understood(value) or UNKNOWN
 
 
 def _label_column(label: str, names: list[str], fields: Mapping[str, str], where: str) -> str:

@@ -93,6 +93,11 @@ def relative(path: Path, root: Path) -> str:
     return path.relative_to(root).as_posix() if path.is_relative_to(root) else path.as_posix()
 
 
+def is_file(path: Path) -> bool:
+    """Whether a path from a table is a file that can be looked at: a name too long for any is none."""
+    return os.path.isfile(path)  # noqa: PTH113  Path.is_file raises for such a name
+
+
 def is_text(path: str) -> bool:
     """Whether a path can be written down (POSIX names are bytes, and not all of them are text)."""
     try:
@@ -100,6 +105,11 @@ def is_text(path: str) -> bool:
     except UnicodeEncodeError:
         return False
     return path.isprintable() or not any(ord(c) < 32 or ord(c) == 127 for c in path)
+
+
+def shown(text: str) -> str:
+    """The text with a ? for each letter that cannot be written: a name that is not UTF-8, half of a character."""
+    return text.encode(errors="replace").decode()
 
 
 def unsafe(path: str, *, absolute: bool = False) -> str | None:

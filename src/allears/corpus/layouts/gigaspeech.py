@@ -62,11 +62,20 @@ def rows(root: Path, label: str | None) -> Rows:
     for file in files(root):
         for number, audio in enumerate(_audios(file), start=1):
             where = f"{relative(file, root)} audio {number}"
-            if isinstance(audio, Broken) or not isinstance(audio.get("path"), str):
-                why = audio.why if isinstance(audio, Broken) else "it has no path"
+            why = audio.why if isinstance(audio, Broken) else _odd(audio)
+            if isinstance(audio, Broken) or why is not None:
                 yield Reject(name=where, path="", reason="malformed_line", message=f"{where}: {why}")
             else:
                 yield from _audio_rows(root, file.parent, audio, columns)
+
+
+def _odd(audio: dict[str, Any]) -> str | None:
+    return _odd_subsets(audio) if isinstance(audio.get("path"), str) else "it has no path"
+
+
+def _odd_subsets(of: dict[str, Any]) -> str | None:
+    """Why its subsets cannot be read: what may be a test clip is not to be taken for another."""
+    return None if isinstance(of.get("subsets") or [], list) else "its subsets are no list"
 
 
 def _audio_rows(root: Path, folder: Path, audio: dict[str, Any], columns: Columns) -> Rows:
@@ -78,11 +87,12 @@ def _audio_rows(root: Path, folder: Path, audio: dict[str, Any], columns: Column
         yield replace(row_from(common | {"split": _split(audio)}, columns), name=aid)
         return
     for number, segment in enumerate(segments if isinstance(segments, list) else [segments]):
-        if isinstance(segment, dict):
+        why = _odd_subsets(segment) if isinstance(segment, dict) else "it is not a JSON object"
+        if why is None:
             yield _row(segment, common | {"split": _split(segment) or _split(audio)}, columns)
         else:
             where = f"{aid} segment {number}"
-            yield Reject(name=where, path=path, reason="malformed_line", message=f"{where}: it is not a JSON object")
+            yield Reject(name=where, path=path, reason="malformed_line", message=f"{where}: {why}")
 
 
 def _row(segment: dict[str, Any], common: dict[str, Any], columns: Columns) -> Row:

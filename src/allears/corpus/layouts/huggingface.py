@@ -13,15 +13,13 @@ from pathlib import Path
 from typing import Any
 
 from allears.corpus.layouts.columns import Columns, match_columns, row_from
-from allears.corpus.layouts.files import is_audio, nearest_level, relative, split_in, unsafe
+from allears.corpus.layouts.files import is_audio, is_file, nearest_level, relative, split_in, unsafe
+from allears.corpus.layouts.parquet import in_a_line, records_of, schema_of
 from allears.corpus.layouts.row import Reject, Row, Rows
-from allears.corpus.layouts.tables import flat
-from allears.errors import CorpusError
+from allears.corpus.layouts.tables import Broken, flat
 from allears.storage.containers import parquet_member
 
 NEEDS = "parquet file with a column of {bytes, path}"
-MAX_COLUMNS = 4096
-_MAX_FOOTER_BYTES = 1 << 26
 _LOOKED_AT = 8  # files, to know the layout
 _ROWS = 4096
 _ROWS_WITH_BYTES = 16
@@ -59,6 +57,8 @@ def columns_of(root: Path, label: str | None) -> Columns:
 
 def rows(root: Path, label: str | None) -> Rows:
     """One row a row. Without bytes it is the file beside the table that its path names, where there is one."""
+    import pyarrow as pa
+
     for file in files(root):
         shape = _shape(file)
         name = relative(file, root)
@@ -70,19 +70,23 @@ def rows(root: Path, label: str | None) -> Rows:
         try:
             for group, row, record, inside in _records(file, shape):
                 yield _row(root, file, shape, (group, row, inside), record, columns, split)
-        except OSError as error:  # pyarrow's word for a page that is not what it says
-            yield Reject(name=name, path=name, reason="malformed_table", message=f"{name}: breaks off ({error})")
+        except (pa.ArrowException, OSError) as error:  # a page that is not what it says
+            why = f"{name}: breaks off ({in_a_line(error)})"
+            yield Reject(name=name, path=name, reason="malformed_table", message=why)
 
 
 def _row(
-    root: Path, file: Path, shape: _Shape, at: tuple[int, int, bool], record: dict[str, Any], columns: Columns,
+    root: Path, file: Path, shape: _Shape, at: tuple[int, int, bool], record: dict[str, Any] | Broken, columns: Columns,
     split: str | None,
 ) -> Row | Reject:  # fmt: skip
     group, number, inside = at
     member = parquet_member(shape.audio, group, number)
-    audio = record.pop(shape.audio, None) or {}
-    told = audio.get("path") or ""
     where = f"{relative(file, root)} row {member}"
+    if isinstance(record, Broken):
+        why = f"{where}: {record.why}"
+        return Reject(name=where, path=relative(file, root), reason="malformed_line", message=why)
+    audio = record.pop(shape.audio, None) or {}
+    told = str(audio.get("path") or "")
     for name, names in shape.classes.items():
         value = record.get(name)
         record[name] = names[value] if isinstance(value, int) and 0 <= value < len(names) else None
@@ -91,13 +95,13 @@ def _row(
     if inside:
         return replace(row, path=relative(file, root), member=member)
     beside = file.parent / told
-    if told and is_audio(beside.name) and unsafe(told) is None and beside.is_file():
+    if told and is_audio(beside.name) and unsafe(told) is None and is_file(beside):
         return replace(row, path=relative(beside, root))
     why = f"it has no bytes, and '{told}' is no file beside it" if told else "it has neither bytes nor a path"
     return Reject(name=row.name, path=relative(file, root), reason="no_audio_entry", message=f"{where}: {why}")
 
 
-def _records(file: Path, shape: _Shape) -> Iterator[tuple[int, int, dict[str, Any], bool]]:
+def _records(file: Path, shape: _Shape) -> Iterator[tuple[int, int, dict[str, Any] | Broken, bool]]:
     """Row group, row in it, record, and whether it has bytes."""
     import pyarrow.parquet as pq
 
@@ -108,8 +112,8 @@ def _records(file: Path, shape: _Shape) -> Iterator[tuple[int, int, dict[str, An
             inside = _has_bytes(table, group, shape.audio)
             number = 0
             for batch in table.iter_batches(_ROWS, row_groups=[group], columns=wanted):
-                for record in batch.to_pylist() if wanted else [{}] * len(batch):
-                    yield group, number, record, next(inside)
+                for record in records_of(batch) if wanted else ({} for _ in range(len(batch))):
+                    yield group, number, record, next(inside, False)
                     number += 1
 
 
@@ -142,11 +146,11 @@ def _shape(file: Path) -> _Shape | str:
     """What a file holds, or why it cannot be used."""
     import pyarrow as pa
 
-    schema = _schema(file)
+    schema = schema_of(file)
     if isinstance(schema, str):
         return schema
     features = _features(schema)
-    structs = [f.name for f in schema if pa.types.is_struct(f.type) and f.type.get_field_index("bytes") >= 0]
+    structs = [f.name for f in schema if pa.types.is_struct(f.type) and _holds_bytes(f.type)]
     declared = [name for name in structs if features.get(name, {}).get("_type") == "Audio"]
     audio = next(iter(declared or structs), None)
     if audio is None:
@@ -159,39 +163,12 @@ def _shape(file: Path) -> _Shape | str:
     return _Shape(audio, tuple(name for name in schema.names if name not in structs), classes)
 
 
-def _schema(file: Path) -> Any:
-    """Its pyarrow schema, or a sentence on why it is refused."""
+def _holds_bytes(struct: Any) -> bool:
+    """Whether a struct has a field `bytes` that can hold a recording; in one of text there is none."""
     import pyarrow as pa
-    import pyarrow.parquet as pq
 
-    try:
-        if (size := footer_bytes(file)) > _MAX_FOOTER_BYTES:
-            return f"its description alone is {size:,} bytes: it has too many columns"
-        schema = pq.read_schema(file)
-    except (pa.ArrowException, OSError) as error:
-        return f"it is no parquet file, or breaks off ({error}): copy it again"
-    if len(schema.names) > MAX_COLUMNS:
-        return (
-            f"it has {len(schema.names):,} columns, at most {MAX_COLUMNS:,} are read: keep those that describe a clip"
-        )
-    return schema
-
-
-def footer_bytes(file: Path) -> int:
-    """How long a parquet file's description says it is. Raises OSError when it is no parquet file."""
-    with file.open("rb") as handle:
-        handle.seek(-8, 2)
-        length, mark = int.from_bytes(handle.read(4), "little"), handle.read(4)
-    if mark != b"PAR1":
-        raise OSError("it does not end like one")
-    return length
-
-
-def check_width(file: Path) -> None:
-    """Raise CorpusError for a parquet table that is wider than any description of clips, or is none."""
-    schema = _schema(file)
-    if isinstance(schema, str):
-        raise CorpusError(f"{file}: {schema}")
+    at = struct.get_field_index("bytes")
+    return at >= 0 and not pa.types.is_string(struct.field(at).type)
 
 
 def _features(schema: Any) -> dict[str, dict[str, Any]]:

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from allears.corpus.layouts.columns import Columns, match_columns, row_from
-from allears.corpus.layouts.files import nearest_level, relative, split_in
+from allears.corpus.layouts.files import is_file, nearest_level, relative, split_in
 from allears.corpus.layouts.row import Reject, Row, Rows
 from allears.corpus.layouts.spans import end_of, seconds
 from allears.corpus.layouts.tables import Broken, flat, read_json_lines
@@ -67,11 +67,14 @@ def _row(root: Path, file: Path, where: str, cut: dict[str, Any] | Broken, colum
     if isinstance(found, str):
         reason, why = _WHY.get(found, (found, "it has no recording with the channel that it names"))
         return Reject(name=name, path="", reason=reason, message=f"{where}, '{name}': {why}")
+    if not isinstance(cut.get("supervisions") or [], list):
+        why = "its supervisions are no list"
+        return Reject(name=name, path="", reason="malformed_line", message=f"{where}, '{name}': {why}")
     source, channel = found
     recording, start, length = cut["recording"], seconds(cut.get("start", 0)), seconds(cut.get("duration"))
     whole = start == 0 and length >= seconds(recording.get("duration")) - _WHOLE_S
     given = Path(str(source.get("source")))
-    path = given if given.is_absolute() else next((f for f in (file.parent / given, root / given) if f.exists()), given)
+    path = given if given.is_absolute() else next((f for f in (file.parent / given, root / given) if is_file(f)), given)
     known = _said(cut) | {"file_name": relative(path, root), "recording": str(recording.get("id") or "")}
     row = replace(row_from(known, columns), name=name, channel=channel)
     row = replace(row, split=row.split or split_in(file.name.partition(".")[0]))

@@ -9,7 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from allears.corpus.layouts.columns import Columns, match_columns, row_from
-from allears.corpus.layouts.files import nearest_level, relative
+from allears.corpus.layouts.files import is_file, nearest_level, relative
 from allears.corpus.layouts.row import Reject, Rows
 from allears.corpus.layouts.tables import Broken, read_split
 
@@ -67,7 +67,7 @@ def _part_rows(root: Path, part: Path, columns: Columns) -> Rows:
         file = part / "audio" / speaker / book / name
         ending = ending or _ending(file)
         record = {
-            "file_name": relative(file.with_name(name + ending), root), "text": fields[1], "speaker": speaker,
+            "file_name": relative(Path(f"{file}{ending}"), root), "text": fields[1], "speaker": speaker,
             "session": f"{speaker}_{book}", "gender": genders.get(speaker, ""), "language": language,
             "split": part.name, "title": titles.get((speaker, book), ""),
         }  # fmt: skip
@@ -75,7 +75,7 @@ def _part_rows(root: Path, part: Path, columns: Columns) -> Rows:
 
 
 def _ending(file: Path) -> str:
-    return next((end for end in (".flac", ".opus", ".wav", ".mp3") if file.with_name(file.name + end).is_file()), "")
+    return next((end for end in (".flac", ".opus", ".wav", ".mp3") if is_file(Path(f"{file}{end}"))), "")
 
 
 def _readers(file: Path) -> tuple[dict[str, str], dict[tuple[str, str], str]]:

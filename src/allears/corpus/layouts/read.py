@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from dataclasses import fields, replace
+from operator import attrgetter
 from pathlib import Path
 from types import MappingProxyType
 from typing import Protocol
@@ -24,12 +26,14 @@ from allears.corpus.layouts import (
     webdataset,
 )
 from allears.corpus.layouts.columns import Columns
-from allears.corpus.layouts.files import inside, unsafe
+from allears.corpus.layouts.files import inside, shown, unsafe
 from allears.corpus.layouts.row import Reject, Row, Rows
 from allears.corpus.layouts.spans import problem
 from allears.errors import CorpusError
 from allears.params.corpus import Layout
 
+_NO_TEXT = ("channel", "start_s", "end_s", "attributes")
+_texts = attrgetter(*(each.name for each in fields(Row) if each.name not in _NO_TEXT))
 _ABSOLUTE = frozenset(("kaldi", "nemo", "lhotse"))  # these name files anywhere on the machine; the others must not
 
 
@@ -88,14 +92,15 @@ def explain_label(root: Path, layout: Layout, label: str | None) -> str:
 
 
 def _checked(items: Iterable[Row | Reject], root: Path, *, absolute: bool) -> Rows:
-    """The same, but rejects for rows whose path leads out of `root`, in words or by a link, or whose times are none.
+    """The same, but rejects for rows whose path leads out of `root`, in words or by a link, whose times are none, or
+    whose text cannot be written down.
 
     A layout that may name files anywhere (`absolute`) says where they are; a link in `root` does not say so.
     """
     stays = inside(root)
     for item in items:
         if isinstance(item, Reject):
-            yield item
+            yield replace(item, name=shown(item.name), path=shown(item.path), message=shown(item.message))
             continue
         why = unsafe(item.path, absolute=absolute)
         reason = "outside_root" if item.path else "malformed_line"
@@ -103,8 +108,19 @@ def _checked(items: Iterable[Row | Reject], root: Path, *, absolute: bool) -> Ro
             why = f"'{item.path}' is a link that leads out of the source's folder: give the folder that holds both"
         if why is None:
             why, reason = problem(item.start_s, item.end_s), "bad_segment"
-        yield (
-            item
-            if why is None
-            else Reject(name=item.name, path=item.path, reason=reason, message=f"{item.name}: {why}")
-        )
+        if why is None and not _is_unicode(item):
+            why, reason = "half of a character is in it, or a folder's name that is not UTF-8", "malformed_line"
+        if why is None:
+            yield item
+        else:
+            name, path = shown(item.name), shown(item.path)
+            yield Reject(name=name, path=path, reason=reason, message=f"{name}: {shown(why)}")
+
+
+def _is_unicode(row: Row) -> bool:
+    """Whether all of a row can be written: JSON can hold half of a character, and a file's name any bytes."""
+    try:
+        "".join((*filter(None, _texts(row)), *row.attributes, *row.attributes.values())).encode()
+    except UnicodeEncodeError:
+        return False
+    return True

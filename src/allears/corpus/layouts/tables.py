@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import gzip
 import json
+import re
 import zlib
 from collections import deque
 from collections.abc import Iterator
@@ -14,6 +15,7 @@ from typing import IO, Any, cast
 
 LINE_CHARACTERS = 16 << 20  # a cut with all its words and times is a few MB; what is longer is no line
 _RECORD_LINES = 100  # a quoted field of CSV may hold this many line ends
+_HALF = re.compile(r"\\u[dD][89a-fA-F]")  # of a character that JSON may write in two
 _MARKS = {b"\xff\xfe": "utf-16", b"\xfe\xff": "utf-16"}  # byte order marks; UTF-8 where there is none
 
 
@@ -58,6 +60,10 @@ def parsed(text: str) -> dict[str, Any] | Broken:
     """The JSON object in `text`."""
     try:
         value = json.loads(text)
+        if _HALF.search(text):
+            json.dumps(value, ensure_ascii=False).encode()
+    except UnicodeEncodeError:
+        return Broken("half of a character is in it (such as \\ud83d without what belongs to it)")
     except (ValueError, RecursionError) as error:
         return Broken(f"it is not JSON ({error})")
     return value if isinstance(value, dict) else Broken("it is not a JSON object")

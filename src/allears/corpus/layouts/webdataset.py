@@ -14,7 +14,7 @@ from typing import Any
 
 from allears.corpus.layouts import fleurs
 from allears.corpus.layouts.columns import Columns, match_columns, row_from
-from allears.corpus.layouts.files import is_audio, is_text, nearest_level, relative, split_in
+from allears.corpus.layouts.files import is_audio, is_text, nearest_level, relative, shown, split_in
 from allears.corpus.layouts.row import Reject, Rows
 from allears.corpus.layouts.tables import Broken, flat, parsed
 from allears.storage.containers import Member, is_tar, tar_members
@@ -125,5 +125,4 @@ def _tars(folder: Path) -> list[Path]:
 
 
 def _reject(path: str, name: str, reason: str, why: str) -> Reject:
-    shown = name.encode(errors="replace").decode()
-    return Reject(name=shown, path=path, reason=reason, message=f"{path}, '{shown}': {why}")
+    return Reject(name=shown(name), path=path, reason=reason, message=f"{path}, '{shown(name)}': {why}")

@@ -16,6 +16,7 @@ from allears.audit import (
     derived,
     disparity,
     duplicates,
+    licences,
     measuring,
     overrides,
     policy,
@@ -36,8 +37,8 @@ from allears.params.policy import Policies
 from allears.pipelines.audit import text_nodes
 
 PEOPLE_COLUMNS = (
-    "clip", "source", "start_s", "end_s", "text", "label", "language", "accent", "gender", "age", "speaker", "licence",
-    "split", "group",
+    "clip", "source", "start_s", "end_s", "text", "label", "language", "accent", "gender", "age", "speaker", "session",
+    "licence", "split", "group",
 )  # fmt: skip
 
 
@@ -105,7 +106,8 @@ def select_clips(
     """Which clips training hears, and how often."""
     wanted = params.curation
     target = targets.read(wanted.target, wanted.axis) if wanted.target and wanted.axis else None
-    return curation.select(manifest.frame(PEOPLE_COLUMNS), measures, verdicts, target, params, paths.corpus)
+    words = _licence_words(manifest, verdicts)
+    return curation.select(manifest.frame(PEOPLE_COLUMNS), measures, verdicts, target, params, paths.corpus, words)
 
 
 def represent(manifest: Manifest, selection: pd.DataFrame, params: AuditParams) -> tuple[pd.DataFrame, pd.DataFrame]:
@@ -141,8 +143,17 @@ def summarise(
 ) -> dict[str, Any]:  # fmt: skip
     """Counts and hours per split and reason; rows in = kept + soft + hard + quarantined, checked."""
     people = manifest.frame(PEOPLE_COLUMNS)
-    frames = summary.Tables(people, quarantine, verdicts, selection, table, axes, disparity_table, manifest.gaps)
+    frames = summary.Tables(
+        people, quarantine, verdicts, selection, table, axes, disparity_table, manifest.gaps,
+        _licence_words(manifest, verdicts),
+    )  # fmt: skip
     return summary.summarise(frames, params, policies.chosen(params.policy), paths.corpus, manifest.digest)
+
+
+def _licence_words(manifest: Manifest, verdicts: pd.DataFrame) -> tuple[str, ...]:
+    """What the corpus itself calls the licences that are refused as unknown; nothing is read where none are."""
+    refused = policy.having(verdicts["reasons"], "licence_unknown").any()
+    return licences.own_words(manifest.iter_parts(("licence", "attributes"))) if refused else ()
 
 
 def render_audit_page(

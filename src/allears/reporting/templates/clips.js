@@ -31,6 +31,7 @@
   function written(value, kind) {
     if (value === null) return "";
     if (kind === "share") return (value > 0 && value < 0.01 ? (100 * value).toFixed(2) : (100 * value).toFixed(0)) + " %";
+    if (kind === "seconds") return value.toFixed(2);
     if (kind === "number") return Math.abs(value) >= 100 ? Math.round(value).toLocaleString("en") : value.toPrecision(3);
     return String(value);
   }
@@ -70,9 +71,9 @@
     var tr = make("tr");
     data.columns.forEach(function (column, i) {
       var value = row[i];
-      var cell = make("td", undefined, column.kind === "words" ? column.key : column.kind === "sound" ? "sound" : "number");
+      var cell = make("td", undefined, column.kind === "words" ? column.key : column.kind === "sound" || column.kind === "id" ? column.kind : "number");
       if (column.title) cell.dataset.title = column.title;
-      if (column.kind === "sound") { if (value) cell.appendChild(playButton(value, row[at.path])); }
+      if (column.kind === "sound") { if (value) cell.appendChild(playButton(value, row[at.clip])); }
       else if (column.key === "verdict") cell.appendChild(make("span", { keep: "kept", soft: "flagged", hard: "refused" }[value] || value, "chip " + ({ keep: "yes", soft: "care", hard: "no" }[value] || "")));
       else cell.textContent = written(column.key === "reasons" && value ? value.split(",").join(", ") : value, column.kind);
       if (value === null || value === "") cell.classList.add("empty");
@@ -123,7 +124,7 @@
 
   var titles = make("tr");
   data.columns.forEach(function (column, i) {
-    var th = make("th", undefined, column.kind === "words" ? "" : "number");
+    var th = make("th", undefined, column.kind === "words" || column.kind === "id" ? "" : "number");
     th.scope = "col";
     if (column.kind === "sound") th.textContent = "listen";
     else {
