@@ -149,17 +149,17 @@ def export(corpus: str, to: Any, out: str | None, *, everything: bool, verbose: 
     lhotse: Shar; nemo: manifests and FLAC files; hf: parquet for Hugging Face. Killed, the same command goes on.
     """
     with sentences(verbose=verbose):
-        from allears.shards.export.places import OWN, note_outside
+        from allears.shards.export.places import OWN
         from allears.shards.export.run import export as export_to
 
         outside = Path(out).absolute() if out else None
         paths = known_corpus(corpus)
         with corpus_for_ourselves(paths, "allears shards export"):
             folder = outside or paths.shards.absolute() / OWN / to
-            if outside:
-                note_outside(paths.shards, outside, to)
             shard_set = _shard_set(paths)
-            done = export_to(shard_set, paths.clips, to, folder, everything=everything, ours=outside is None)
+            done = export_to(
+                shard_set, paths.clips, to, folder, everything=everything, outside_of=paths.shards if outside else None
+            )
         parts = ", ".join(f"{name} {clips:,}" for name, clips in done["splits"].items())
         click.echo(f"{done['clips']:,} clips ({parts}), {done['hours']:.2f} h, are in {folder}")
         click.echo(f"  {OPENED_BY[to].format(folder)}")

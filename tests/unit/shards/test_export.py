@@ -22,7 +22,7 @@ from allears.corpus.layouts.row import Row
 from allears.errors import ConfigError, CorpusError, StaleError, StorageError
 from allears.shards.clips import read_clips
 from allears.shards.export import hf
-from allears.shards.export.places import forget_exports, note_outside, outside
+from allears.shards.export.places import forget_exports, outside
 from allears.shards.export.run import export
 from allears.shards.handle import ShardSet
 from allears.shards.reader import ShardReader
@@ -59,8 +59,10 @@ def cache(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPa
     monkeypatch.setattr(datasets.config, "HF_DATASETS_CACHE", str(tmp_path_factory.mktemp("cache")))
 
 
-def run(shards: tuple[ShardSet, Path], to: str, folder: Path, *, everything: bool = False, ours: bool = True):
-    return export(shards[0], shards[1], to, folder, everything=everything, ours=ours)
+def run(
+    shards: tuple[ShardSet, Path], to: str, folder: Path, *, everything: bool = False, outside_of: Path | None = None
+):
+    return export(shards[0], shards[1], to, folder, everything=everything, outside_of=outside_of)
 
 
 def test_hugging_face_reads_it(shards, expected, tmp_path, monkeypatch):
@@ -149,11 +151,11 @@ def test_all_clips_when_asked_and_nothing_twice(shards, tmp_path, to):
     assert {path: path.stat().st_mtime_ns for path in (tmp_path / "out").rglob("*")} == before
     assert run(shards, to, tmp_path / "out", everything=True)["clips"] == 30  # ours: it takes the place of the other
     with pytest.raises(ConfigError, match="holds an export of other shards or clips"):
-        run(shards, to, tmp_path / "out", ours=False)
+        run(shards, to, tmp_path / "out", outside_of=tmp_path)
     (tmp_path / "full").mkdir()
     (tmp_path / "full" / "thesis.tex").touch()
     with pytest.raises(ConfigError, match="holds files that are no export"):
-        run(shards, to, tmp_path / "full", ours=False)
+        run(shards, to, tmp_path / "full", outside_of=tmp_path)
 
 
 @pytest.mark.parametrize("to", ["hf", "lhotse", "nemo"])
@@ -166,19 +168,19 @@ def test_a_killed_export_goes_on(shards, tmp_path, to):
         "def counted(real):\n"
         "    def call(*given, **named):\n"
         "        global done; done += 1\n"
-        "        if done == 4: os.kill(os.getpid(), 9)\n"
+        "        if done == 5: os.kill(os.getpid(), 9)\n"
         "        return real(*given, **named)\n"
         "    return call\n"
         "os.replace = counted(os.replace)\n"
         "export(ShardSet.from_json(json.loads(sys.argv[1])), Path(sys.argv[2]), sys.argv[3], Path(sys.argv[4]),\n"
-        "       everything=False, ours=False)\n"
+        "       everything=False, outside_of=Path(sys.argv[4]).parent)\n"
     )
     command = [sys.executable, "-c", script, json.dumps(shards[0].to_json()), str(shards[1]), to, str(killed)]
     assert subprocess.run(command, timeout=120, check=False, capture_output=True).returncode == -9
     assert not (killed / "receipt.json").exists()
     done = {path: path.stat().st_mtime_ns for path in killed.rglob("*") if path.is_file() and ".tmp" not in str(path)}
     time.sleep(0.01)
-    run(shards, to, killed, ours=False)
+    run(shards, to, killed, outside_of=tmp_path)
     assert {path: path.stat().st_mtime_ns for path in done if path.name != "export.json"}.items() <= done.items()
     assert contents(killed) == contents(whole)
 
@@ -195,25 +197,26 @@ def test_damage_and_other_versions_stop_it(shards, tmp_path):
     table = pq.read_table(shards[1])
     pq.write_table(table.slice(1), tmp_path / "clips.parquet")
     with pytest.raises(StaleError, match="lists 29 clips, the shards hold 30"):
-        export(copy, tmp_path / "clips.parquet", "hf", tmp_path / "out", everything=False, ours=True)
+        export(copy, tmp_path / "clips.parquet", "hf", tmp_path / "out", everything=False)
     kept = table.to_pandas().assign(keep=False)
     kept.to_parquet(tmp_path / "clips.parquet", index=False)
     with pytest.raises(CorpusError, match="no clip is selected"):
-        export(copy, tmp_path / "clips.parquet", "hf", tmp_path / "out", everything=False, ours=True)
+        export(copy, tmp_path / "clips.parquet", "hf", tmp_path / "out", everything=False)
     os.truncate(folder / "synthetic-000001.tar", 3000)
     with pytest.raises(StaleError, match=r"synthetic-000001\.tar, clip clip-\d+, offset \d+"):
-        export(copy, shards[1], "lhotse", tmp_path / "out", everything=False, ours=True)
+        export(copy, shards[1], "lhotse", tmp_path / "out", everything=False)
     (folder / "synthetic-000001.tar").unlink()
     with pytest.raises(StorageError, match=r"synthetic-000001\.tar is missing"):
-        export(copy, shards[1], "nemo", tmp_path / "out", everything=False, ours=True)
+        export(copy, shards[1], "nemo", tmp_path / "out", everything=False)
     assert not (tmp_path / "out" / "receipt.json").exists()
 
 
 def test_exports_elsewhere_are_remembered_while_they_are_there(shards, tmp_path):
     corpus = tmp_path / "corpus"
     for name in ("one", "two"):
-        note_outside(corpus, tmp_path / name, "nemo")
-        run(shards, "nemo", tmp_path / name, ours=False)
+        run(shards, "nemo", tmp_path / name, outside_of=corpus)
+    with pytest.raises(ConfigError):
+        run(shards, "hf", tmp_path / "two", outside_of=corpus)
     run(shards, "hf", corpus / "exports" / "hf")
     shutil.rmtree(tmp_path / "one")
     assert outside(corpus) == {str(tmp_path / "two"): "nemo"}

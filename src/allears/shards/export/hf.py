@@ -46,7 +46,7 @@ def pieces(source: Source) -> list[Piece]:
         files = np.split(places_n, np.flatnonzero(np.diff(ends_n // FILE_BYTES)) + 1)
         for number, mine in enumerate(files):
             name = f"data/{SPLITS.get(split, split)}-{number:05d}-of-{len(files):05d}.parquet"
-            found.append(Piece((name,), partial(_write, source, mine, name)))
+            found.append(Piece(name, partial(_write, source, mine)))
     return found
 
 
@@ -56,13 +56,13 @@ def features(rate_hz: int) -> dict[str, Any]:
     return {"audio": {"sampling_rate": rate_hz, "_type": "Audio"}, **values}
 
 
-def _write(source: Source, places_n: NDArray[np.int64], name: str, folder: Path) -> None:
+def _write(source: Source, places_n: NDArray[np.int64], file: Path) -> None:
     info = {"info": {"features": features(source.reader.shard_set.sample_rate_hz)}}
     schema = SCHEMA.with_metadata({"huggingface": json.dumps(info)})
     texts = [field.name for field in SCHEMA if field.type == pa.string()]
     compression = {field.name: "zstd" for field in SCHEMA if field.name != "audio"} | {"audio.path": "zstd"}
     with (
-        atomic_path(folder / name) as temporary,
+        atomic_path(file) as temporary,
         pq.ParquetWriter(temporary, schema, compression=compression, use_dictionary=texts) as writer,
     ):
         for first in range(0, len(places_n), ROWS):

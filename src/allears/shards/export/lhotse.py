@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import gzip
 import json
-from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -29,8 +28,10 @@ def pieces(source: Source) -> list[Piece]:
     for split, places_n in source.splits.items():
         shard_n = source.reader.index.shard_N[places_n]
         for number, mine in enumerate(np.split(places_n, np.flatnonzero(np.diff(shard_n)) + 1)):
-            files = (f"{split}/recording.{number:06d}.tar", f"{split}/cuts.{number:06d}.jsonl.gz")
-            found.append(Piece(files, partial(_write, source, mine, files)))
+            found += [
+                Piece(f"{split}/recording.{number:06d}.tar", partial(_write_recordings, source, mine)),
+                Piece(f"{split}/cuts.{number:06d}.jsonl.gz", partial(_write_cuts, source, mine)),
+            ]
     return found
 
 
@@ -60,18 +61,16 @@ def _recording(source: Source, place: int) -> dict[str, Any]:
     }
 
 
-def _entries(source: Source, places_n: NDArray[np.int64]) -> Iterator[Entry]:
-    for place in places_n.tolist():
-        recording = json.dumps(_recording(source, place)).encode()
-        yield Entry(source.reader.index.clips[place], source.reader.flac(place), recording, {})
+def _write_recordings(source: Source, places_n: NDArray[np.int64], file: Path) -> None:
+    clips = source.reader.index.clips
+    recordings = ((place, json.dumps(_recording(source, place)).encode()) for place in places_n.tolist())
+    write_entries(file, (Entry(clips[place], source.reader.flac(place), told, {}) for place, told in recordings))
 
 
-def _write(source: Source, places_n: NDArray[np.int64], files: tuple[str, str], folder: Path) -> None:
-    tar, cuts = (folder / file for file in files)
-    write_entries(tar, _entries(source, places_n))
+def _write_cuts(source: Source, places_n: NDArray[np.int64], file: Path) -> None:
     lines = (json.dumps(cut(source, place), ensure_ascii=False) + "\n" for place in places_n.tolist())
     with (
-        atomic_path(cuts) as temporary,
+        atomic_path(file) as temporary,
         temporary.open("wb") as stream,
         gzip.GzipFile(filename="", fileobj=stream, mode="wb", mtime=0) as packed,
     ):

@@ -27,9 +27,9 @@ def pieces(source: Source) -> list[Piece]:
     audio = []
     for mine in np.split(chosen_n, np.flatnonzero(np.diff(index.shard_N[chosen_n])) + 1):
         name = str(Path(_file(source, int(mine[0]))).parent)
-        audio.append(Piece((name,), partial(_write_audio, source, mine, name)))
+        audio.append(Piece(name, partial(_write_audio, source, mine)))
     manifests = [
-        Piece((f"{split}_manifest.json",), partial(_write_manifest, source, places_n, f"{split}_manifest.json"))
+        Piece(f"{split}_manifest.json", partial(_write_manifest, source, places_n))
         for split, places_n in source.splits.items()
     ]
     return [*audio, *manifests]
@@ -48,12 +48,12 @@ def _file(source: Source, place: int) -> str:
     return f"audio/{tar.removesuffix('.tar')}/{index.clips[place]}.flac"
 
 
-def _write_audio(source: Source, places_n: NDArray[np.int64], name: str, folder: Path) -> None:
-    with atomic_folder(folder / name) as temporary:
+def _write_audio(source: Source, places_n: NDArray[np.int64], file: Path) -> None:
+    with atomic_folder(file) as temporary:
         for place in places_n.tolist():
             (temporary / Path(_file(source, place)).name).write_bytes(source.reader.flac(place))
 
 
-def _write_manifest(source: Source, places_n: NDArray[np.int64], name: str, folder: Path) -> None:
+def _write_manifest(source: Source, places_n: NDArray[np.int64], file: Path) -> None:
     lines = (json.dumps(line(source, place), ensure_ascii=False) + "\n" for place in places_n.tolist())
-    write_text(folder / name, "".join(lines))
+    write_text(file, "".join(lines))

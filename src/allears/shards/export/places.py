@@ -5,10 +5,10 @@ from __future__ import annotations
 import shutil
 from pathlib import Path
 
-from allears.shards.export.run import MARKER
 from allears.shards.export.source import Format
 from allears.storage.files import read_json, write_json
 
+MARKER = "export.json"
 NOTE = "exports.json"
 OWN = "exports"
 

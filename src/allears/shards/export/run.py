@@ -19,6 +19,7 @@ from allears.errors import ConfigError, CorpusError
 from allears.shards.clips import ClipTable
 from allears.shards.contents import read_table
 from allears.shards.export import hf, lhotse, nemo
+from allears.shards.export.places import MARKER, note_outside
 from allears.shards.export.source import Format, Piece, Source
 from allears.shards.handle import ShardSet
 from allears.shards.reader import ShardReader
@@ -28,17 +29,17 @@ from allears.storage.receipt import NAME as RECEIPT
 from allears.storage.receipt import read_receipt, write_receipt
 
 VERSION = 1
-MARKER = "export.json"
 
 
 def export(
-    shard_set: ShardSet, clips: Path, to: Format, folder: Path, *, everything: bool, ours: bool
+    shard_set: ShardSet, clips: Path, to: Format, folder: Path, *, everything: bool, outside_of: Path | None = None
 ) -> dict[str, Any]:
     """Export the kept clips (`everything`: all in the shards) to `folder`; what is there and the same is kept.
 
-    `clips` is the table of clips. A folder of `ours` that holds another export is emptied first. Returns what was done:
-    clips, hours, shards. Raises ConfigError when `folder` holds something else, CorpusError when no clip is to be
-    exported, StaleError when table, index and shards are of different versions.
+    `clips` is the table of clips. A folder that holds another export is emptied first; not one `outside_of` the folder
+    of the corpus, which is noted there. Returns what was done: clips, hours, shards. Raises ConfigError when such a
+    folder holds something else, CorpusError when no clip is to be exported, StaleError when table, index and shards are
+    of different versions or damaged, StorageError when something cannot be read or written.
     """
     name = value_digest(["export", VERSION, to, shard_set.digest, file_digest(clips), everything])
     with ShardReader(shard_set) as reader:
@@ -46,7 +47,7 @@ def export(
         places = np.concatenate([*source.splits.values(), np.zeros(0, dtype=np.int64)]).astype(np.int64)
         if not len(places):
             raise CorpusError("no clip is selected, so there is nothing to export; --all exports what is left out, too")
-        if (notes := _begin(folder, name, ours=ours)) is not None:
+        if (notes := _begin(folder, name, to, outside_of)) is not None:
             return notes
         pieces = _pieces(to, source)
         for _ in in_threads(partial(_write, folder), pieces, title="Exporting"):
@@ -79,7 +80,7 @@ def _pieces(to: Format, source: Source) -> list[Piece]:
             return hf.pieces(source)
 
 
-def _begin(folder: Path, name: str, *, ours: bool) -> dict[str, Any] | None:
+def _begin(folder: Path, name: str, to: Format, outside_of: Path | None) -> dict[str, Any] | None:
     """What the export noted when it was finished; else None, and `folder` is ready for it (or for what is left)."""
     marker = folder / MARKER
     try:
@@ -87,10 +88,12 @@ def _begin(folder: Path, name: str, *, ours: bool) -> dict[str, Any] | None:
         if there == name and (notes := read_receipt(folder, name)) is not None:
             return notes
         if there != name and folder.exists() and any(folder.iterdir()):
-            if not ours:
+            if outside_of is not None:
                 holds = "an export of other shards or clips" if there else "files that are no export"
                 raise ConfigError(f"{folder} holds {holds}: name an empty or a new folder with --out, or delete it")
             shutil.rmtree(folder)
+        if outside_of is not None:
+            note_outside(outside_of, folder, to)
         write_json(marker, {"identity": name})
         (folder / RECEIPT).unlink(missing_ok=True)
         for left in folder.rglob(".*.tmp"):
@@ -101,5 +104,5 @@ def _begin(folder: Path, name: str, *, ours: bool) -> dict[str, Any] | None:
 
 
 def _write(folder: Path, piece: Piece) -> None:
-    if not all((folder / file).exists() for file in piece.files):
-        piece.write(folder)
+    if not (folder / piece.file).exists():
+        piece.write(folder / piece.file)

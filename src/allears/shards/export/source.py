@@ -36,7 +36,7 @@ class Source:
 
 
 class Piece(NamedTuple):
-    """Some files (or folders) of an export, below its folder, that are written together by `write(folder)`."""
+    """A file (or a folder of files) of an export, by its path in it; `write` gets the path where it is to appear."""
 
-    files: tuple[str, ...]
+    file: str
     write: Callable[[Path], None]
