@@ -61,18 +61,17 @@ def verify(corpus: str, *, verbose: bool) -> None:
         from allears.shards.checking import check_shards
 
         shard_set = _shard_set(known_corpus(corpus))
-        damaged: dict[str, int] = {}
-        for number, damage in enumerate(check_shards(shard_set), start=1):
-            damaged[damage.shard] = damaged.get(damage.shard, 0) + 1
-            if number <= MOST_SHOWN:
-                click.echo(str(damage))
-        if not damaged:
+        found = list(check_shards(shard_set))
+        if not found:
             hours = shard_set.seconds / 3600
             click.echo(f"All {shard_set.clips:,} clips ({hours:.2f} h) are as they were written.")
             return
-        if (total := sum(damaged.values())) > MOST_SHOWN:
-            click.echo(f"… and {total - MOST_SHOWN} more")
-        click.echo(f"{total} findings in {len(damaged)} tars. {_advice(corpus, list(damaged))}")
+        for one in found[:MOST_SHOWN]:
+            click.echo(str(one))
+        if len(found) > MOST_SHOWN:
+            click.echo(f"… and {len(found) - MOST_SHOWN} more")
+        tars = list(dict.fromkeys(one.shard for one in found))
+        click.echo(f"{len(found)} findings in {len(tars)} tars. {_advice(corpus, tars)}")
         raise SystemExit(1)
 
 
@@ -178,7 +177,7 @@ def _shard_set(paths: Paths) -> ShardSet:
 
 
 def _advice(corpus: str, tars: list[str]) -> str:
-    named = ", ".join(tars[:5]) + (" …" if len(tars) > 5 else "")
+    named = ", ".join(tars)
     return (
         f"Delete {named} where it is there, and run `kedro run --pipeline shard --params corpus={corpus}`: it writes "
         "from the recordings what is missing, and nothing else. Damage that comes again is the disk's"

@@ -60,7 +60,8 @@ class Index:
 
     def places_of(self, shard: int) -> NDArray[np.int64]:
         """The places of the clips of tar `shard` (its place in `shards`), in its order."""
-        return np.flatnonzero(self.shard_N == shard)
+        first, last = np.searchsorted(self.shard_N, [shard, shard + 1])  # tars come one after the other
+        return np.arange(first, last)
 
 
 def read_index(shard_set: ShardSet) -> Index:

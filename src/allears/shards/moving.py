@@ -6,7 +6,7 @@ import itertools
 import json
 import tarfile
 from collections import Counter
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -18,15 +18,16 @@ from allears.shards.jobs import TarJob, names_of, note_part, part_of, tar_key
 from allears.shards.tar import Entry, read_entries, snapshot_bytes, write_entries
 
 
-def with_sources(
-    todo: Sequence[TarJob], kept: Collection[str], folder: Path, refs: Mapping[str, ClipRef]
-) -> list[TarJob]:
+def with_sources(todo: Sequence[TarJob], kept: Collection[str], folder: Path, refs: Iterable[ClipRef]) -> list[TarJob]:
     """`todo` with the tars that hold their clips, where all are there and this job alone has to do with these tars.
 
     `kept` are tars that stay as they are; `refs` all clips as the manifest has them now. A tar counts only when its
     part says that it was made of just that.
     """
-    where = _where(folder, kept, refs, todo[0].sample_rate_hz) if todo else {}
+    tars = [tar for tar in sorted(folder.glob("*.tar")) if tar.name not in kept]
+    if not (tars and todo):  # the rule: nothing of the corpus is looked at
+        return list(todo)
+    where = _where(tars, {ref.clip: ref for ref in refs}, todo[0].sample_rate_hz)
     sources = {job.path.name: {where.get(clip.clip, "") for clip in job.clips} for job in todo}
     asked = Counter(source for found in sources.values() for source in found)
     targets = names_of(todo)
@@ -71,11 +72,11 @@ def _entries(job: TarJob) -> Iterator[Entry]:
             yield entry._replace(snapshot=snapshot_bytes(json.loads(next(snapshots))))
 
 
-def _where(folder: Path, kept: Collection[str], refs: Mapping[str, ClipRef], rate_hz: int) -> dict[str, str]:
+def _where(tars: Iterable[Path], refs: Mapping[str, ClipRef], rate_hz: int) -> dict[str, str]:
     """Clip → the tar that holds it."""
     found: dict[str, str] = {}
-    for tar in sorted(folder.glob("*.tar")):
-        rows = None if tar.name in kept else read_part(part_of(tar))
+    for tar in tars:
+        rows = read_part(part_of(tar))
         if rows and all(row["clip"] in refs for row in rows):
             made_of = tar_key(tar.name, rate_hz, [refs[row["clip"]] for row in rows])
             if read_notes(part_of(tar)).get("key") == made_of:

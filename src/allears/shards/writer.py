@@ -73,7 +73,7 @@ def write_shards(
     if notes is not None and not todo and (folder / INDEX).exists():
         return ShardSet.from_json(notes | {"folder": str(folder)}), 0
     wanted = names_of(jobs)
-    todo = with_sources(todo, wanted - names_of(todo), folder, {ref.clip: ref for ref in refs})
+    todo = with_sources(todo, wanted - names_of(todo), folder, refs)
     _begin(folder)
     _keep_only(folder, wanted | {source for job in todo for source in job.sources})
     _write_all(move_all(todo), folder, timeout_s, workers)
