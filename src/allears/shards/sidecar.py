@@ -13,7 +13,6 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from allears.engine.mapping import forget
 from allears.errors import StaleError, StorageError
 from allears.shards.handle import ShardSet
 from allears.shards.index import Index, read_index
@@ -59,6 +58,8 @@ def move_labels(folder: Path, shard_set: ShardSet) -> None:
     gone = [path for path in sorted(folder.glob(f"*{_SUFFIX}")) if not (shard_set.folder / _shard(path)).exists()]
     if not gone:
         return
+    from allears.engine.mapping import forget  # a training, which reads labels, does without what it needs
+
     index = read_index(shard_set)
     moving: list[tuple[str, pa.Table]] = []
     for path in gone:
