@@ -49,6 +49,16 @@ def make_shards(
     return shard_set, folder / "clips.parquet"
 
 
+def sounds_of(clips: int, *, seconds: float = 1.0, seed: int = 0, name: str = "clip") -> list[Sound]:
+    """`clips` voices of 0.5 to 1.5 × `seconds`."""
+    random = np.random.default_rng(seed)
+    lengths = (RATE_HZ * seconds * random.uniform(0.5, 1.5, clips)).astype(int).tolist()
+    return [
+        Sound(f"{name}-{i:04d}", _voice(i, "mid", length, random), {"text": f"text of {i}"})
+        for i, length in enumerate(lengths)
+    ]
+
+
 def _voice(speaker: int, label: str, length: int, random: np.random.Generator) -> np.ndarray:
     """A gliding tone at the speaker's pitch with a resonance at the label's place, over faint noise."""
     pitch_hz = 110.0 * 1.08**speaker

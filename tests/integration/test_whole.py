@@ -14,6 +14,7 @@ from nbclient import NotebookClient
 
 from allears.checkpoints.export import load_export
 from allears.cli.stages import look
+from tests.other_readers import assert_others_read
 from tests.project import kedro, make_project
 from tests.real import REAL, needs_real
 
@@ -63,6 +64,13 @@ def test_every_row_is_accounted_for(project: Path, first_run: subprocess.Complet
     assert len(listing) == len(verdicts) + len(quarantine)
     assert len(clips) == (verdicts["verdict"] != "hard").sum()
     assert set(clips["clip"]) == set(verdicts.loc[verdicts["verdict"] != "hard", "clip"])
+
+
+def test_others_read_the_shards(
+    project: Path, first_run: subprocess.CompletedProcess[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(project)
+    assert_others_read(project / "data" / "05_model_input" / "sample" / "shards.json", tmp_path)
 
 
 def test_mlcroissant_reads_the_document(project: Path, first_run: subprocess.CompletedProcess[str]) -> None:
@@ -149,7 +157,9 @@ def test_status_knows_what_is_made_and_what_is_stale(
 
 
 @needs_real
-def test_real_recordings_go_the_same_way(project: Path, first_run: subprocess.CompletedProcess[str]) -> None:
+def test_real_recordings_go_the_same_way(
+    project: Path, first_run: subprocess.CompletedProcess[str], tmp_path: Path
+) -> None:
     """A first look at each real corpus: layout detected, everything accounted for; of speech, an encoder at the end."""
     for name, licence, pipelines, made in (
         ("speechocean762", "LicenseRef-speechocean762", "pretrain", "06_models/{}/encoder.json"),
@@ -159,3 +169,4 @@ def test_real_recordings_go_the_same_way(project: Path, first_run: subprocess.Co
         found = kedro(project, "run", "--env", "smoke", "--pipelines", pipelines, "--params", told)
         assert found.returncode == 0, name + found.stdout[-3000:] + found.stderr[-3000:]
         assert (project / "data" / made.format(name)).exists()
+    assert_others_read(project / "data/05_model_input/speechocean762/shards.json", tmp_path)

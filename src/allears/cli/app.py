@@ -12,6 +12,7 @@ from allears.cli.diff import diff
 from allears.cli.gc import gc
 from allears.cli.project import enter_project, lock_name, project_data
 from allears.cli.sentences import sentences
+from allears.cli.shards import shards
 from allears.cli.trace import trace
 from allears.cli.withdraw import withdraw
 from allears.params.corpus import Layout
@@ -124,5 +125,5 @@ def run(arguments: tuple[str, ...]) -> None:
     kedro_run.main(args=list(arguments), prog_name="allears run")
 
 
-for command in (diff, gc, trace, withdraw):
+for command in (diff, gc, shards, trace, withdraw):
     app.add_command(command)

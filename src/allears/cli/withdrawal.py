@@ -26,6 +26,7 @@ from allears.corpus.withdrawn import Tombstone
 from allears.errors import CorpusError
 from allears.params.base import Paths
 from allears.params.corpus import SAMPLE
+from allears.shards.export.places import forget_exports, outside
 from allears.shards.handle import made_from
 from allears.shards.removal import held, remove_clips
 from allears.shards.sidecar import forget_labels
@@ -50,7 +51,8 @@ def prepare(paths: Paths, kind: Kind, name: str, source: str | None, why: str) -
     chosen = withdrawal.choose(rows, kind, name, source, paths.corpus, before=before)
     gone = withdrawal.with_the_same_audio(rows, chosen, decoded)
     found = withdrawal.plan(paths, rows, gone, chosen, decoded, listing, why=why, uid=uuid.uuid4().hex)
-    return replace(_with_shards(paths, found), hints=tuple(_hints(paths, found)))
+    found = _with_shards(paths, found)
+    return replace(found, hints=tuple(_hints(paths, found)))
 
 
 def begin(paths: Paths, found: Withdrawal) -> None:
@@ -110,6 +112,8 @@ def _hints(paths: Paths, found: Withdrawal) -> Iterator[str]:
         alike = sorted({one for pair in pairs if clips & set(pair) for one in pair} - clips)
         if alike:
             yield f"{', '.join(alike)}: the audit takes them for the same recording in another encoding, and they stay"
+    for folder, to in outside(paths.shards).items() if found.tar_keys else ():
+        yield f"the export for {to} in {folder}: it may hold the same audio. Delete it, and export again"
     for corpus in [SAMPLE, *known_corpora(paths.data)]:
         manifest = manifest_of(Paths(corpus=corpus, data=paths.data))
         if manifest is not None and corpus != paths.corpus:
@@ -122,6 +126,7 @@ def _remove_from_shards(paths: Paths, found: Withdrawal, manifest: Manifest) -> 
     handle = paths.shards / "shards.json"
     if not found.tar_keys:
         return
+    forget_exports(paths.shards)
     made = remove_clips(paths.shards / "shards", set(found.clips), found.tar_keys)
     if made is None or not handle.exists():
         handle.unlink(missing_ok=True)
@@ -129,7 +134,7 @@ def _remove_from_shards(paths: Paths, found: Withdrawal, manifest: Manifest) -> 
     state = read_json(handle)
     source = made_from(manifest.digest, _hard(paths)) if found.shards_were_fresh else state.get("made_from")
     folder = {"folder": state["folder"]}
-    write_json(handle, made.to_json() | folder | {"made_from": source})
+    write_json(handle, state | made.to_json() | folder | {"made_from": source})
 
 
 def _announce(paths: Paths, found: Withdrawal) -> None:

@@ -32,6 +32,7 @@ SCHEMA = pa.schema(
         "pcm_sha256": pa.string(),  # of the 16-bit samples
     }
 )
+PART_SCHEMA = SCHEMA.append(pa.field("rest_crc32", pa.int64()))  # of the clip's bytes beside the FLAC; may be unknown
 
 
 @dataclass(frozen=True)
@@ -51,6 +52,16 @@ class Index:
     def position(self) -> dict[str, int]:
         """Clip → its place in the arrays."""
         return {clip: place for place, clip in enumerate(self.clips)}
+
+    @cached_property
+    def audio_digest(self) -> str:
+        """Names clips, order and samples, in whatever tars they lie: the same before and after tars are merged."""
+        return hashlib.sha256("\n".join([*self.clips, *self.pcm_sha256]).encode()).hexdigest()
+
+    def places_of(self, shard: int) -> NDArray[np.int64]:
+        """The places of the clips of tar `shard` (its place in `shards`), in its order."""
+        first, last = np.searchsorted(self.shard_N, [shard, shard + 1])  # tars come one after the other
+        return np.arange(first, last)
 
 
 def read_index(shard_set: ShardSet) -> Index:
@@ -76,7 +87,7 @@ def read_index(shard_set: ShardSet) -> Index:
 
 def write_part(path: Path, rows: list[dict[str, Any]], notes: dict[str, str] | None = None) -> None:
     """The index rows of one tar, written once the tar is; `notes` say what it was made of."""
-    table = pa.Table.from_pylist(rows, schema=SCHEMA.with_metadata(notes or {}))
+    table = pa.Table.from_pylist(rows, schema=PART_SCHEMA.with_metadata(notes or {}))
     with atomic_path(path) as temporary:
         pq.write_table(table, temporary, compression="zstd")
 
@@ -84,7 +95,7 @@ def write_part(path: Path, rows: list[dict[str, Any]], notes: dict[str, str] | N
 def read_part(path: Path) -> list[dict[str, Any]] | None:
     """The index rows of one tar, in its order; None when there is no readable part."""
     try:
-        rows: list[dict[str, Any]] = pq.read_table(path, schema=SCHEMA).to_pylist()
+        rows: list[dict[str, Any]] = pq.read_table(path, schema=PART_SCHEMA).to_pylist()
     except (OSError, pa.ArrowException):
         return None
     return rows

@@ -14,8 +14,9 @@ from allears.corpus.clips import ClipRef
 from allears.errors import StorageError
 from allears.shards.handle import INDEX, ShardSet
 from allears.shards.index import join_parts, read_notes, read_part, write_part
+from allears.shards.jobs import PARTS, part_of, tar_key
 from allears.shards.tar import read_entries, write_entries
-from allears.shards.writer import PARTS, shards_identity, tar_key
+from allears.shards.writer import shards_identity
 from allears.storage.receipt import NAME as RECEIPT
 from allears.storage.receipt import write_receipt
 
@@ -29,7 +30,7 @@ def held(folder: Path, gone: Collection[str], refs: Mapping[str, ClipRef]) -> tu
     """
     keys, pcm = {}, set()
     for tar in sorted(folder.glob("*.tar")):
-        part = folder / PARTS / f"{tar.stem}.parquet"
+        part = part_of(tar)
         rows = read_part(part)
         if rows is None:
             keys[tar.name] = ""
@@ -52,7 +53,7 @@ def remove_clips(folder: Path, gone: Collection[str], keys: Mapping[str, str]) -
     for path in (folder / RECEIPT, folder / INDEX, *folder.glob(".*.tmp"), *(folder / PARTS).glob(".*.tmp")):
         path.unlink(missing_ok=True)
     for tar in sorted(folder.glob("*.tar")):
-        _rewrite(tar, folder / PARTS / f"{tar.stem}.parquet", gone, keys)
+        _rewrite(tar, part_of(tar), gone, keys)
     parts = sorted((folder / PARTS).glob("*.parquet"))
     if not parts:
         return None

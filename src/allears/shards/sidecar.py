@@ -6,6 +6,7 @@ Arrow files, mapped into memory: what is not read costs nothing. Free of pandas.
 from __future__ import annotations
 
 from collections.abc import Container, Mapping
+from itertools import groupby
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +14,8 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from allears.errors import StaleError, StorageError
-from allears.shards.index import Index
+from allears.shards.handle import ShardSet
+from allears.shards.index import Index, read_index
 from allears.storage.files import atomic_path
 
 _SUFFIX = ".labels.arrow"
@@ -45,6 +47,49 @@ def forget_labels(folder: Path, clips: Container[str]) -> None:
         kept = [clip not in clips for clip in table["clip"].to_pylist()]
         if not all(kept):
             _write(path, table.filter(pa.array(kept)))
+
+
+def move_labels(folder: Path, shard_set: ShardSet) -> None:
+    """Let the labels of a labeller's folder follow clips that lie in another tar now (a repack merges tars).
+
+    The file of a tar that is no more goes last, so that a killed move is done again. The journal forgets the tars that
+    have got labels: what it counted was of fewer clips.
+    """
+    gone = [path for path in sorted(folder.glob(f"*{_SUFFIX}")) if not (shard_set.folder / _shard(path)).exists()]
+    if not gone:
+        return
+    from allears.engine.mapping import forget  # a training, which reads labels, does without what it needs
+
+    index = read_index(shard_set)
+    moving: list[tuple[str, pa.Table]] = []
+    for path in gone:
+        try:
+            table = pa.ipc.open_file(pa.memory_map(str(path))).read_all()
+        except (OSError, pa.ArrowException):  # of no use to anybody: it is made again
+            continue
+        places = [index.position.get(clip) for clip in table["clip"].to_pylist()]
+        targets = [None if place is None else index.shards[int(index.shard_N[place])] for place in places]
+        for shard, rows in groupby(range(len(targets)), key=lambda row: targets[row]):
+            if shard is not None:
+                moving.append((shard, table.take(list(rows))))
+    for shard in sorted({shard for shard, _ in moving}):
+        _add_rows(_path(folder, shard), [table for target, table in moving if target == shard], index)
+    for journal in folder.glob("*.jsonl"):
+        forget(journal, {shard for shard, _ in moving} | {_shard(path) for path in gone})
+    for path in gone:
+        path.unlink()
+
+
+def _add_rows(path: Path, tables: list[pa.Table], index: Index) -> None:
+    """Rows of the same labeller beside those that are there, each clip once, in the order of the index."""
+    try:
+        there = [pa.ipc.open_file(pa.memory_map(str(path))).read_all()]
+    except (OSError, pa.ArrowException):
+        there = []
+    schema = tables[0].schema
+    table = pa.concat_tables([one for one in (*there, *tables) if one.schema.equals(schema, check_metadata=True)])
+    row_of = {clip: row for row, clip in enumerate(table["clip"].to_pylist()) if clip in index.position}
+    _write(path, table.take([row_of[clip] for clip in sorted(row_of, key=lambda clip: index.position[clip])]))
 
 
 def is_labelled(folder: Path, digest: str, shard: str, index: Index, wanted: Container[str]) -> bool:
@@ -123,6 +168,10 @@ def _write(path: Path, table: pa.Table) -> None:
         pa.ipc.new_file(stream, table.schema) as writer,
     ):
         writer.write_table(table)
+
+
+def _shard(path: Path) -> str:
+    return path.name.removesuffix(_SUFFIX) + ".tar"
 
 
 def _path(folder: Path, shard: str) -> Path:

@@ -3,66 +3,41 @@
 One item of work is one tar. Which clips it holds follows from their deliveries and places alone, so the bytes depend
 on neither the number of workers nor on what was killed in between, and a tar changes only when one of its clips does.
 An index part beside each tar, written after it, says what the tar was made of; a tar whose part says the same is not
-written again.
+written again. What a repack has merged (`packing.py`) is one tar, and one whose clips lie in tars that are to go is
+made of their bytes (`moving.py`).
 """
 
 from __future__ import annotations
 
 import itertools
 import json
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from allears.audio.decode import DECODERS, Mono, mixed, resample
+from allears.audio.decode import Mono, mixed, resample
 from allears.corpus.clips import ClipRef
 from allears.corpus.manifest import REF_COLUMNS, clip_refs
 from allears.corpus.opening import decoded_clips, fetch_clips
 from allears.engine.mapping import map_items
 from allears.errors import AudioError, CorpusError, StorageError
 from allears.shards.handle import INDEX, ShardSet
-from allears.shards.index import join_parts, read_notes, write_part
+from allears.shards.index import join_parts, read_notes
+from allears.shards.jobs import PARTS, VERSION, TarJob, names_of, note_part, part_of
+from allears.shards.moving import move_all, with_sources
+from allears.shards.packing import Dealt, read_packing
 from allears.shards.tar import Sound, write_tar
-from allears.storage.digest import identity, value_digest
+from allears.storage.digest import identity
 from allears.storage.files import storage_error
 from allears.storage.receipt import NAME as RECEIPT
 from allears.storage.receipt import read_receipt, write_receipt
 
-VERSION = 2
 FLAC_SHARE = 0.55  # of the 16-bit bytes, roughly: plans the size of a tar before anything is decoded
-PARTS = "parts"
 SNAPSHOT = ("text", "label", "language", "accent", "gender", "age", "speaker", "session", "licence", "split")
 COLUMNS = (*REF_COLUMNS, *SNAPSHOT, "delivery", "place_s")
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class TarJob:
-    """One tar to write. `snapshots`: what other readers are told of each clip, as JSON."""
-
-    path: Path
-    sample_rate_hz: int
-    clips: tuple[ClipRef, ...]
-    snapshots: tuple[str, ...]
-
-    @property
-    def part(self) -> Path:
-        """Its index part."""
-        return self.path.parent / PARTS / f"{self.path.stem}.parquet"
-
-    @property
-    def key(self) -> str:
-        """What its audio depends on. Texts and labels are not in it: correcting one rewrites no tar."""
-        return tar_key(self.path.name, self.sample_rate_hz, self.clips)
-
-
-def tar_key(name: str, sample_rate_hz: int, clips: Sequence[ClipRef]) -> str:
-    """What the audio of tar `name` depends on."""
-    audio = [[clip.clip, clip.file_sha256, clip.channel, clip.start_s, clip.end_s] for clip in clips]
-    return value_digest([VERSION, DECODERS, name, sample_rate_hz, audio])
 
 
 def write_shards(
@@ -82,11 +57,11 @@ def write_shards(
 
     Raises CorpusError when no clip is left or one does not decode, StorageError when tars cannot be written.
     """
-    number_N = deal(
-        manifest["delivery"].to_numpy(np.int64), manifest["place_s"].to_numpy(np.float64), deliveries,
-        target_mb=target_mb, min_shards=min_shards, sample_rate_hz=sample_rate_hz,
-    )  # fmt: skip
-    jobs = _jobs(manifest, hard, number_N, folder, corpus, sample_rate_hz)
+    dealt = deal_deliveries(deliveries, target_mb=target_mb, min_shards=min_shards, sample_rate_hz=sample_rate_hz)
+    dealt_N = _numbers(manifest["delivery"].to_numpy(np.int64), manifest["place_s"].to_numpy(np.float64), dealt)
+    refs = clip_refs(manifest)
+    packed_N = read_packing(folder, dealt).number(dealt_N)
+    jobs = _jobs(manifest, refs, hard, dealt_N, packed_N, folder, corpus, sample_rate_hz)
     if not jobs:
         raise CorpusError(
             f"corpus '{corpus}': none of {len(manifest)} clips may enter a shard, all have a hard verdict; look at the "
@@ -97,8 +72,12 @@ def write_shards(
     notes = read_receipt(folder, name)
     if notes is not None and not todo and (folder / INDEX).exists():
         return ShardSet.from_json(notes | {"folder": str(folder)}), 0
-    _clear(folder, {job.path.name for job in jobs})
-    _write_all(todo, folder, timeout_s, workers)
+    wanted = names_of(jobs)
+    todo = with_sources(todo, wanted - names_of(todo), folder, refs)
+    _begin(folder)
+    _keep_only(folder, wanted | {source for job in todo for source in job.sources})
+    _write_all(move_all(todo), folder, timeout_s, workers)
+    _keep_only(folder, wanted)
     shard_set = join_parts(folder, [job.part for job in jobs])
     write_receipt(folder, name, shard_set.to_json())
     return shard_set, len(todo)
@@ -124,21 +103,28 @@ def deal(
     so that nothing of an earlier one is written again. Its tars hold the same seconds: those of `target_mb`, in a small
     corpus less, so that there are `min_shards` or more; rounded down to a power of two.
     """
+    dealt = deal_deliveries(deliveries, target_mb=target_mb, min_shards=min_shards, sample_rate_hz=sample_rate_hz)
+    return _numbers(delivery_N, place_s_N, dealt)
+
+
+def deal_deliveries(deliveries: Sequence[float], *, target_mb: float, min_shards: int, sample_rate_hz: int) -> Dealt:
+    """The seconds of a tar and the number of tars of each delivery; a later one changes nothing of those before it."""
     bytes_a_second = sample_rate_hz * 2 * FLAC_SHARE
     seconds_D = np.asarray(deliveries, dtype=np.float64)
     most_s_D = np.minimum(target_mb * 1e6 / bytes_a_second, np.cumsum(seconds_D) / min_shards)
     tar_s_D = 2.0 ** np.floor(np.log2(np.maximum(most_s_D, 1e-3)))
-    tars_D = np.ceil(seconds_D / tar_s_D)
+    return tuple(zip(tar_s_D.tolist(), np.ceil(seconds_D / tar_s_D).tolist(), strict=True))
+
+
+def _numbers(delivery_N: NDArray[np.int64], place_s_N: NDArray[np.float64], dealt: Dealt) -> NDArray[np.int64]:
+    tar_s_D, tars_D = np.asarray(dealt, dtype=np.float64).reshape(-1, 2).T
     first_D = np.cumsum(tars_D) - tars_D
     return np.asarray(first_D[delivery_N] + np.floor(place_s_N / tar_s_D[delivery_N]), dtype=np.int64)
 
 
 def write_job(job: TarJob) -> int:
     """Decode the clips of one tar and write it, then its index part; returns its bytes. Runs in a worker process."""
-    rows = write_tar(job.path, _sounds(job), job.sample_rate_hz)
-    size = job.path.stat().st_size
-    write_part(job.part, rows, {"key": job.key, "bytes": str(size)})
-    return size
+    return note_part(job, write_tar(job.path, _sounds(job), job.sample_rate_hz))
 
 
 def _sounds(job: TarJob) -> Iterator[Sound]:
@@ -178,13 +164,13 @@ def _gone(clip: ClipRef, error: Exception) -> CorpusError:
 
 
 def _jobs(
-    manifest: pd.DataFrame, hard: set[str], number_N: NDArray[np.int64], folder: Path, corpus: str, rate_hz: int
-) -> list[TarJob]:
+    manifest: pd.DataFrame, refs: Sequence[ClipRef], hard: Collection[str], dealt_N: NDArray[np.int64],
+    packed_N: NDArray[np.int64], folder: Path, corpus: str, rate_hz: int,
+) -> list[TarJob]:  # fmt: skip
     chosen: dict[int, list[int]] = {}
-    refs = clip_refs(manifest)
-    for place, (number, ref) in enumerate(zip(number_N.tolist(), refs, strict=True)):
-        if ref.clip not in hard:
-            chosen.setdefault(number, []).append(place)
+    for place in np.argsort(dealt_N, kind="stable").tolist():  # a merged tar holds one tar's clips after the other's
+        if refs[place].clip not in hard:
+            chosen.setdefault(int(packed_N[place]), []).append(place)
     snapshots = [
         json.dumps({name: None if pd.isna(value) else str(value) for name, value in zip(SNAPSHOT, row, strict=True)})
         for row in manifest[list(SNAPSHOT)].itertuples(index=False, name=None)
@@ -227,15 +213,22 @@ def _write_all(todo: list[TarJob], folder: Path, timeout_s: float, workers: int 
     journal.unlink(missing_ok=True)
 
 
-def _clear(folder: Path, tars: set[str]) -> None:
-    """Take back the marker and the index, and remove what a killed or an older run left."""
+def _begin(folder: Path) -> None:
+    """Take back the marker and the index, and remove what a killed run left half-written."""
     try:
         (folder / PARTS).mkdir(parents=True, exist_ok=True)
         for path in (folder / RECEIPT, folder / INDEX, *folder.glob(".*.tmp"), *(folder / PARTS).glob(".*.tmp")):
             path.unlink(missing_ok=True)
+    except OSError as error:
+        raise storage_error(folder, error) from error
+
+
+def _keep_only(folder: Path, tars: Collection[str]) -> None:
+    """Remove all other tars: what an older run left, or what another tar holds now."""
+    try:
         for path in folder.glob("*.tar"):
             if path.name not in tars:
+                part_of(path).unlink(missing_ok=True)  # first: a kill in between must leave no part without its tar
                 path.unlink()
-                (folder / PARTS / f"{path.stem}.parquet").unlink(missing_ok=True)
     except OSError as error:
         raise storage_error(folder, error) from error

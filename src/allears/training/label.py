@@ -48,7 +48,7 @@ def prepare_units(data: TrainingData, params: PretrainParams, features_folder: P
     units = params.objectives.masked_units.units
     stack = params.model.log_mel.stack
     asked = {"units": units, "stack": stack, "settings": params.units.model_dump(mode="json")}
-    inputs = {"shards": data.shard_set.digest, "heard": data.labelled_digest}
+    inputs = {"audio": data.index.audio_digest, "heard": data.labelled_digest}  # in whatever tars it lies
     name = identity("units", VERSION, inputs, asked)
     folder = features_folder / "units" / name[:12]
     handle = {"kind": "masked_units", "folder": str(folder), "digest": name, "units": units, "stack": stack}

@@ -37,7 +37,7 @@ class TrainingData:
     def labelled_digest(self) -> str:
         """Names the clips of train and dev speakers that training may hear."""
         return data_digest(
-            self.shard_set.digest, np.where(self.weights_N > 0, 2.0, np.where(self.dev_weights_N > 0, 1.0, 0.0))
+            self.index.audio_digest, np.where(self.weights_N > 0, 2.0, np.where(self.dev_weights_N > 0, 1.0, 0.0))
         )
 
 

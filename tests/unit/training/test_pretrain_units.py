@@ -7,9 +7,9 @@ from allears.audio.frames import encoder_frames
 from allears.errors import StorageError, TrainingError
 from allears.shards.clips import read_clips
 from allears.shards.reader import ShardReader
-from allears.shards.sidecar import Sidecar
+from allears.shards.sidecar import Sidecar, move_labels
 from allears.training import label
-from allears.training.plan import training_data
+from allears.training.plan import TrainingData, training_data
 from tests.pretraining import tiny
 from tests.support import make_shards
 
@@ -79,6 +79,30 @@ def test_labels_that_are_lost_or_damaged_are_made_again(tmp_path: Path) -> None:
     assert label.prepare_units(data, params, tmp_path / "features") == handle
     assert [path.read_bytes() for path in (lost, damaged)] == content
     assert whole.stat().st_mtime_ns == untouched
+
+
+def test_merged_tars_are_not_labelled_again(tmp_path: Path) -> None:
+    params = tiny(objective="masked_units")
+    several = training_data(*make_shards(tmp_path / "several", clips=30, shards=3), params)
+    handle = label.prepare_units(several, params, tmp_path / "features")
+    folder = Path(handle["folder"])
+    one = training_data(*make_shards(tmp_path / "one", clips=30, shards=1), params)  # the same clips in the same order
+    assert one.shard_set.digest != several.shard_set.digest
+    move_labels(folder, one.shard_set)
+    assert [path.name for path in folder.glob("*.arrow")] == ["synthetic-000000.labels.arrow"]
+    before = {path: path.stat().st_mtime_ns for path in folder.iterdir()}
+    assert label.prepare_units(one, params, tmp_path / "features") == handle
+    assert {path: path.stat().st_mtime_ns for path in folder.iterdir()} == before
+    labels = {clip: Sidecar(folder, handle["digest"], one.index).get(clip).tolist() for clip in wanted(one)}
+    for path in folder.glob("*.arrow"):  # lost, it is made again, and is the same
+        path.unlink()
+    assert label.prepare_units(one, params, tmp_path / "features") == handle
+    sidecar = Sidecar(folder, handle["digest"], one.index)
+    assert {clip: sidecar.get(clip).tolist() for clip in wanted(one)} == labels
+
+
+def wanted(data: TrainingData) -> list[str]:
+    return np.array(data.index.clips, dtype=object)[label._heard(data)].tolist()
 
 
 def test_too_few_frames_for_so_many_units() -> None:

@@ -24,6 +24,7 @@ def write_shards(manifest: Manifest, verdicts: pd.DataFrame, shard: ShardParams,
     """Decode every clip without a hard verdict into shards; what is written and unchanged is not decoded again."""
     from allears.corpus.versions import note_shards
     from allears.shards.handle import made_from
+    from allears.shards.sidecar import move_labels
     from allears.shards.writer import COLUMNS, write_shards
 
     table = manifest.frame(COLUMNS)
@@ -45,8 +46,11 @@ def write_shards(manifest: Manifest, verdicts: pd.DataFrame, shard: ShardParams,
         "%d clips = %d in shards (%.2f h, version %s) + %d with a hard verdict; %d tars written now",
         len(table), shard_set.clips, shard_set.seconds / 3600, shard_set.digest[:12], len(hard), written,
     )  # fmt: skip
+    for folder in sorted(paths.features.glob("*/*/")):
+        move_labels(folder, shard_set)
     note_shards(paths, manifest.digest, shard_set.digest)
-    return shard_set.to_json() | {"made_from": made_from(manifest.digest, hard)}
+    dealt = {"target_mb": shard.target_mb, "min_shards": shard.min_shards}  # so that a repack knows it
+    return shard_set.to_json() | {"made_from": made_from(manifest.digest, hard), "dealt": dealt}
 
 
 def tabulate_clips(manifest: Manifest, selection: pd.DataFrame, shard_set: dict[str, Any]) -> pd.DataFrame:

@@ -1,0 +1,1 @@
+"""Shards as other toolkits like them: lhotse, NeMo, Hugging Face."""
