@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+import random
 import signal
+import time
 from pathlib import Path
 
 import pytest
@@ -13,6 +15,7 @@ from allears.checkpoints.training_state import load_state, steps
 from allears.params.spec_pretrain import PretrainSpec
 from allears.storage.files import read_json
 from allears.training.events import read_events
+from tests.long import only_long, report
 from tests.pretraining import make_spec, tiny
 from tests.processes import LIMIT_S, alive, children, start, wait_for
 from tests.support import make_shards
@@ -99,3 +102,30 @@ def test_a_reason_that_one_process_gives_is_the_commands(done: dict[str, Pretrai
     assert command.wait(LIMIT_S) != 0
     said = command.stderr.read().decode()
     assert "/nowhere" in said.splitlines()[-1]
+
+
+@only_long
+def test_killed_twenty_times_with_other_readers_it_ends_the_same(tmp_path: Path) -> None:
+    """A kill at a random moment after each new checkpoint; another number of reading threads each time."""
+    shards = make_shards(tmp_path / "shards", clips=45)
+    batch = {"seconds": 2.0, "micro_batches": 2}
+    params = tiny(objective="masked_units", updates=200, checkpoint_every=2, validate_batches=0, batch=batch)
+    whole = make_spec(shards, tmp_path / "whole", params)
+    assert start(whole).wait(LIMIT_S) == 0
+    killed = whole.model_copy(update={"folder": tmp_path / "killed"})
+    rng, at = random.Random(0), 0
+    for kill in range(20):
+        spec = killed.model_copy(update={"pretrain": params.model_copy(update={"reader_threads": 1 + kill % 3})})
+        command = start(spec)
+        wait_for("a new checkpoint", lambda at=at: max(steps(killed.folder / "checkpoints"), default=0) > at)
+        time.sleep(rng.uniform(0, 0.1))
+        at = max(steps(killed.folder / "checkpoints"))
+        (child,) = children(command.pid)
+        os.kill(child, signal.SIGKILL)
+        assert command.wait(LIMIT_S) != 0
+    assert at < 200
+    assert start(killed).wait(LIMIT_S) == 0
+    (expected, where), (found, there) = finished(whole), finished(killed)
+    assert where == there
+    assert all(torch.equal(tensor, found[name]) for name, tensor in expected.items())
+    report("pretraining, 20 SIGKILLs, 1 to 3 reading threads", "weights identical; same samples of the same batches")
