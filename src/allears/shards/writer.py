@@ -28,7 +28,7 @@ from allears.shards.handle import INDEX, ShardSet
 from allears.shards.index import join_parts, read_notes, write_part
 from allears.shards.tar import Sound, write_tar
 from allears.storage.digest import identity, value_digest
-from allears.storage.files import storage_error
+from allears.storage.files import storage_error, sweep
 from allears.storage.receipt import NAME as RECEIPT
 from allears.storage.receipt import read_receipt, write_receipt
 
@@ -225,6 +225,8 @@ def _write_all(todo: list[TarJob], folder: Path, timeout_s: float, workers: int 
                 f"first is {clips[0].clip}. What was finished is kept; run the same command again"
             )
     journal.unlink(missing_ok=True)
+    for each in (folder, journal.parent):  # a worker may have died whose tar another one wrote
+        sweep(each)
 
 
 def _clear(folder: Path, tars: set[str]) -> None:
