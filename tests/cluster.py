@@ -32,6 +32,7 @@ class Nodes:
     def __init__(self, folder: Path) -> None:
         from ray.cluster_utils import Cluster
 
+        self._folder = folder
         self._hosts = iter(f"127.{1 + os.getpid() % 250}.{1 + os.getpid() // 250 % 250}.{i}" for i in range(2, 250))
         self._cluster = Cluster(initialize_head=True, head_node_args=self._node(temp_dir=str(folder)))
         self.address: str = self._cluster.address
@@ -63,6 +64,10 @@ class Nodes:
         nodes = [self._cluster.head_node, *self._cluster.worker_nodes]
         found = [child for node in nodes for child in _raylet(node).children()]
         return [each for each in found if each.status() != psutil.STATUS_ZOMBIE and "ray::Agent" in each.cmdline()[0]]
+
+    def started(self) -> int:
+        """How many processes Ray has started for commands, on both nodes."""
+        return len(list(self._folder.glob("session_2*/logs/python-core-worker-*.log")))
 
     def close(self) -> None:
         """End it in an orderly way."""

@@ -38,6 +38,7 @@ from tests.support import make_shards
 from tests.unit.shards.recordings import as_handle, make_recordings, verdicts_of
 
 FILES, REAL_FILES = 24, 8  # REAL_FILES of each corpus
+STEPS = 4  # that map: headers, measures, excerpts, tars
 LAYERS = ("data/02_", "data/03_", "data/05_")  # the others hold what is remembered, and pages
 
 
@@ -84,10 +85,12 @@ def made(project: Path, corpus: Path, *more: str) -> dict[str, bytes]:
 
 def test_ingest_audit_and_shard_make_the_same_bytes(nodes: Nodes, tmp_path: Path) -> None:
     corpus, project = make_corpus(tmp_path / "corpus"), tmp_path / "project"
-    expected = made(project, corpus)
+    expected, before = made(project, corpus), nodes.started()
+    assert not before
     found = made(project, corpus, "engine.kind=ray", f"engine.address={nodes.address}")
     assert found == expected
     assert {".parquet", ".jsonl", ".json", ".tar"} <= {Path(name).suffix for name in expected}
+    assert nodes.started() >= STEPS
     assert not nodes.agents()
 
 
@@ -174,6 +177,20 @@ def test_a_lost_worker_is_replaced_and_a_deadly_item_costs_itself_alone(nodes: N
     assert [each.result or each.reason for each in outcomes] == ["A", "B", "C", "worker_died"]
     assert len((tmp_path / "out" / "j.jsonl").read_text().splitlines()) == 3
     assert [file.name for file in (tmp_path / "out").iterdir()] == ["j.jsonl"]
+
+
+def test_work_that_a_node_cannot_import_ends_the_run(nodes: Nodes, tmp_path: Path) -> None:
+    script = tmp_path / "script.py"
+    script.write_text(
+        "from pathlib import Path\nfrom allears.engine.mapping import map_items\n"
+        "def work(item):\n    return item\n"
+        f"list(map_items(work, ['a', 'b'], key=str, journal=Path({str(tmp_path / 'j')!r}), title=''))\n"
+    )
+    with working_on(nodes.engine):
+        done = subprocess.run([sys.executable, str(script)], capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode == 1
+    assert "AllearsError: node" in done.stderr
+    assert "not in the script itself" in done.stderr
 
 
 def slow(item: str) -> str:

@@ -53,6 +53,8 @@ VALID = {"corpus": "mine", "paths": {"corpus": "mine"}, "pretrain": {}, "finetun
             {"policies": {"standard": {"a": {"measure": "snr_db", "min": "x"}}}},
             r"\.a\.min: .*number.*found 'x'",
         ),
+        ({"engine": {"kind": "rya"}}, r"engine\.kind: expected 'processes' or 'ray', found 'rya'"),
+        ({"engine": {"address": "ray://127.0.0.1:10001"}}, r"engine\.address: expected HOST:PORT .*found 'ray://127"),
         ({"evaluate": {"axis": []}}, r"'evaluate\.axis' is not known; did you mean 'axes'\?"),
     ],
 )

@@ -100,5 +100,11 @@ class Agent:
 
 def run_pickled(work: tuple[bytes, bytes]) -> dict[int, dict[str, Any]]:
     """In the worker: what the function needs is imported there, and only there."""
-    function, batch = (pickle.loads(part) for part in work)  # noqa: S301  from the command itself
+    try:
+        function, batch = (pickle.loads(part) for part in work)  # noqa: S301  from the command itself
+    except (AttributeError, ImportError) as error:
+        raise AllearsError(
+            f"node {platform.node()} cannot import what it is to do ({error}): it must lie in a module of a package "
+            "that all nodes have, not in the script itself"
+        ) from error
     return run_batch(function, batch)

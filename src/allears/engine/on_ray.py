@@ -148,8 +148,8 @@ class RayWorkers:
             if task.lost < LOST:
                 self._waiting.appendleft(task)
                 return None
-            logger.warning("a batch has lost its worker on the cluster %d times: %s", LOST, _last_line(error))
-            return task.batch, Settled({0: died(error)} if len(task.batch) == 1 else {}, keep=False)
+            how = f"{LOST} times on the cluster: {_last_line(error)}"
+            return task.batch, Settled({0: died(how)} if len(task.batch) == 1 else {}, keep=False)
         self._free.append(agent)
         if isinstance(found, AllearsError):
             raise found

@@ -82,13 +82,13 @@ def _failure(error: Exception, timeout_s: float) -> dict[str, str]:
         case TimeoutError():
             return {"reason": "timeout", "message": f"took longer than {timeout_s:g} s and was stopped"}
         case ProcessExpired():
-            return died(error)
+            return died(str(error))
         case OSError():
             return {"reason": "unreadable", "message": str(error)}
         case _:  # a decoder that nobody foresaw: one odd file must not end a run over millions
             return {"reason": "failed", "message": f"{type(error).__name__}: {error}"}
 
 
-def died(error: Exception) -> dict[str, str]:
+def died(how: str) -> dict[str, str]:
     """The failure of an item whose worker was killed."""
-    return {"reason": "worker_died", "message": f"its worker process died ({error})"}
+    return {"reason": "worker_died", "message": f"its worker process died ({how})"}

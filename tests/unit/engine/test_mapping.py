@@ -163,6 +163,14 @@ def test_no_more_workers_are_started_than_there_are_batches(tmp_path: Path) -> N
         assert [each.result for each in outcomes] == [expected] * expected
 
 
+def test_a_step_that_names_no_number_has_the_workers_of_the_engine(tmp_path: Path) -> None:
+    with working_on(EngineParams(workers=1)):
+        for workers, expected in (None, 1), (2, 2):
+            journal = tmp_path / f"{workers}.jsonl"
+            outcomes = map_items(workers_there, ["a", "b"], key=str, journal=journal, title="", workers=workers)
+            assert [each.result for each in outcomes] == [expected] * 2
+
+
 @on_both
 def test_an_error_of_the_run_stops_it_and_keeps_what_is_done(tmp_path: Path) -> None:
     journal = tmp_path / "j.jsonl"
