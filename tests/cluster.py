@@ -53,11 +53,23 @@ class Nodes:
             self._other = self._cluster.add_node(**self._node())
 
     def lose(self) -> None:
-        """Kill the second node outright, as a machine that loses its power: its raylet and all that it started."""
-        raylet = _raylet(self._other)
-        kill_all([raylet, *raylet.children(recursive=True)])
-        self._cluster.worker_nodes.discard(self._other)
+        """Kill the second node outright, as a machine that loses its power."""
+        self._kill(self._other)
         self._other = None
+
+    @contextlib.contextmanager
+    def another(self, **environment: str) -> Iterator[None]:
+        """A third node for a `with` block, with an environment of its own."""
+        node = self._cluster.add_node(**self._node(env_vars=environment))
+        try:
+            yield
+        finally:
+            self._kill(node)
+
+    def _kill(self, node: Any) -> None:
+        raylet = _raylet(node)
+        kill_all([raylet, *raylet.children(recursive=True)])
+        self._cluster.worker_nodes.discard(node)
 
     def agents(self) -> list[psutil.Process]:
         """The processes that work for commands, on both nodes."""

@@ -21,6 +21,7 @@ import soundfile
 
 from allears.corpus.manifest import Manifest
 from allears.engine.mapping import map_items
+from allears.errors import AllearsError
 from allears.params.base import Paths
 from allears.params.engine import EngineParams
 from allears.params.shard import ShardParams
@@ -177,6 +178,18 @@ def test_a_lost_worker_is_replaced_and_a_deadly_item_costs_itself_alone(nodes: N
     assert [each.result or each.reason for each in outcomes] == ["A", "B", "C", "worker_died"]
     assert len((tmp_path / "out" / "j.jsonl").read_text().splitlines()) == 3
     assert [file.name for file in (tmp_path / "out").iterdir()] == ["j.jsonl"]
+
+
+def test_a_node_without_our_environment_ends_the_run(nodes: Nodes, tmp_path: Path) -> None:
+    (tmp_path / "allears").mkdir()
+    (tmp_path / "allears" / "__init__.py").write_text("raise ImportError('another environment')")
+    items = ["a", "b", "c"]
+    with (
+        nodes.another(PYTHONPATH=str(tmp_path)),
+        working_on(EngineParams(kind="ray", address=nodes.address, workers=3)),
+        pytest.raises(AllearsError, match=r"a node cannot start a worker: .*another environment.*constraints\.txt"),
+    ):
+        list(map_items(slow, items, key=str, journal=tmp_path / "j.jsonl", title=""))
 
 
 def test_work_that_a_node_cannot_import_ends_the_run(nodes: Nodes, tmp_path: Path) -> None:

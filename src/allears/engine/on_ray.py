@@ -23,8 +23,10 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-# Read when ray is imported: no usage reports, and minutes, not a quarter of an hour, until a cluster is given up.
+# Read by ray: no usage reports, no traceback of work that is ended because the run is, and minutes, not a quarter of an
+# hour, until a cluster is given up.
 os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+os.environ.setdefault("RAY_IGNORE_UNHANDLED_ERRORS", "1")
 os.environ.setdefault("RAY_NUM_REDIS_GET_RETRIES", "2")
 
 import ray
@@ -101,13 +103,11 @@ class RayWorkers:
 
     def close(self) -> None:
         """End all agents and what they are at."""
-        agents = [*self._starting.values(), *self._free, *(agent for agent, _ in self._running.values())]
-        ends = [agent.stop.remote() for agent in self._free] + [
-            agent.stop.remote() for agent, _ in self._running.values()
-        ]
+        begun = [*self._free, *(agent for agent, _ in self._running.values())]
+        ends = [agent.stop.remote() for agent in begun]
         if ends:
             ray.wait(ends, num_returns=len(ends), timeout=STOP_S)
-        for agent in agents:
+        for agent in [*begun, *self._starting.values()]:
             ray.kill(agent)
 
     def _add(self) -> None:
