@@ -56,6 +56,8 @@ VALID = {"corpus": "mine", "paths": {"corpus": "mine"}, "pretrain": {}, "finetun
             {"policies": {"standard": {"a": {"measure": "snr_db", "min": "x"}}}},
             r"\.a\.min: .*number.*found 'x'",
         ),
+        ({"engine": {"kind": "rya"}}, r"engine\.kind: expected 'processes' or 'ray', found 'rya'"),
+        ({"engine": {"address": "ray://127.0.0.1:10001"}}, r"engine\.address: expected HOST:PORT .*found 'ray://127"),
         ({"evaluate": {"axis": []}}, r"'evaluate\.axis' is not known; did you mean 'axes'\?"),
     ],
 )
@@ -85,7 +87,7 @@ def test_each_model_is_the_one_that_the_nodes_ask_for():
         assert issubclass(model, BaseModel), key
         if key == top:
             assert parameters.load_model(parameters.MODELS[top]) is model
-    assert set(parameters.MODELS) == {key.split(".")[0] for key in asked}
+    assert set(parameters.MODELS) == {"engine"} | {key.split(".")[0] for key in asked}  # no node asks where it works
 
 
 def test_hooks_import_nothing_heavy():

@@ -26,7 +26,8 @@ from allears.corpus.opening import batches, decoded_clips, fetch_clips
 from allears.downstream.ctc import CTC
 from allears.downstream.export import HEAD, load_task_model
 from allears.downstream.text_fit import contrast
-from allears.engine.mapping import WORKER_BYTES, Outcome, map_batches
+from allears.engine.mapping import Outcome, map_batches
+from allears.engine.worker import WORKER_BYTES
 from allears.errors import AudioError, ConfigError, StaleError
 from allears.evaluation.error_rates import character_errors
 from allears.models.audio_encoder import AudioEncoder

@@ -1,1 +1,1 @@
-"""Map over work: on this machine's processes now, on a cluster later."""
+"""Map over work: on the processes of this machine, or on a Ray cluster."""

@@ -20,6 +20,7 @@ MODELS = {
     "pretrain": "allears.params.pretrain:PretrainParams",
     "finetune": "allears.params.finetune:FinetuneParams",
     "evaluate": "allears.params.evaluate:EvaluateParams",
+    "engine": "allears.params.engine:EngineParams",
 }
 PLAIN = ("corpus", "paths")  # `paths` follows from `corpus`
 MAX_SHOWN = 5

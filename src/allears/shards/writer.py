@@ -31,7 +31,7 @@ from allears.shards.moving import move_all, with_sources
 from allears.shards.packing import Dealt, read_packing
 from allears.shards.tar import Sound, write_tar
 from allears.storage.digest import identity
-from allears.storage.files import storage_error
+from allears.storage.files import storage_error, sweep
 from allears.storage.receipt import NAME as RECEIPT
 from allears.storage.receipt import read_receipt, write_receipt
 
@@ -211,6 +211,8 @@ def _write_all(todo: list[TarJob], folder: Path, timeout_s: float, workers: int 
                 f"first is {clips[0].clip}. What was finished is kept; run the same command again"
             )
     journal.unlink(missing_ok=True)
+    for each in (folder, journal.parent):  # a worker may have died whose tar another one wrote
+        sweep(each)
 
 
 def _begin(folder: Path) -> None:

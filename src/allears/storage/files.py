@@ -73,6 +73,15 @@ def atomic_folder(path: Path) -> Iterator[Path]:
         shutil.rmtree(temporary, ignore_errors=True)
 
 
+def sweep(folder: Path) -> None:
+    """Remove what killed writers of `atomic_path` left in a folder that nobody writes into now."""
+    try:
+        for leftover in folder.glob(".*.tmp"):
+            leftover.unlink(missing_ok=True)
+    except OSError as error:
+        raise storage_error(folder, error) from error
+
+
 def write_bytes(path: Path, data: bytes) -> None:
     """Atomically replace `path` with `data`."""
     with atomic_path(path) as temporary:

@@ -26,7 +26,7 @@ from allears.shards.handle import ShardSet
 from allears.shards.reader import ShardReader
 from allears.shards.sidecar import is_labelled, write_labels
 from allears.storage.digest import identity
-from allears.storage.files import atomic_path
+from allears.storage.files import atomic_path, sweep
 from allears.storage.receipt import read_receipt, write_receipt
 from allears.training.plan import TrainingData
 
@@ -168,4 +168,5 @@ def _label(
                 "delete that tar: the shard pipeline writes it anew"
             )
         counts_V += np.array(outcome.result, dtype=np.int64)
+    sweep(folder)  # a worker may have died whose shard another one labelled
     return {"clips": len(wanted), "frames": int(counts_V.sum()), "used_share": float((counts_V > 0).mean())}

@@ -9,8 +9,28 @@ import psutil
 import pytest
 
 from allears.engine.cores import cores
-from allears.engine.mapping import WORKER_BYTES, forget, forget_where, map_batches, map_items
+from allears.engine.mapping import forget, forget_where, map_batches, map_items
+from allears.engine.worker import WORKER_BYTES
 from allears.errors import AudioError, CorpusError, PassingError, StorageError
+from allears.params.engine import EngineParams
+from tests.cluster import Nodes, two_nodes, working_on
+
+
+@pytest.fixture(scope="module")
+def nodes() -> Iterator[Nodes]:
+    with two_nodes() as found:
+        yield found
+
+
+@pytest.fixture(params=["processes", "ray"])
+def engine(request: pytest.FixtureRequest) -> Iterator[None]:
+    """What is mapped is done by local processes, and by a cluster of two nodes."""
+    kinds = {"processes": EngineParams, "ray": lambda: request.getfixturevalue("nodes").engine}
+    with working_on(kinds[request.param]()):
+        yield
+
+
+on_both = pytest.mark.usefixtures("engine")
 
 
 def work(item: str) -> str:
@@ -42,6 +62,7 @@ def run(items: list[str], journal: Path, timeout_s: float = 30.0) -> list[tuple[
     return [(outcome.result, outcome.reason, outcome.fresh) for outcome in outcomes]
 
 
+@on_both
 def test_results_come_in_the_order_of_the_items_and_are_kept(tmp_path: Path) -> None:
     journal = tmp_path / "j.jsonl"
     items = [f"item-{i}" for i in range(30)] + ["item-0"]
@@ -50,6 +71,7 @@ def test_results_come_in_the_order_of_the_items_and_are_kept(tmp_path: Path) -> 
     assert len(journal.read_text().splitlines()) == 30
 
 
+@on_both
 def test_one_bad_item_costs_itself_alone(tmp_path: Path) -> None:
     items = ["a", "bad-1", "gone-1", "odd-1", "hang-1", "die-1", "b"]
     reasons = [reason for _, reason, _ in run(items, tmp_path / "j.jsonl", timeout_s=2.0)]
@@ -58,6 +80,7 @@ def test_one_bad_item_costs_itself_alone(tmp_path: Path) -> None:
     assert [fresh for _, _, fresh in again] == [False, False, True]  # what may pass another time is tried again
 
 
+@on_both
 def test_what_another_run_may_not_meet_is_tried_again(tmp_path: Path) -> None:
     items = ["a", "later-1", "huge-1", "b"]
     expected = [("A", None), (None, "changed"), (None, "memory"), ("B", None)]
@@ -66,6 +89,7 @@ def test_what_another_run_may_not_meet_is_tried_again(tmp_path: Path) -> None:
         assert found == [(result, reason, new) for (result, reason), new in zip(expected, fresh, strict=True)]
 
 
+@on_both
 def test_a_worker_that_waits_in_the_kernel_is_ended(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     os.mkfifo("pipe-1")  # as a share that hangs
@@ -83,6 +107,7 @@ def bulky(batch: Sequence[str]) -> Iterator[tuple[str, int]]:
     return ((item, len(bytearray(WORKER_BYTES))) for item in batch)
 
 
+@on_both
 def test_a_step_may_give_its_workers_more_memory(tmp_path: Path) -> None:
     def reasons(worker_bytes: int) -> list[str | None]:
         outcomes = map_batches(
@@ -100,6 +125,7 @@ def forgetful(batch: Sequence[str]) -> Iterator[tuple[str, str]]:
     return ((item, item.upper()) for item in batch if item != "b")
 
 
+@on_both
 def test_an_item_without_a_result_is_a_failure_and_not_tried_for_ever(tmp_path: Path) -> None:
     outcomes = map_batches(
         forgetful, ["a", "b", "c"], key=str, journal=tmp_path / "j.jsonl", title="testing", workers=1,
@@ -108,6 +134,7 @@ def test_an_item_without_a_result_is_a_failure_and_not_tried_for_ever(tmp_path: 
     assert [(each.result, each.reason) for each in outcomes] == [("A", None), (None, "failed"), ("C", None)]
 
 
+@on_both
 def test_one_bad_item_of_a_batch_costs_itself_alone(tmp_path: Path) -> None:
     items = ["a", "bad-1", "b", "die-1", "c", "odd-1", "d", "hang-1", "e", "f"]
     outcomes = map_batches(
@@ -136,6 +163,15 @@ def test_no_more_workers_are_started_than_there_are_batches(tmp_path: Path) -> N
         assert [each.result for each in outcomes] == [expected] * expected
 
 
+def test_a_step_that_names_no_number_has_the_workers_of_the_engine(tmp_path: Path) -> None:
+    with working_on(EngineParams(workers=1)):
+        for workers, expected in (None, 1), (2, 2):
+            journal = tmp_path / f"{workers}.jsonl"
+            outcomes = map_items(workers_there, ["a", "b"], key=str, journal=journal, title="", workers=workers)
+            assert [each.result for each in outcomes] == [expected] * 2
+
+
+@on_both
 def test_an_error_of_the_run_stops_it_and_keeps_what_is_done(tmp_path: Path) -> None:
     journal = tmp_path / "j.jsonl"
     with pytest.raises(CorpusError, match="the whole run"):
