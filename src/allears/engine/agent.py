@@ -17,7 +17,7 @@ from importlib.metadata import PackageNotFoundError, requires, version
 from pathlib import Path
 from typing import Any
 
-from allears.engine.pool import Settled
+from allears.engine.pool import Batch, Function, Settled
 from allears.engine.processes import finished, schedule, worker_processes
 from allears.engine.worker import run_batch, settle
 from allears.errors import AllearsError
@@ -85,7 +85,7 @@ class Agent:
 
     def run(self, batch: bytes, items: int, timeout_s: float) -> Settled | AllearsError:
         """What a batch gave (pickled, of so many items), or the error that ends the run."""
-        future = schedule(self._pool, run_pickled, (self._function, batch), timeout_s)
+        future = schedule(self._pool, run_sent, Sent(self._function, batch), timeout_s)
         finished(self._pool, [future])
         try:
             return settle(future, items, timeout_s)
@@ -98,13 +98,32 @@ class Agent:
         self._pool.join()
 
 
-def run_pickled(work: tuple[bytes, bytes]) -> dict[int, dict[str, Any]]:
-    """In the worker: what the function needs is imported there, and only there."""
+class Sent:
+    """A pickled function and batch on their way through this process, which has no use for what they import.
+
+    To a worker they come as what they are, before its time begins: importing may take longer than a clip.
+    """
+
+    def __init__(self, function: bytes, batch: bytes) -> None:
+        self._parts = function, batch
+
+    def __reduce__(self) -> tuple[Any, tuple[bytes, bytes]]:
+        return received, self._parts
+
+
+def received(function: bytes, batch: bytes) -> tuple[Function, Batch] | AllearsError:
+    """In the worker: what was sent, or why it cannot be had here."""
     try:
-        function, batch = (pickle.loads(part) for part in work)  # noqa: S301  from the command itself
+        return pickle.loads(function), pickle.loads(batch)  # noqa: S301  from the command itself
     except (AttributeError, ImportError) as error:
-        raise AllearsError(
+        return AllearsError(
             f"node {platform.node()} cannot import what it is to do ({error}): it must lie in a module of a package "
             "that all nodes have, not in the script itself"
-        ) from error
-    return run_batch(function, batch)
+        )
+
+
+def run_sent(work: tuple[Function, Batch] | AllearsError) -> dict[int, dict[str, Any]]:
+    """In the worker: as `run_batch`."""
+    if isinstance(work, AllearsError):
+        raise work
+    return run_batch(*work)

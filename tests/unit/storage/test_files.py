@@ -1,11 +1,12 @@
 import json
 import os
+import shutil
 from pathlib import Path
 
 import pytest
 
 from allears.errors import StorageError
-from allears.storage.files import atomic_path, read_json, write_json, write_text
+from allears.storage.files import atomic_path, read_json, sweep, write_json, write_text
 
 
 def test_a_failed_write_leaves_the_old_file_and_no_rubbish(tmp_path: Path):
@@ -38,3 +39,14 @@ def test_a_read_only_folder_is_named(tmp_path: Path):
     folder.mkdir(mode=0o555)
     with pytest.raises(StorageError, match="read-only"):
         write_json(folder / "x.json", json.loads("1"))
+
+
+def test_what_killed_writers_left_is_swept_and_nothing_else(tmp_path: Path):
+    with pytest.raises(KeyboardInterrupt), atomic_path(tmp_path / "kept.tar") as temporary:
+        temporary.write_bytes(b"half")
+        shutil.copy(temporary, tmp_path / temporary.name.replace("kept", "left"))  # as a SIGKILL leaves it
+        raise KeyboardInterrupt
+    write_text(tmp_path / "whole.tar", "whole")
+    assert len(list(tmp_path.iterdir())) == 2
+    sweep(tmp_path)
+    assert [file.name for file in tmp_path.iterdir()] == ["whole.tar"]
