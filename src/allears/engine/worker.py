@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import resource
+import sys
 from concurrent.futures import Future
 from typing import Any
 
@@ -19,10 +20,15 @@ def prepare_worker(worker_bytes: int) -> None:
     """In a worker, before it imports anything: one thread a library, a limit of memory, and silence.
 
     There is a worker a core, so more threads only wait for each other (a matrix product costs 2.5 times the CPU time).
+    Each worker imports the script that was run, and NumPy with it perhaps: that is too late for a variable.
     Libraries in C write warnings about odd files to stderr; what matters comes back as an outcome.
     """
     for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
         os.environ[name] = "1"
+    if "numpy" in sys.modules:
+        from threadpoolctl import threadpool_limits
+
+        threadpool_limits(1)
     _, most = resource.getrlimit(resource.RLIMIT_DATA)  # writable memory: what is mapped from files is not counted
     bytes_ = worker_bytes if most == resource.RLIM_INFINITY else min(worker_bytes, most)
     resource.setrlimit(resource.RLIMIT_DATA, (bytes_, most))

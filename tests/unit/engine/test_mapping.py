@@ -1,6 +1,8 @@
 import json
 import os
 import signal
+import subprocess
+import sys
 import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -223,3 +225,21 @@ def test_what_is_forgotten_is_done_again_and_nothing_else(tmp_path: Path) -> Non
     assert done() == {"a": False, "b": False, "bad-c": True}
     forget_where(tmp_path / "none.jsonl", lambda *_: True)
     assert not (tmp_path / "none.jsonl").exists()
+
+
+def test_workers_of_a_script_that_has_imported_numpy_have_one_thread_too(tmp_path: Path) -> None:
+    script = tmp_path / "script.py"
+    script.write_text(
+        "import numpy\n"
+        "from pathlib import Path\n"
+        "from threadpoolctl import threadpool_info\n"
+        "from allears.engine.mapping import map_items\n"
+        "def threads(item):\n"
+        "    return max(each['num_threads'] for each in threadpool_info())\n"
+        "if __name__ == '__main__':\n"
+        f"    journal = Path({str(tmp_path / 'journal.jsonl')!r})\n"
+        "    print([each.result for each in map_items(threads, [1, 2], key=str, journal=journal, title='')])\n"
+    )
+    free = {name: value for name, value in os.environ.items() if not name.endswith("_NUM_THREADS")}
+    done = subprocess.run([sys.executable, script], capture_output=True, text=True, check=True, env=free)
+    assert done.stdout.strip() == "[1, 1]"
