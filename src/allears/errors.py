@@ -53,6 +53,10 @@ class TrainingError(AllearsError):
     """A training cannot start, diverged, collapsed or died."""
 
 
+class PeerLostError(TrainingError):
+    """Another process of the same training has ended; why, that one knows."""
+
+
 class TrackingError(AllearsError):
     """MLflow cannot be reached or refuses what it is sent."""
 

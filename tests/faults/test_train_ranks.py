@@ -12,9 +12,12 @@ import pytest
 import torch
 
 from allears.checkpoints.training_state import load_state, steps
+from allears.errors import ConfigError
 from allears.params.spec_pretrain import PretrainSpec
+from allears.shards.index import read_index
 from allears.storage.files import read_json
 from allears.training.events import read_events
+from allears.training.ranks import Ranks, from_environment
 from tests.long import only_long, report
 from tests.pretraining import make_spec, tiny
 from tests.processes import LIMIT_S, alive, children, start, wait_for
@@ -102,6 +105,31 @@ def test_a_reason_that_one_process_gives_is_the_commands(done: dict[str, Pretrai
     assert command.wait(LIMIT_S) != 0
     said = command.stderr.read().decode()
     assert "/nowhere" in said.splitlines()[-1]
+
+
+def test_what_only_one_process_knows_is_the_reason(tmp_path: Path) -> None:
+    """One clip is damaged: whoever gets it says so, and not that its peer has gone."""
+    shard_set, clips = make_shards(tmp_path / "shards", clips=45)
+    batch = {"seconds": 2.0, "micro_batches": 2}
+    params = tiny(objective="masked_units", updates=400, validate_batches=0, batch=batch, processes=2)
+    spec = make_spec((shard_set, clips), tmp_path / "run", params)
+    index = read_index(shard_set)
+    tar = shard_set.folder / index.shards[0]
+    data = bytearray(tar.read_bytes())
+    data[int(index.offset_N[0]) + 60] ^= 1
+    tar.write_bytes(data)
+    assert start(spec).wait(LIMIT_S) != 0
+    reason = read_json(spec.folder / "error.json")
+    assert reason["kind"] == "StaleError"
+    assert f"clip {index.clips[0]}" in reason["error"]
+
+
+def test_who_is_one_of_several() -> None:
+    assert from_environment({}) == Ranks()
+    told = {"RANK": "3", "WORLD_SIZE": "8", "LOCAL_RANK": "1", "SLURM_STEP_NUM_TASKS": "2"}
+    assert from_environment(told) == Ranks(3, 8, 1)
+    with pytest.raises(ConfigError, match="srun started 8 trainings in one folder"):
+        from_environment({"SLURM_STEP_NUM_TASKS": "8"})
 
 
 @only_long

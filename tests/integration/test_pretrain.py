@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import re
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +23,9 @@ from allears.params.probe import ProbeParams
 from allears.pipelines.pretrain import create_pipeline
 from allears.pipelines.pretrain.probe_nodes import probe_encoder
 from allears.storage.files import read_json
+from allears.tracking.current import entered
+from allears.tracking.outbox import Outbox, boxes, read_ops
+from allears.tracking.run import TrackedRun
 from tests.pretraining import tiny
 from tests.support import make_shards
 
@@ -100,6 +106,25 @@ def test_from_shards_to_an_encoder_that_others_load(
     assert changed(paths) == before  # nothing labelled, trained, exported or probed again
     assert again["pretrained"] == pretrained
     assert again["probe"].equals(data["probe"])
+
+
+def test_a_training_that_is_handed_over_is_adopted_when_it_is_done(
+    paths: Paths, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")
+    params = tiny(updates=4, launch="external")
+    with pytest.raises(TrainingError, match=r"torchrun .* -m allears.training.run") as told:
+        run(paths, params, until="encoder")
+    spec = Path(re.search(r"its spec is (\S+)\. On", str(told.value))[1])
+    subprocess.run([sys.executable, "-m", "allears.training.run", spec], check=True)  # as torchrun does
+    box = Outbox(tmp_path, "run")
+    with entered(TrackedRun(box, "run", "tiny pretrain", {})):
+        assert run(paths, params, until="encoder")["pretrained"]["updates"] == 4
+        run(paths, params, until="encoder")
+    box.close()
+    ops = [op for each in boxes(tmp_path) for op, _ in read_ops(each)]
+    assert [op["name"] for op in ops if op["op"] == "start" and op["parent"]] == ["pretrain"]  # it is told once
+    assert [Path(op["path"]) for op in ops if op["op"] == "follow"] == [spec.parent / "events.jsonl"]
 
 
 def test_extending_needs_a_finished_run_of_the_same_model(paths: Paths, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -156,3 +156,10 @@ def test_exports_are_read_back_and_go_with_a_withdrawal(project: Path, tmp_path:
     np.testing.assert_array_equal(Sidecar(LABELS, "digest", index).get(index.clips[-1]), np.arange(5))
     assert "are now" in said("repack", "mine", "--min-shards", "1")  # a withdrawal leaves the shards to be merged, too
     assert len(steward.tars(project)) == 1
+
+    said("export", "mine", "--to", "hf")
+    shutil.rmtree(SHARDS / "shards")  # whoever has no tars any more may have exports still
+    left = str(steward.table(project, "05_model_input/mine/clips.parquet")["speaker"].iloc[0])
+    done = CliRunner().invoke(app, ["withdraw", "mine", "--speaker", left, "--yes"])
+    assert done.exit_code == 0, done.output
+    assert not folder.exists()

@@ -127,12 +127,12 @@ class Decoder:
         Raises AudioError: `undecodable`, `not_audio`, `too_long`, `timeout`, `zero_byte`, `not_a_file`; OSError when it
         cannot be opened.
         """
-        joined = _holds_several(self.path)  # raises what is wrong with the file, as a decoder would not
+        os.close(_descriptor(self.path))  # what it raises says what is wrong with the file, a decoder would not
         whole = start_s == 0 and end_s is None
         if whole and self._whole is not None:
             return self._whole
-        if whole or (not joined and self._seeks()):
-            return _read(self.path, start_s, end_s, joined=joined)
+        if whole or (not self._joined and self._seeks()):
+            return _read(self.path, start_s, end_s, joined=self._joined)
         first = int(start_s // BLOCK_S)
         last = first if end_s is None else max(first, math.ceil(end_s / BLOCK_S) - 1)
         parts = [self._block(number) for number in range(first, last + 1)]
@@ -152,6 +152,10 @@ class Decoder:
         except soundfile.LibsndfileError:
             return None
 
+    @cached_property
+    def _joined(self) -> bool:
+        return _holds_several(self.path)
+
     def _seeks(self) -> bool:
         """Whether libsndfile finds any sample of it at once, and exactly."""
         return self._subtype is not None and not self._subtype.startswith(_LOSSY)
@@ -160,8 +164,8 @@ class Decoder:
         """Stretch `number` of the recording; a run-up of a second before it lets the codec find its feet."""
         if number not in self._blocks:
             start_s, end_s = number * BLOCK_S, (number + 1) * BLOCK_S
-            if (joined := _holds_several(self.path)) or self._subtype is None:
-                block = ffmpeg.decode(self.path, start_s, end_s, max_s=2 * BLOCK_S, joined=joined)
+            if self._joined or self._subtype is None:
+                block = ffmpeg.decode(self.path, start_s, end_s, max_s=2 * BLOCK_S, joined=self._joined)
             else:
                 before_s = max(start_s - _RUN_UP_S, 0.0)
                 audio_TC, rate = _read(self.path, before_s, end_s)

@@ -112,7 +112,7 @@ def _hints(paths: Paths, found: Withdrawal) -> Iterator[str]:
         alike = sorted({one for pair in pairs if clips & set(pair) for one in pair} - clips)
         if alike:
             yield f"{', '.join(alike)}: the audit takes them for the same recording in another encoding, and they stay"
-    for folder, to in outside(paths.shards).items() if found.tar_keys else ():
+    for folder, to in outside(paths.shards).items():
         yield f"the export for {to} in {folder}: it may hold the same audio. Delete it, and export again"
     for corpus in [SAMPLE, *known_corpora(paths.data)]:
         manifest = manifest_of(Paths(corpus=corpus, data=paths.data))
@@ -124,9 +124,9 @@ def _hints(paths: Paths, found: Withdrawal) -> Iterator[str]:
 
 def _remove_from_shards(paths: Paths, found: Withdrawal, manifest: Manifest) -> None:
     handle = paths.shards / "shards.json"
+    forget_exports(paths.shards)  # they may hold what has left the tars before
     if not found.tar_keys:
         return
-    forget_exports(paths.shards)
     made = remove_clips(paths.shards / "shards", set(found.clips), found.tar_keys)
     if made is None or not handle.exists():
         handle.unlink(missing_ok=True)

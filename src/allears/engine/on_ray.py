@@ -181,7 +181,7 @@ def ray_workers(
     `folder` is one that the step writes into: nodes are asked whether they see it.
     """
     _connect(address)
-    count = min(workers or int(ray.cluster_resources().get("CPU", 1)), batches)
+    count = min(workers or max(1, int(ray.cluster_resources().get("CPU", 1))), batches)  # 0: an autoscaler's head
     mark = folder.absolute() / f".{secrets.token_hex(8)}.tmp"
     mark.touch()
     try:

@@ -68,7 +68,7 @@ def _damages(tar: Path, file: int, index: Index, places_n: list[int]) -> Iterato
         else:
             until = end if end is not None else _end(file, offset + length)
             same = rest_crc32(file, offset, length, until) == rest.get(clip)
-            filled = end is not None or not any(os.pread(file, size - until, until))
+            filled = end is not None or (until <= size and not any(os.pread(file, size - until, until)))
             if (clip in rest and not same) or not filled:
                 yield Damage(tar.name, clip, offset, "its FLAC is whole, but its tar headers or its snapshot are not")
     noted = read_notes(part_of(tar)).get("bytes", str(size))

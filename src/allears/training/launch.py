@@ -18,10 +18,9 @@ from allears.errors import StorageError, TrainingError
 from allears.params.spec_finetune import FinetuneSpec
 from allears.params.spec_pretrain import PretrainSpec
 from allears.params.spec_probe import ProbeSpec
-from allears.storage.files import read_json, storage_error
+from allears.storage.files import read_json
 from allears.training.orphan import PARENT
-from allears.training.run import ERROR_FILE, TRACE_FILE
-from allears.training.spec_file import SPEC_FILE, write_spec
+from allears.training.spec_file import ERROR_FILE, SPEC_FILE, forget_errors, write_spec
 
 GRACE_S = 10.0  # from asking the child to stop to killing it
 
@@ -31,11 +30,7 @@ def launch(spec: PretrainSpec | ProbeSpec | FinetuneSpec, folder: Path) -> None:
 
     Raises TrainingError with the child's own sentence when it fails. Ctrl-C stops the child first.
     """
-    for name in (ERROR_FILE, TRACE_FILE):
-        try:
-            (folder / name).unlink(missing_ok=True)
-        except OSError as error:
-            raise storage_error(folder / name, error) from error
+    forget_errors(folder)
     write_spec(folder / SPEC_FILE, spec)
     sys.stdout.flush()
     sys.stderr.flush()

@@ -54,7 +54,7 @@ class Meters:
         """
         now = time.perf_counter()
         seconds = max(1e-9, now - self.began - paused_s)
-        sums, histograms = self._of_all_ranks()
+        sums, histograms, waited_s = self._of_all_ranks(waited_s)
         values = {name: total / max(1.0, count) for name, (total, count) in sums.items()}
         for name, counts in histograms.items():
             share, perplexity = codebook_use(counts, self.codebooks)
@@ -74,15 +74,19 @@ class Meters:
         self.began, self.waited_s = now, waited_s
         return values
 
-    def _of_all_ranks(self) -> tuple[dict[str, tuple[float, float]], dict[str, NDArray[np.int64]]]:
+    def _of_all_ranks(
+        self, waited_s: float
+    ) -> tuple[dict[str, tuple[float, float]], dict[str, NDArray[np.int64]], float]:
+        """Sums, histograms, and the longest wait: for the slowest all wait."""
         own_sums = {name: (float(total), float(count)) for name, (total, count) in self.sums.items()}
         own_histograms = {name: np.asarray(each.cpu(), dtype=np.int64) for name, each in self.histograms.items()}
         sums: dict[str, tuple[float, float]] = {}
         histograms: dict[str, NDArray[np.int64]] = {}
-        for some_sums, some_histograms in self.ranks.gather((own_sums, own_histograms)):
+        everybody = self.ranks.gather((own_sums, own_histograms, waited_s))
+        for some_sums, some_histograms, _ in everybody:
             for name, (total, count) in some_sums.items():
                 before = sums.get(name, (0.0, 0.0))
                 sums[name] = before[0] + total, before[1] + count
             for name, counts in some_histograms.items():
                 histograms[name] = histograms.get(name, np.zeros_like(counts)) + counts
-        return sums, histograms
+        return sums, histograms, max(waited for _, _, waited in everybody)

@@ -14,7 +14,7 @@ _PR_SET_PDEATHSIG = 1
 def die_with_parent() -> None:
     """Ask the kernel to kill this process when its parent dies; exit if it died before we could ask.
 
-    Does nothing when no parent is named in the environment (under torchrun or srun, which see to it themselves).
+    Does nothing when no parent is named in the environment (under torchrun, which sees to it itself).
     Linux only; elsewhere the child of a killed command trains on to its end, and a rerun adopts the result.
     """
     parent = os.environ.get(PARENT)

@@ -10,10 +10,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from allears.audio.frames import frame_samples, to_hours, to_samples, to_seconds
-from allears.errors import ConfigError, StaleError, TrainingError
+from allears.errors import ConfigError, TrainingError
 from allears.params.pretrain import PretrainParams
 from allears.shards.batches import plan_digest, totals
-from allears.shards.clips import ClipTable, read_clips
+from allears.shards.clips import ClipTable
+from allears.shards.contents import read_table
 from allears.shards.handle import ShardSet
 from allears.shards.index import Index, read_index
 from allears.shards.plan import PlanClips, PlanSpec, data_digest
@@ -46,12 +47,8 @@ def training_data(shard_set: ShardSet, clips: Path, params: PretrainParams) -> T
 
     Raises TrainingError when no clip, or less audio than one update hears, is left to train on.
     """
-    index, table = read_index(shard_set), read_clips(clips)
-    if tuple(table.column("clip")) != index.clips:
-        raise StaleError(
-            f"{clips} lists {len(table)} clips, the shards in {shard_set.folder} hold {len(index.clips)} or others: "
-            "the two are of different versions; run `kedro run --pipeline shard`, then this command again"
-        )
+    index = read_index(shard_set)
+    table = read_table(clips, index)
     weights_N = heard(table, "train")
     rate_hz, batch, model_hz = shard_set.sample_rate_hz, params.batch, params.model.log_mel.sample_rate_hz
     if rate_hz != model_hz:

@@ -30,6 +30,7 @@ from allears.training.plan import TrainingData, training_data
 from allears.training.progress import on_terminal, progress
 from allears.training.ranks import Ranks, from_environment, together
 from allears.training.say import say
+from allears.training.spec_file import forget_errors
 
 
 def run(spec: PretrainSpec) -> None:
@@ -41,7 +42,10 @@ def run(spec: PretrainSpec) -> None:
     if read_receipt(spec.folder, spec.identity) is not None:
         return
     _quiet()
-    ranks, hardware = from_environment(), _hardware(spec.pretrain)
+    ranks = from_environment()
+    hardware = _hardware(spec.pretrain, ranks)
+    if ranks.first:
+        forget_errors(spec.folder)  # of a try that torchrun started; the others wait for this one in `together`
     with together(ranks, hardware["accelerator"]):
         _run(spec, ranks, hardware)
 
@@ -98,12 +102,17 @@ def _cursor(spec: PretrainSpec, found: TrainingData, state: dict[str, Any]) -> C
         return Cursor(step=int(state["done"]), epoch=int(state["data"]["epoch"]) + 1)
 
 
-def _hardware(params: PretrainParams) -> dict[str, str]:
+def _hardware(params: PretrainParams, ranks: Ranks) -> dict[str, str]:
     """`accelerator` (gpu, cpu) and `precision` (32, bf16-mixed) on this machine. ConfigError when it has no such."""
     accelerator = "gpu" if params.accelerator != "cpu" and torch.cuda.is_available() else "cpu"
     if params.accelerator == "gpu" and accelerator == "cpu":
         raise ConfigError(
             "pretrain.accelerator is gpu, but torch sees none here; use auto or cpu, or look at the driver"
+        )
+    if accelerator == "gpu" and ranks.local >= (there := torch.cuda.device_count()):
+        raise ConfigError(
+            f"process {ranks.local + 1} of this machine finds {there} GPUs: lower pretrain.processes (or torchrun's "
+            "--nproc-per-node), one process a GPU"
         )
     precision = params.precision if params.precision != "auto" else "32" if accelerator == "cpu" else "bf16-mixed"
     return {"accelerator": accelerator, "precision": precision}

@@ -16,6 +16,8 @@ import torch
 import torch.distributed
 from torch import Tensor, nn
 
+from allears.errors import ConfigError, PeerLostError
+
 Told = TypeVar("Told")
 
 
@@ -37,7 +39,8 @@ class Ranks:
         if self.world == 1 or not tensors:
             return
         flat = torch.cat([tensor.reshape(-1) for tensor in tensors])
-        torch.distributed.all_reduce(flat)
+        with _with_all_others():
+            torch.distributed.all_reduce(flat)
         parts = torch.split(flat, [tensor.numel() for tensor in tensors])
         torch._foreach_copy_([tensor.view(-1) for tensor in tensors], list(parts))
 
@@ -55,25 +58,40 @@ class Ranks:
         if self.world == 1:
             return [value]
         everybody: list[Told | None] = [None] * self.world
-        torch.distributed.all_gather_object(everybody, value)
+        with _with_all_others():
+            torch.distributed.all_gather_object(everybody, value)
         return [each for each in everybody if each is not None]
 
 
 def from_environment(environment: Mapping[str, str] = os.environ) -> Ranks:
-    """As torchrun says; one process by itself otherwise."""
+    """As torchrun says; one process by itself otherwise. ConfigError under an srun that started several."""
     if "RANK" not in environment:
+        if (tasks := int(environment.get("SLURM_STEP_NUM_TASKS", "1"))) > 1:
+            raise ConfigError(
+                f"srun started {tasks} trainings in one folder: let it start one torchrun a node "
+                "(srun --ntasks-per-node=1 torchrun …), which starts the processes and tells them apart"
+            )
         return Ranks()
     return Ranks(int(environment["RANK"]), int(environment["WORLD_SIZE"]), int(environment["LOCAL_RANK"]))
 
 
 @contextmanager
 def together(ranks: Ranks, accelerator: str) -> Iterator[None]:
-    """Connect the processes while the block runs: NCCL between GPUs, gloo between CPUs."""
+    """Connect the processes while the block runs: NCCL between GPUs, gloo between CPUs. One that fails just ends: to
+    part in good order it would have to wait for the others.
+    """
     if ranks.world == 1:
         yield
         return
     torch.distributed.init_process_group("nccl" if accelerator == "gpu" else "gloo")
+    yield
+    torch.distributed.destroy_process_group()
+
+
+@contextmanager
+def _with_all_others() -> Iterator[None]:
+    """What they do together fails when one is gone (PeerLostError); why, only that one knows."""
     try:
         yield
-    finally:
-        torch.distributed.destroy_process_group()
+    except RuntimeError as error:
+        raise PeerLostError(f"another process of this training has ended ({error})") from error

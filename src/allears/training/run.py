@@ -15,16 +15,13 @@ import traceback
 from contextlib import suppress
 from pathlib import Path
 
-from allears.errors import AllearsError, StorageError
+from allears.errors import AllearsError, PeerLostError, StorageError
 from allears.params.spec_finetune import FinetuneSpec
 from allears.params.spec_pretrain import PretrainSpec
 from allears.params.spec_probe import ProbeSpec
 from allears.storage.files import storage_error, write_json
 from allears.training.orphan import die_with_parent
-from allears.training.spec_file import read_spec
-
-ERROR_FILE = "error.json"
-TRACE_FILE = "error-traceback.txt"
+from allears.training.spec_file import ERROR_FILE, TRACE_FILE, read_spec
 
 
 def main(arguments: list[str]) -> int:
@@ -82,7 +79,7 @@ def _failed(folder: Path, error: Exception) -> int:
         if one is not None:
             traceback.clear_frames(one.__traceback__)
     with suppress(OSError, StorageError):  # a folder that is full or read-only: standard error has to do
-        if not (folder / ERROR_FILE).exists():  # of several processes the first to fail knows why
+        if not isinstance(error, PeerLostError) and not (folder / ERROR_FILE).exists():  # who failed first knows why
             write_json(folder / ERROR_FILE, {"error": words, "kind": type(error).__name__})
             (folder / TRACE_FILE).write_text(trace)
     sys.stderr.write(f"{words}\n")

@@ -11,6 +11,17 @@ from allears.params.spec import ADAPTER, AnySpec
 from allears.storage.files import storage_error, write_text
 
 SPEC_FILE = "spec.json"
+ERROR_FILE = "error.json"  # why the training failed, and the trace of it, beside the spec
+TRACE_FILE = "error-traceback.txt"
+
+
+def forget_errors(folder: Path) -> None:
+    """Remove what an earlier try left of why it failed."""
+    for name in (ERROR_FILE, TRACE_FILE):
+        try:
+            (folder / name).unlink(missing_ok=True)
+        except OSError as error:
+            raise storage_error(folder / name, error) from error
 
 
 def read_spec(path: Path) -> AnySpec:

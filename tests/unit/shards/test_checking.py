@@ -80,6 +80,21 @@ def test_what_is_cut_missing_or_grown_is_found(shard_set: ShardSet) -> None:
     assert "the tar cannot be read (Is a directory)" in [str(one) for one in check_shards(shard_set)][2]
 
 
+@pytest.mark.parametrize("behind", [0, 100, 1024])
+def test_what_is_cut_behind_the_last_flac_is_named_at_the_last_clip(shard_set: ShardSet, behind: int) -> None:
+    index = read_index(shard_set)
+    tar = shard_set.folder / index.shards[2]
+    os.truncate(tar, int(index.offset_N[-1] + index.length_N[-1]) + behind)
+    places = index.places_of(2).tolist()
+    data = bytearray(tar.read_bytes())
+    data[int(index.offset_N[places[0]]) + 9] ^= 2  # what else is wrong is found all the same
+    tar.write_bytes(data)
+    found = list(check_shards(shard_set))
+    assert [one.clip for one in found] == [index.clips[places[0]], *[index.clips[-1]] * (len(found) - 1)]
+    assert len(found) >= 2
+    assert "cannot be read" not in " ".join(one.found for one in found)
+
+
 def test_shards_without_notes_are_checked_by_their_index(shard_set: ShardSet) -> None:
     for part in (shard_set.folder / PARTS).iterdir():
         part.unlink()

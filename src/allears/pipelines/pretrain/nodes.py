@@ -106,6 +106,8 @@ def train_encoder(
             runs.hand_over(spec)
         with child_run("pretrain", folder):
             launch(spec, folder)
+    elif params.launch == "external":
+        runs.adopt(folder)
     notes = read_receipt(folder, name) or {}
     return {
         "run": folder.name,

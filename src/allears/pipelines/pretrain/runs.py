@@ -13,9 +13,9 @@ from allears.params.base import Paths
 from allears.params.pretrain import PretrainParams
 from allears.params.spec_pretrain import ExtendedRun, PretrainSpec
 from allears.shards.handle import ShardSet
-from allears.storage.files import read_json
+from allears.storage.files import read_json, write_text
 from allears.storage.receipt import NAME as RECEIPT
-from allears.training.spec_file import SPEC_FILE, read_spec, write_spec
+from allears.training.spec_file import SPEC_FILE, forget_errors, read_spec, write_spec
 
 if TYPE_CHECKING:
     from allears.checkpoints.heard import Heard
@@ -58,6 +58,7 @@ def find(paths: Paths, params: PretrainParams) -> ExtendedRun:
 def hand_over(spec: PretrainSpec) -> NoReturn:
     """Write the spec for whoever trains it elsewhere, and end with what to type there (TrainingError)."""
     path = spec.folder / SPEC_FILE
+    forget_errors(spec.folder)
     write_spec(path, spec)
     raise TrainingError(
         f"the training is handed over, as pretrain.launch is external: its spec is {path}. On each node type\n"
@@ -67,6 +68,17 @@ def hand_over(spec: PretrainSpec) -> NoReturn:
         "must see that folder and the shards under the same names. When it is done, run this command again: it adopts "
         "the result. Killed, the same torchrun goes on from the last checkpoint"
     )
+
+
+def adopt(folder: Path) -> None:
+    """Tell MLflow of a training that was handed over and is finished; once."""
+    from allears.tracking import child_run, current
+
+    told = folder / "told"
+    if current() is not None and not told.exists():
+        with child_run("pretrain", folder):
+            pass
+        write_text(told, "MLflow has been told of this training, which ran elsewhere\n")
 
 
 def check_extension(extends: ExtendedRun, spec: PretrainSpec) -> None:
