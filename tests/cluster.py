@@ -97,10 +97,11 @@ def two_nodes() -> Iterator[Nodes]:
 
     before = set(psutil.Process().children(recursive=True))
     path = os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")])  # the functions that tests map
-    given = {**QUICK, "PYTHONPATH": path}
+    folder = Path(tempfile.mkdtemp(prefix="ray-"))  # a socket's path may have no more than 107 bytes
+    (folder / "ray").mkdir()  # where Ray notes the newest cluster; it makes only the folder of its own default
+    given = {**QUICK, "PYTHONPATH": path, "RAY_TMPDIR": str(folder)}
     kept = {name: os.environ.get(name) for name in given}
     os.environ.update(given)
-    folder = Path(tempfile.mkdtemp(prefix="ray-"))  # a socket's path may have no more than 107 bytes
     try:
         nodes = Nodes(folder)
         nodes.complete()
