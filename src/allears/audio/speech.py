@@ -19,6 +19,7 @@ from allears.audio.frames import to_samples, to_seconds
 
 MIN_S = 0.25  # a shorter clip holds too little to tell
 PAUSE = 0.2  # a chunk whose probability is under this holds no speech
+NEAR_CHUNKS = 4  # so near to speech is no pause: a word is often heard as one only after its loud beginning
 LEAST_CHUNKS = 3  # of speech, and of none: fewer give no level
 SNR_DB = (-20.0, 100.0)
 BLOCK_S = 30.0
@@ -52,7 +53,7 @@ class SpanSpec:
 @dataclass(frozen=True, slots=True)
 class SpeechMeasures:
     """`speech_share`: of the chunks. `pause_snr_db`: level of speech over that of the pauses, within SNR_DB; None where
-    either is hardly there.
+    either is hardly there. Pauses are NEAR_CHUNKS away from speech.
     """
 
     speech_share: float
@@ -80,7 +81,7 @@ def _pause_snr_db(
 ) -> float | None:
     size = to_samples(CHUNK_S, rate_hz)
     chunks = min(len(speech_N), len(audio_T) // size)
-    speech_N, pause_N = speech_N[:chunks], pause_N[:chunks]
+    speech_N, pause_N = speech_N[:chunks], pause_N[:chunks] & ~_near(speech_N, NEAR_CHUNKS)[:chunks]
     if min(np.count_nonzero(speech_N), np.count_nonzero(pause_N)) < LEAST_CHUNKS:
         return None
     audio_NT = audio_T[: chunks * size].reshape(chunks, size)
@@ -88,6 +89,11 @@ def _pause_snr_db(
     noise = max(float(power_N[pause_N].mean()), 1e-12)
     voice = max(float(power_N[speech_N].mean()) - noise, 1e-12)
     return float(np.clip(10 * np.log10(voice / noise), *SNR_DB))
+
+
+def _near(chosen_N: NDArray[np.bool_], chunks: int) -> NDArray[np.bool_]:
+    """Which chunks are chosen, or at most so many before or after one that is."""
+    return np.convolve(chosen_N, np.ones(2 * chunks + 1), mode="full")[chunks : chunks + len(chosen_N)] > 0
 
 
 def speech_spans(blocks: Iterable[Floats], rate_hz: int, spec: SpanSpec) -> Iterator[tuple[float, float]]:

@@ -20,7 +20,7 @@ from allears.corpus.opening import decoded_clips
 from allears.errors import AudioError
 from allears.storage.digest import value_digest
 
-VERSION = 5
+VERSION = 6
 
 
 def work_key(ref: ClipRef, spec: MeasureSpec) -> str:

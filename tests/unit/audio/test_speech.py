@@ -99,14 +99,16 @@ def test_clips_that_are_too_short_have_no_share() -> None:
 def test_speech_against_pauses_is_the_ratio_of_their_powers(
     monkeypatch: pytest.MonkeyPatch, noise_db: float, truth: float
 ) -> None:
-    spoken = np.tile([True, True, False, False, False], 20)
-    monkeypatch.setattr(speech, "speech_probabilities", lambda *_: [np.where(spoken, 0.9, 0.05).astype(np.float32)])
+    """Also where a word is not heard as one before its fourth chunk of 32 ms, as loud as the others."""
+    spoken = np.tile(np.repeat([True, False], [20, 27]), 10)
+    heard = np.tile(np.repeat([False, True, False], [3, 17, 27]), 10)
+    monkeypatch.setattr(speech, "speech_probabilities", lambda *_: [np.where(heard, 0.9, 0.05).astype(np.float32)])
     rng = np.random.default_rng(0)
     audio = rng.normal(size=len(spoken) * 512) * 10 ** (noise_db / 20)
     audio += rng.normal(size=len(audio)) * np.repeat(spoken, 512)
     found = measure_speech(audio.astype(np.float32) * np.float32(0.01), 16_000, 0.5)
     assert found is not None
-    assert found.speech_share == pytest.approx(0.4)
+    assert found.speech_share == pytest.approx(17 / 47)
     assert found.pause_snr_db == pytest.approx(truth, abs=1.5)
 
 
