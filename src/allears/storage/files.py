@@ -73,10 +73,10 @@ def atomic_folder(path: Path) -> Iterator[Path]:
         shutil.rmtree(temporary, ignore_errors=True)
 
 
-def sweep(folder: Path) -> None:
-    """Remove what killed writers of `atomic_path` left in a folder that nobody writes into now."""
+def sweep(folder: Path, name: str = "*") -> None:
+    """Remove what killed writers of `atomic_path` left of files called `name` in `folder`; nobody may write such now."""
     try:
-        for leftover in folder.glob(".*.tmp"):
+        for leftover in folder.glob(f".{name}.*.tmp"):
             leftover.unlink(missing_ok=True)
     except OSError as error:
         raise storage_error(folder, error) from error

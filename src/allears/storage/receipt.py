@@ -6,7 +6,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from allears.storage.files import read_json, write_json
+from allears.storage.files import read_json, sweep, write_json
 
 NAME = "receipt.json"
 
@@ -21,5 +21,6 @@ def read_receipt(folder: Path, identity: str) -> dict[str, Any] | None:
 
 
 def write_receipt(folder: Path, identity: str, notes: dict[str, Any]) -> None:
-    """Mark `folder` as the finished output of `identity`. Call it last."""
+    """Mark `folder` as the finished output of `identity`. Call it last. What a kill left of an earlier try goes."""
+    sweep(folder, NAME)
     write_json(folder / NAME, {"identity": identity, "notes": notes, "finished_unix_s": round(time.time(), 3)})
