@@ -74,7 +74,7 @@ def atomic_folder(path: Path) -> Iterator[Path]:
 
 
 def sweep(folder: Path, name: str = "*") -> None:
-    """Remove what killed writers of `atomic_path` left of files called `name` in `folder`; nobody may write such now."""
+    """Remove what killed writers of `atomic_path` left of files called `name`; nobody may write such a file now."""
     try:
         for leftover in folder.glob(f".{name}.*.tmp"):
             leftover.unlink(missing_ok=True)
