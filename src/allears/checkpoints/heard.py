@@ -92,9 +92,10 @@ def check_unheard(
     if heard is None:
         return
     index, table = read_index(shard_set), read_clips(clips)
-    pcm = dict(zip(index.clips, index.pcm_sha256, strict=True))
     rows = zip(*(table.column(name) for name in ("clip", "split", "group", "keep")), strict=True)
-    asked = [(group, pcm[clip]) for clip, split, group, keep in rows if keep and split in splits]
+    asked = [
+        (group, index.pcm_sha256[index.position[clip]]) for clip, split, group, keep in rows if keep and split in splits
+    ]
     if not asked:
         return
     groups_N, audio_N = zip(*asked, strict=True)

@@ -12,6 +12,7 @@ from allears.errors import CorpusError, StaleError, nearest
 from allears.shards.clips import ClipTable, read_clips
 from allears.shards.handle import ShardSet
 from allears.shards.index import Index, read_index
+from allears.shards.strings import Strings
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -57,13 +58,13 @@ def facts(shard_set: ShardSet, index: Index, table: ClipTable, place: int) -> di
         "sample_rate_hz": shard_set.sample_rate_hz, "seconds": to_seconds(samples, shard_set.sample_rate_hz),
         "sha256": index.sha256[place], "pcm_sha256": index.pcm_sha256[place],
     }  # fmt: skip
-    return where | {name: values[place] for name, values in table.columns.items() if name not in where}
+    return table.row(place) | where
 
 
 def read_table(clips: Path, index: Index) -> ClipTable:
     """The table of clips of these shards. StaleError when it is of others."""
     table = read_clips(clips)
-    if tuple(table.column("clip")) != index.clips:
+    if Strings.of(table.arrow("clip")) != index.clips:
         raise StaleError(
             f"{clips} lists {len(table)} clips, the shards hold {len(index.clips)} or others: the two are of different "
             "versions; run `kedro run --pipeline shard`, then this command again"

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable
+import itertools
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -16,6 +17,7 @@ from numpy.typing import NDArray
 
 from allears.errors import StaleError, StorageError
 from allears.shards.handle import INDEX, ShardSet
+from allears.shards.strings import Digests, Strings
 from allears.storage.files import atomic_path, storage_error
 
 DIGEST = b"allears.digest"  # where the parquet file itself names the version that it belongs to
@@ -39,24 +41,26 @@ PART_SCHEMA = SCHEMA.append(pa.field("rest_crc32", pa.int64()))  # of the clip's
 class Index:
     """One entry a clip, in tar order. `shard_N` points into `shards`; offsets and lengths are bytes."""
 
-    clips: tuple[str, ...]
+    clips: Strings
     shards: tuple[str, ...]
     shard_N: NDArray[np.int32]
     offset_N: NDArray[np.int64]
     length_N: NDArray[np.int64]
     samples_N: NDArray[np.int64]
-    sha256: tuple[str, ...]
-    pcm_sha256: tuple[str, ...]
+    sha256: Digests
+    pcm_sha256: Digests
 
-    @cached_property
-    def position(self) -> dict[str, int]:
+    @property
+    def position(self) -> Mapping[str, int]:
         """Clip → its place in the arrays."""
-        return {clip: place for place, clip in enumerate(self.clips)}
+        return self.clips.places
 
     @cached_property
     def audio_digest(self) -> str:
         """Names clips, order and samples, in whatever tars they lie: the same before and after tars are merged."""
-        return hashlib.sha256("\n".join([*self.clips, *self.pcm_sha256]).encode()).hexdigest()
+        digest = hashlib.sha256()
+        _add_lines(digest, itertools.chain(self.clips, self.pcm_sha256))
+        return digest.hexdigest()
 
     def places_of(self, shard: int) -> NDArray[np.int64]:
         """The places of the clips of tar `shard` (its place in `shards`), in its order."""
@@ -68,21 +72,25 @@ def read_index(shard_set: ShardSet) -> Index:
     """The index of `shard_set`; StaleError when it is not the one that the handle was made for."""
     path = shard_set.index_path
     try:
-        table = pq.read_table(path, columns=SCHEMA.names)
+        with pq.ParquetFile(path) as file:
+            _check_version(file, shard_set)
+            return _columns(file)
     except OSError as error:
         raise storage_error(path, error) from error
-    except pa.ArrowException as error:
+    except (pa.ArrowException, ValueError) as error:
         raise StorageError(
             f"{path} cannot be read ({error}); delete it and run `kedro run --pipeline shard`"
         ) from error
-    found = (table.schema.metadata or {}).get(DIGEST, b"").decode()
+
+
+def _check_version(file: pq.ParquetFile, shard_set: ShardSet) -> None:
+    found = (file.schema_arrow.metadata or {}).get(DIGEST, b"").decode()
     if found != shard_set.digest:
         raise StaleError(
-            f"{path} is the index of shards {found[:12] or 'without a version'} ({table.num_rows} clips), expected "
-            f"{shard_set.digest[:12]} ({shard_set.clips} clips): the shards were rewritten since; run "
-            "`kedro run --pipeline shard`, then this command again"
+            f"{shard_set.index_path} is the index of shards {found[:12] or 'without a version'} "
+            f"({file.metadata.num_rows} clips), expected {shard_set.digest[:12]} ({shard_set.clips} clips): the shards "
+            "were rewritten since; run `kedro run --pipeline shard`, then this command again"
         )
-    return _columns(table)
 
 
 def write_part(path: Path, rows: list[dict[str, Any]], notes: dict[str, str] | None = None) -> None:
@@ -119,7 +127,7 @@ def join_parts(folder: Path, parts: Iterable[Path]) -> ShardSet:
     table = pa.concat_tables(tables) if tables else SCHEMA.empty_table()
     digest = hashlib.sha256()
     for name in ("clip", "shard", "sha256"):
-        digest.update("\n".join([name, *table[name].to_pylist()]).encode())
+        _add_lines(digest, itertools.chain([name], Strings.of(table[name])))
     for name in ("samples", "sample_rate_hz"):
         digest.update(np.ascontiguousarray(table[name].to_numpy()).tobytes())
     version = digest.hexdigest()
@@ -134,15 +142,28 @@ def join_parts(folder: Path, parts: Iterable[Path]) -> ShardSet:
     return ShardSet(folder, version, table.num_rows, seconds, rates[0])
 
 
-def _columns(table: pa.Table) -> Index:
-    column = table["shard"].combine_chunks().dictionary_encode()
+def _add_lines(digest: hashlib._Hash, lines: Iterator[str]) -> None:
+    """What joining all of them by line feeds would add, without that."""
+    between = ""
+    while some := list(itertools.islice(lines, 1 << 16)):
+        digest.update((between + "\n".join(some)).encode())
+        between = "\n"
+
+
+def _columns(file: pq.ParquetFile) -> Index:
+    """One column after the other, so that their strings never lie in memory together."""
+
+    def column(name: str) -> pa.ChunkedArray:
+        return file.read(columns=[name])[name]
+
+    shards = column("shard").combine_chunks().dictionary_encode()
     return Index(
-        clips=tuple(table["clip"].to_pylist()),
-        shards=tuple(column.dictionary.to_pylist()),
-        shard_N=column.indices.to_numpy().astype(np.int32),
-        offset_N=table["offset"].to_numpy(),
-        length_N=table["length"].to_numpy(),
-        samples_N=table["samples"].to_numpy(),
-        sha256=tuple(table["sha256"].to_pylist()),
-        pcm_sha256=tuple(table["pcm_sha256"].to_pylist()),
+        clips=Strings.of(column("clip")),
+        shards=tuple(shards.dictionary.to_pylist()),
+        shard_N=shards.indices.to_numpy().astype(np.int32),
+        offset_N=column("offset").to_numpy(),
+        length_N=column("length").to_numpy(),
+        samples_N=column("samples").to_numpy(),
+        sha256=Digests.of(column("sha256")),
+        pcm_sha256=Digests.of(column("pcm_sha256")),
     )

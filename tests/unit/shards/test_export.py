@@ -49,7 +49,7 @@ def expected(shards: tuple[ShardSet, Path]) -> dict[str, dict[str, tuple[np.ndar
     with ShardReader(shards[0]) as reader:
         for place, clip in enumerate(reader.index.clips):
             if place not in LEFT_OUT:
-                row = {name: values[place] for name, values in table.columns.items()}
+                row = table.row(place)
                 found[str(row["split"])][clip] = reader.read(place), row
     return found
 

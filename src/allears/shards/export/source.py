@@ -27,8 +27,8 @@ class Source:
 
     def known(self, place: int, names: tuple[str, ...]) -> dict[str, Any]:
         """The columns of the table of clips that are known of the clip at `place`."""
-        found = {name: self.table.columns[name][place] for name in names if name in self.table.columns}
-        return {name: value for name, value in found.items() if value is not None}
+        row = self.table.row(place)
+        return {name: row[name] for name in names if row.get(name) is not None}
 
     def seconds(self, place: int) -> float:
         """How long the clip is."""
