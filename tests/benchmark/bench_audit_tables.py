@@ -1,6 +1,6 @@
-"""Seconds and memory of the audit's tables at 100 thousand and a million clips.
+"""Seconds and memory of the audit's tables at 100 thousand and a million clips, of few speakers and of very many.
 
-Run `python tests/benchmark/bench_audit_tables.py [CLIPS ...]`. The manifest and its measures are made, not decoded; the
+Run `python tests/benchmark/bench_audit_tables.py`. The manifest and its measures are made, not decoded; the
 pages and the search for copies are not timed. Each size runs in a process of its own, so that its peak is its own.
 Curation is asked for everything: a target, speaker caps and a budget. CPU seconds of the process beside those on the
 clock, which a busy machine stretches.
@@ -26,28 +26,27 @@ from allears.params.audit import AuditParams
 from tests.audit_tables import STANDARD
 from tests.synthetic_corpus import synthetic_corpus
 
-SIZES = (100_000, 1_000_000)
-SPEAKERS = 10_000
+SIZES = ((100_000, 10_000), (1_000_000, 10_000), (1_000_000, 1_000_000))  # clips, speakers to draw from
 UNIFORM = Target("uniform", None)
 
 
 def main() -> None:
     """One table a size, each in its own process."""
-    if len(sys.argv) == 3 and sys.argv[1] == "--inside":
-        _run(int(sys.argv[2]))
+    if len(sys.argv) == 3:
+        _run(*map(int, sys.argv[1:]))
         return
-    for size in [int(each) for each in sys.argv[1:]] or SIZES:
-        subprocess.run([sys.executable, __file__, "--inside", str(size)], check=True)
+    for size in SIZES:
+        subprocess.run([sys.executable, __file__, *map(str, size)], check=True)
 
 
-def _run(clips: int) -> None:
+def _run(clips: int, speakers: int) -> None:
     params = AuditParams.model_validate(
         {
             "representation": {"target": {"gender": "uniform"}},
             "curation": {"axis": "language", "speaker_max_hours": 0.5, "budget_hours": clips / 1000},
         }
     )
-    manifest, measures = synthetic_corpus(clips, SPEAKERS)
+    manifest, measures = synthetic_corpus(clips, speakers)
     none = pd.DataFrame({"clip": ["none"], "kind": ["pcm"], "duplicate_of": ["none"]}, dtype="string")
     done: dict[str, Any] = {}
     steps: dict[str, Callable[[], Any]] = {
@@ -58,7 +57,7 @@ def _run(clips: int) -> None:
         "curation table": lambda: curation_table.before_and_after(manifest, done["select"], params),
         "summarise": lambda: summary.summarise(_tables(manifest, done), params, STANDARD, "big", "v"),
     }
-    print(f"{clips:,} clips of {SPEAKERS:,} speakers; made: {_peak_gib():.2f} GiB")
+    print(f"{clips:,} clips of {manifest['speaker'].nunique():,} speakers; made: {_peak_gib():.2f} GiB")
     print(f"{'':<16} {'s':>7} {'CPU s':>7} {'peak GiB':>9}")
     first, first_cpu = time.perf_counter(), time.process_time()
     for name, step in steps.items():
