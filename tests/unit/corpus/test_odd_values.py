@@ -213,14 +213,14 @@ def test_a_name_of_mls_that_is_no_name_costs_its_line(tmp_path: Path) -> None:
 @pytest.mark.parametrize("name", ["utt_id", "clip-id", "fileId", "uttid", "uuid", "Sentence ID"])
 def test_an_id_is_no_label(name: str) -> None:
     columns = match_columns(["file_name", name], None, "a table")
-    assert columns.label is None
+    assert columns.label == ()
     assert f"ingest.label={name}" in columns.why
-    assert match_columns(["file_name", name], name, "a table").label == name
+    assert match_columns(["file_name", name], name, "a table").label == (name,)
 
 
 @pytest.mark.parametrize("name", ["digit", "grid", "valid", "word"])
 def test_the_only_other_column_is_the_label(name: str) -> None:
-    assert match_columns(["file_name", name], None, "a table").label == name
+    assert match_columns(["file_name", name], None, "a table").label == (name,)
 
 
 @pytest.mark.parametrize("ending", ["csv", "jsonl", "parquet"])
