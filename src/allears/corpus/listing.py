@@ -15,7 +15,7 @@ import pandas as pd
 
 from allears.corpus.clips import Recording, recording_at
 from allears.corpus.layouts.detect import check_present, detect
-from allears.corpus.layouts.files import shown, walk_audio
+from allears.corpus.layouts.files import audio_in, shown, walk_audio
 from allears.corpus.layouts.read import explain_label, read_rows
 from allears.corpus.layouts.row import Reject, Row
 from allears.corpus.mirror import REASON, mirror_of, named, reflect
@@ -112,12 +112,18 @@ def read_listing(sources: Iterable[Source], limit: int | None) -> pd.DataFrame:
     return table.astype(types)
 
 
-def unlisted(sources: Iterable[Source], listing: pd.DataFrame) -> Iterator[tuple[Source, int]]:
-    """How many recordings below a described source no line speaks of (they are not used, and that is said)."""
+def unlisted(sources: Iterable[Source], listing: pd.DataFrame) -> Iterator[tuple[Source, int, int]]:
+    """How many recordings no line speaks of, below a described source, and elsewhere in the folders of those that it
+    names there (they are not used, and that is said).
+    """
     for source in sources:
         if source.layout not in ("folder_per_label", "plain"):
-            named = set(listing.loc[listing["source"] == source.name, "path"].dropna())
-            yield source, sum(path not in named for path in walk_audio(source.root))
+            rows = listing[listing["source"] == source.name]
+            named = set(rows["path"].dropna())
+            used = rows.loc[rows["reason"].isna(), "path"]
+            folders = {path.rpartition("/")[0] for path in used if path.startswith("/")}
+            beside = sum(path not in named for folder in sorted(folders) for path in audio_in(folder))
+            yield source, sum(path not in named for path in walk_audio(source.root)), beside
 
 
 def recordings_of(listing: pd.DataFrame) -> list[Recording]:

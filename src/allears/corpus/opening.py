@@ -13,10 +13,11 @@ from allears.audio.decode import BLOCK_S, Channels, Decoder, chosen, decoded_tog
 from allears.corpus import mirror
 from allears.corpus.clips import ClipRef, Recording
 from allears.errors import AudioError, PassingError
-from allears.storage.containers import read_members
+from allears.storage.containers import is_tar, parquet_place, read_members
 from allears.storage.digest import file_digest
 
 MOST_TOGETHER = 16  # clips that a worker takes at once
+_TIMES = 16  # that the headers of one tar may be read, each time for its share of the clips
 Stamp = tuple[int, int, int]
 Taken = TypeVar("Taken")
 VERIFIED_BYTES = 64 << 20  # a longer file is taken by several workers: reading it whole in each would cost too much
@@ -118,11 +119,12 @@ def _other_bytes(path: Path, ref: ClipRef) -> PassingError | None:
 
 
 def batches(refs: Sequence[ClipRef]) -> list[list[ClipRef]]:
-    """What one worker takes at once: clips of one archive, of one stretch of a long file, or some short files.
+    """What one worker takes at once: clips of one tar, row group or stretch of a long file, or some short files.
 
-    How clips are put together changes nothing of what is read of each.
+    A compressed tar and a row group are read from their start: once, for all their clips. How clips are put together
+    changes nothing of what is read of each.
     """
-    together: dict[tuple[str, int], list[ClipRef]] = {}
+    together: dict[tuple[str, str, int], list[ClipRef]] = {}
     alone: list[ClipRef] = []
     of_file: dict[str, int] = {}
     for ref in refs:
@@ -131,11 +133,25 @@ def batches(refs: Sequence[ClipRef]) -> list[list[ClipRef]]:
         if of_file[ref.file] == 1 and ref.member is None:
             alone.append(ref)
         else:
-            stretch = 0 if ref.member is not None else int(ref.start_s // BLOCK_S)
-            together.setdefault((ref.file, stretch), []).append(ref)
+            together.setdefault((ref.file, *_stretch(ref)), []).append(ref)
     found = [alone[i : i + MOST_TOGETHER] for i in range(0, len(alone), MOST_TOGETHER)]
-    for (file, _), clips in together.items():
-        clips.sort(key=lambda ref: (ref.member or "", ref.start_s))
-        most = len(clips) if file.lower().endswith(("gz", "tgz")) else MOST_TOGETHER * 4
+    for (file, *_), clips in together.items():
+        clips.sort(key=_order)
+        most = MOST_TOGETHER * 4
+        if clips[0].member is not None:
+            most = max(most, -(-len(clips) // _TIMES)) if file.lower().endswith(".tar") else len(clips)
         found += [clips[i : i + most] for i in range(0, len(clips), most)]
     return found
+
+
+def _stretch(ref: ClipRef) -> tuple[str, int]:
+    """What of its file a clip is read with."""
+    if ref.member is None or is_tar(ref.file):
+        return "", 0 if ref.member is not None else int(ref.start_s // BLOCK_S)
+    column, group, _ = parquet_place(ref.member)
+    return column, group
+
+
+def _order(ref: ClipRef) -> tuple[int, str, float]:
+    row = 0 if ref.member is None or is_tar(ref.file) else parquet_place(ref.member)[2]
+    return row, ref.member or "", ref.start_s

@@ -148,14 +148,20 @@ def parquet_member(column: str, group: int, row: int) -> str:
     return f"{group}:{row}" if column == "audio" else f"{column}:{group}:{row}"
 
 
+def parquet_place(member: str) -> tuple[str, int, int]:
+    """Column, row group and row of the recording of this name."""
+    *column, group, row = member.rsplit(":", 2)
+    return column[0] if column else "audio", int(group), int(row)
+
+
 def _of_parquet(file: Path, wanted: dict[str, None]) -> Iterator[tuple[str, bytes | AudioError]]:
     import pyarrow as pa
     import pyarrow.parquet as pq
 
     rows: dict[tuple[int, str], list[int]] = {}
     for name in wanted:
-        *named, group, row = name.rsplit(":", 2)
-        rows.setdefault((int(group), named[0] if named else "audio"), []).append(int(row))
+        column, group, row = parquet_place(name)
+        rows.setdefault((group, column), []).append(row)
     try:
         with pq.ParquetFile(file) as table:
             for (number, column), of_column in sorted(rows.items()):

@@ -67,6 +67,30 @@ def test_utf_16_without_a_mark_is_no_silent_mess(tmp_path: Path) -> None:
         csv_of(tmp_path, "file_name,text\na.wav,x\n".encode("utf-16-le"))
 
 
+@pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16"])
+def test_kaldi_knows_marks_and_rejects_what_is_no_text(tmp_path: Path, encoding: str) -> None:
+    root = miniatures.kaldi(tmp_path)
+    for name in ("wav.scp", "text"):
+        (root / name).write_bytes((root / name).read_text().encode(encoding))
+    (root / "utt2lang").write_bytes(b"u1 en\nu2 e\0n\n")
+    rows, rejects = read(root, "kaldi")
+    assert [(row.name, row.text, row.language) for row in rows] == [
+        ("u1", "GOOD DAY", "en"), ("u2", "HOW ARE YOU", None), ("u3", "FINE", None), ("u4", None, None),
+    ]  # fmt: skip
+    assert [(reject.name, reject.reason) for reject in rejects] == [("line 2", "malformed_line")]
+    assert "utt2lang, 'line 2': it holds NUL" in rejects[0].message
+
+
+@pytest.mark.parametrize("layout", ["nemo", "lhotse"])
+def test_a_broken_first_line_costs_itself_and_not_its_table(tmp_path: Path, layout: Layout) -> None:
+    file = next(file for file in MINIATURES[layout](tmp_path).iterdir() if ".json" in file.name)
+    lines = gzip.decompress(file.read_bytes()) if file.suffix == ".gz" else file.read_bytes()
+    whole = len(read(tmp_path, layout)[0])
+    file.write_bytes(b"{broken\n" + lines if file.suffix != ".gz" else gzip.compress(b"{broken\n" + lines))
+    rows, rejects = read(tmp_path, layout)
+    assert (len(rows), [reject.reason for reject in rejects]) == (whole, ["malformed_line"])
+
+
 def test_an_unclosed_quote_costs_its_own_line(tmp_path: Path) -> None:
     body = 'file_name,text\na.wav,one\nb.wav,"two\nc.wav,three\nd.wav,5" wide\ne.wav,"two\nlines"\nf.wav,four\n'
     rows, rejects = csv_of(tmp_path, body.encode())

@@ -4,7 +4,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from allears.corpus.layouts.columns import match_columns
+from allears.corpus.layouts.columns import match_columns, row_from
 from allears.corpus.layouts.detect import check_present, detect
 from allears.corpus.layouts.read import explain_label, read_rows
 from allears.corpus.layouts.row import Reject, Row
@@ -79,6 +79,75 @@ def test_kaldi_folders_named_after_splits(tmp_path: Path) -> None:
     assert len(items) == 8
 
 
+def test_kaldi_keeps_licence_and_split_of_each_utterance(tmp_path: Path) -> None:
+    root = miniatures.kaldi(tmp_path / "train")
+    (root / "utt2license").write_text("u1 CC-BY-NC-4.0\nu2 CC BY 4.0\n")
+    (root / "utt2split").write_text("u1 test\n")
+    (root / "spk2dialect").write_text("s1 hessian\n")
+    rows, rejects = read(tmp_path, "kaldi")
+    assert not rejects
+    assert [(row.licence, row.split, row.accent) for row in rows.values()] == [
+        ("CC-BY-NC-4.0", "test", "hessian"), ("CC-BY-4.0", "train", "hessian"), (None, "train", None),
+        (None, "train", None),
+    ]  # fmt: skip
+
+
+def test_kaldi_reads_every_folder_with_recordings(tmp_path: Path) -> None:
+    for name in ("train_clean_100", "test_clean", "test_other", "extra"):
+        miniatures.kaldi(tmp_path / name)
+    found = detect(tmp_path)
+    assert found.layout == "kaldi"
+    assert all(f"{name}/wav.scp" in found.why for name in ("train_clean_100", "test_clean", "test_other", "extra"))
+    items = [item for item in read_rows(tmp_path, "kaldi", None) if isinstance(item, Row)]
+    assert {(item.path.partition("/")[0], item.split) for item in items} == {
+        ("train_clean_100", "train"), ("test_clean", "test"), ("test_other", "test"), ("extra", None),
+    }  # fmt: skip
+    assert len(items) == 16
+
+
+def test_kaldi_takes_an_utterance_of_several_folders_once(tmp_path: Path) -> None:
+    audio = miniatures.kaldi(tmp_path / "elsewhere") / "audio"
+    ids = {"all": "1234", "train": "123", "train_small": "1", "test": "34"}
+    for folder, numbers in ids.items():
+        (tmp_path / "corpus" / folder).mkdir(parents=True)
+        (tmp_path / "corpus" / folder / "wav.scp").write_text("".join(f"u{i} {audio}/u{i}.wav\n" for i in numbers))
+    rows, rejects = read(tmp_path / "corpus", "kaldi")
+    assert {name: row.split for name, row in rows.items()} == {"u1": "train", "u2": "train", "u3": "test", "u4": "test"}
+    assert [(reject.name, reject.reason) for reject in rejects] == [("u3", "duplicate_id")]
+    assert "train/wav.scp, 'u3': it was there before, of test" in rejects[0].message
+
+
+def test_audiofolder_reads_each_table_by_its_own_columns(tmp_path: Path) -> None:
+    tables = {
+        "dev": "file_name,text\na.wav,one\n", "test_clean": "file_name,transcription,sex,digit\na.wav,two,m,2\n",
+        "train": "file_name,text,gender,license,mood\na.wav,three,f,CC-BY-NC-4.0,glad\n",
+    }  # fmt: skip
+    for name, table in tables.items():
+        miniatures.tone(tmp_path / name / "a.wav")
+        (tmp_path / name / "metadata.csv").write_text(table)
+    rows, rejects = read(tmp_path, "audiofolder", "mood")
+    assert not rejects
+    assert [(row.text, row.gender, row.licence, row.split, row.label) for row in rows.values()] == [
+        ("one", None, None, "dev", None), ("two", "male", None, "test", None),
+        ("three", "female", "CC-BY-NC-4.0", "train", "glad"),
+    ]  # fmt: skip
+    assert [row.label for row in read(tmp_path, "audiofolder", "gender")[0].values()] == [None, "m", "f"]
+    assert read(tmp_path, "audiofolder")[0]["train/a.wav"].label is None  # digit or mood? Neither is the only one
+    with pytest.raises(CorpusError, match=r"'moood' is no column of .*dev.metadata\.csv and .*did you mean 'mood'"):
+        explain_label(tmp_path, "audiofolder", "moood")
+    (tmp_path / "train" / "metadata.csv").write_text("name,text\na.wav,three\n")
+    with pytest.raises(CorpusError, match=r"train.metadata\.csv has no column file_name"):
+        read(tmp_path, "audiofolder")
+
+
+def test_a_table_above_another_is_an_error(tmp_path: Path) -> None:
+    for name, line in (("", "train/a.wav,one"), ("train", "a.wav,two")):
+        miniatures.tone(tmp_path / name / "a.wav")
+        (tmp_path / name / "metadata.csv").write_text(f"file_name,text\n{line}\n")
+    with pytest.raises(CorpusError, match=r"holds metadata\.csv and train/metadata\.csv: keep the first, or"):
+        detect(tmp_path)
+
+
 def test_audiofolder_maps_columns_and_the_odd_one_out_is_the_label(tmp_path: Path) -> None:
     root = miniatures.audiofolder(tmp_path)
     rows, rejects = read(root, "audiofolder")
@@ -151,9 +220,12 @@ def test_values_that_say_nothing_are_unknown_and_odd_licences_are_kept_apart(tmp
 
 
 def test_two_columns_for_one_field_keep_both() -> None:
-    columns = match_columns(["file_name", "sentence", "text", "up_votes", "mood"], None, "a table")
-    assert columns.fields == {"file": "file_name", "text": "sentence"}
-    assert columns.label is None
+    record = {"file_name": "a.wav", "sentence": "said", "text": "heard", "up_votes": "2", "mood": "glad"}
+    columns = match_columns(record, None, "a table")
+    assert columns.label == ()
+    row = row_from(record, columns)
+    assert (row.path, row.text, row.attributes) == ("a.wav", "said", {"text": "heard", "up_votes": "2", "mood": "glad"})
+    assert row_from(record | {"sentence": None}, columns).text == "heard"
 
 
 def test_a_folder_is_a_label_and_splits_come_first(tmp_path: Path) -> None:

@@ -16,11 +16,11 @@ import pytest
 
 from allears.corpus.layouts.columns import match_columns
 from allears.corpus.layouts.read import explain_label
-from allears.corpus.listing import Source, read_listing, resolve
+from allears.corpus.listing import Source, read_listing, resolve, unlisted
 from allears.errors import CorpusError
 from allears.params.base import Paths
 from allears.params.corpus import CorpusSettings, Layout, SourceSettings
-from tests.unit.corpus import published
+from tests.unit.corpus import miniatures, published
 
 HALF = "\ud83d"
 ODD = [
@@ -213,14 +213,14 @@ def test_a_name_of_mls_that_is_no_name_costs_its_line(tmp_path: Path) -> None:
 @pytest.mark.parametrize("name", ["utt_id", "clip-id", "fileId", "uttid", "uuid", "Sentence ID"])
 def test_an_id_is_no_label(name: str) -> None:
     columns = match_columns(["file_name", name], None, "a table")
-    assert columns.label is None
+    assert columns.label == ()
     assert f"ingest.label={name}" in columns.why
-    assert match_columns(["file_name", name], name, "a table").label == name
+    assert match_columns(["file_name", name], name, "a table").label == (name,)
 
 
 @pytest.mark.parametrize("name", ["digit", "grid", "valid", "word"])
 def test_the_only_other_column_is_the_label(name: str) -> None:
-    assert match_columns(["file_name", name], None, "a table").label == name
+    assert match_columns(["file_name", name], None, "a table").label == (name,)
 
 
 @pytest.mark.parametrize("ending", ["csv", "jsonl", "parquet"])
@@ -238,3 +238,16 @@ def test_what_is_another_in_nearly_every_line_is_no_label(tmp_path: Path, ending
     assert listing(tmp_path)["label"].isna().all()
     write(words, tmp_path / f"metadata.{ending}")
     assert listing(tmp_path)["label"].nunique() == 40
+
+
+def test_recordings_that_no_line_describes_are_counted_elsewhere_too(tmp_path: Path) -> None:
+    root = tmp_path / "root"
+    for name in ("root/a.wav", "pool/b.wav", "pool/c.wav", "pool/d.flac", "pool/deep/e.wav", "other/f.wav"):
+        miniatures.tone(tmp_path / name)
+    (tmp_path / "pool" / "notes.txt").write_text("no recording")
+    names = [str(tmp_path / "pool" / "b.wav"), str(tmp_path / "gone" / "x.wav")]
+    published.write(root / "train.json", *(json.dumps({"audio_filepath": name}) for name in names))
+    source = Source(name="s", root=root, layout="nemo", why="", licence="CC0-1.0", label=None)
+    assert list(unlisted([source], read_listing([source], None))) == [(source, 1, 2)]
+    published.write(root / "train.json", json.dumps({"audio_filepath": "a.wav"}))
+    assert list(unlisted([source], read_listing([source], None))) == [(source, 0, 0)]

@@ -5,6 +5,8 @@ import tarfile
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import soundfile
 
 from allears.audio import ffmpeg
@@ -12,6 +14,7 @@ from allears.audio.decode import BLOCK_S
 from allears.corpus.clips import ClipRef
 from allears.corpus.opening import MOST_TOGETHER, batches, decoded_clips
 from allears.errors import AudioError
+from allears.storage.containers import parquet_member
 
 
 def sound(seed: int, seconds: float = 0.2) -> bytes:
@@ -82,3 +85,26 @@ def test_each_clip_is_in_one_batch_and_neighbours_are_together() -> None:
     stretches = [batch for batch in found if batch[0].file == "/long.mp3"]
     assert len(stretches) == 1200 / BLOCK_S
     assert all(len(batch) <= MOST_TOGETHER for batch in found if batch[0] in short)
+
+
+def test_a_row_group_is_one_batch_in_its_own_order(tmp_path: Path) -> None:
+    recordings = [{"bytes": sound(i), "path": None} for i in range(250)]
+    pq.write_table(pa.table({"audio": recordings, "other": recordings}), tmp_path / "x.parquet", row_group_size=100)
+    file = tmp_path / "x.parquet"
+    members = [parquet_member("audio", number // 100, number % 100) for number in range(250)]
+    refs = [ref(file, name, member=name) for name in [*members, "other:0:7"]]
+    found = batches(refs[::-1])
+    assert sorted([clip.member for clip in batch] for batch in found) == sorted(
+        [members[:100], members[100:200], members[200:], ["other:0:7"]]
+    )
+    group = next(batch for batch in found if batch[0].member == "2:0")
+    for clip, decoded in decoded_clips(group[:3]):
+        audio, _ = soundfile.read(io.BytesIO(sound(200 + int(clip.clip.split(":")[1]))), dtype="float32")
+        assert not isinstance(decoded, AudioError)
+        np.testing.assert_array_equal(decoded[0][:, 0], audio)
+
+
+def test_the_headers_of_a_large_tar_are_read_a_few_times_only() -> None:
+    refs = [ref(Path("/x.tar"), f"m{i}", member=f"{i}.wav") for i in range(5000)]
+    assert len(batches(refs)) == 16
+    assert [len(batch) for batch in batches(refs[:100])] == [64, 36]

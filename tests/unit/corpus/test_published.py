@@ -111,6 +111,15 @@ def test_common_voice_old_and_new(tmp_path: Path, old: bool) -> None:
     assert (refused.text, refused.attributes["text_invalidated"]) == (None, "Das wurde nicht gesagt.")
 
 
+def test_common_voice_of_two_headers_under_one_root(tmp_path: Path) -> None:
+    published.common_voice(tmp_path)
+    new = tmp_path / "cv-corpus-17.0-2024-03-15"
+    (published.common_voice(tmp_path / "old", old=True) / new.name / "de").rename(new / "fr")
+    rows = {row.path.partition("/")[0]: row for row in read_rows(new, "common_voice", None) if isinstance(row, Row)}
+    assert {folder: row.accent for folder, row in rows.items()} == {"de": "Deutschland Deutsch", "fr": "germany"}
+    assert not any("accent" in name for row in rows.values() for name in row.attributes)
+
+
 def test_common_voice_counts_every_line_that_it_cannot_use(tmp_path: Path) -> None:
     base = published.common_voice(tmp_path) / "cv-corpus-17.0-2024-03-15" / "de"
     line = (base / "train.tsv").read_text().splitlines()[1]
@@ -196,6 +205,21 @@ def test_gigaspeech_is_the_same_in_blocks_of_any_length(
     assert ["breaks off" in reject.message for reject in rejects] == [True]
 
 
+def test_nemo_takes_a_key_wherever_it_begins(tmp_path: Path) -> None:
+    lines = [{"audio_filepath": f"{i}.wav", "text": "x"} for i in range(300)]
+    lines[250] |= {"license": "CC-BY-NC-4.0", "gender": "f"}
+    published.write(tmp_path / "train.json", *map(json.dumps, lines))
+    row = read(tmp_path, "nemo")[0]["250.wav"]
+    assert (row.licence, row.gender, row.attributes) == ("CC-BY-NC-4.0", "female", {})
+
+
+def test_nemo_reads_all_of_many_manifests(tmp_path: Path) -> None:
+    for i in range(256):
+        published.write(tmp_path / f"manifest_{i}.json", json.dumps({"audio_filepath": f"{i}.wav", "text": "x"}))
+    assert "256 manifests" in detect(tmp_path).why
+    assert len(read(tmp_path, "nemo")[0]) == 256
+
+
 def test_nemo_reads_a_json_that_holds_a_line_an_object(tmp_path: Path) -> None:
     root = published.nemo(tmp_path)
     with (root / "train_manifest.json").open("a") as manifest:
@@ -267,6 +291,26 @@ def test_webdataset_puts_together_what_has_one_key(tmp_path: Path) -> None:
         name="part/train1", path="train-000000.tar", member="part/train1.v1.flac", text="text 1", label="1",
         speaker="s1", language="en", split="train", attributes={"snr": "12.5", "words": '["a"]'},
     )  # fmt: skip
+
+
+def test_webdataset_takes_a_key_wherever_it_begins(tmp_path: Path) -> None:
+    for shard in range(6):
+        about = {"text": "x"} | ({"license": "CC-BY-NC-4.0"} if shard == 5 else {})
+        members = {f"{shard}.flac": published.sound(), f"{shard}.json": json.dumps(about).encode()}
+        published.packed(tmp_path / f"{shard}.tar", members)
+    row = read(tmp_path, "webdataset")[0]["5"]
+    assert (row.licence, row.attributes) == ("CC-BY-NC-4.0", {})
+
+
+def test_lhotse_takes_the_licence_from_custom(tmp_path: Path) -> None:
+    root = published.lhotse(tmp_path)
+    file = root / "cuts_train.jsonl.gz"
+    cuts = [json.loads(line) for line in gzip.decompress(file.read_bytes()).decode().splitlines()]
+    cuts[1]["custom"] = {"sentence": "NOT SAID", "path": "elsewhere.wav", "license": "CC-BY-NC-4.0"}
+    file.write_bytes(gzip.compress("\n".join(map(json.dumps, cuts)).encode()))
+    row = read(root, "lhotse")[0]["whole"]
+    assert (row.licence, row.text, row.path) == ("CC-BY-NC-4.0", "FINE", "audio/mono.wav")
+    assert row.attributes == {"sentence": "NOT SAID", "path": "elsewhere.wav", "recording": "mono"}
 
 
 def test_no_name_stands_for_another_of_the_same_basename(tmp_path: Path) -> None:

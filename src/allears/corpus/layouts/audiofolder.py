@@ -1,6 +1,6 @@
 """AudioFolder: `metadata.csv`, `.jsonl` or `.parquet` with a column of file names relative to it (Hugging Face).
 
-One table in the folder itself, or one in each of its folders train, dev and test.
+One table in the folder itself, or one in each of its folders that are named after a split (train, test_clean).
 """
 
 from __future__ import annotations
@@ -11,8 +11,8 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from allears.corpus.layouts.columns import Columns, clean, match_columns, no_label, row_from
-from allears.corpus.layouts.files import SPLIT_FOLDERS, relative, unsafe
+from allears.corpus.layouts.columns import Columns, clean, field_of, match_columns, no_label, row_from
+from allears.corpus.layouts.files import relative, split_in, unsafe
 from allears.corpus.layouts.parquet import in_a_line, records_of, schema_of
 from allears.corpus.layouts.row import Reject, Row, Rows
 from allears.corpus.layouts.tables import Broken, flat, header, read_csv, read_json_lines, records
@@ -26,16 +26,16 @@ _LOOKED_AT, _FEW, _NEARLY_ALL = 1000, 20, 0.9  # lines of a table; too few to sa
 def tables(root: Path) -> list[tuple[Path, str, str | None]]:
     """The tables of `root`: file, prefix of its paths ('' or 'train/'), split of its rows.
 
-    Raises CorpusError when a folder holds two of them: which one counts is not ours to guess.
+    Raises CorpusError when a folder holds two of them, or `root` and one below: which one counts is not ours to guess.
     """
     folders: list[tuple[Path, str, str | None]] = [(root, "", None)]
     if root.is_dir():
         folders += [
-            (folder, f"{folder.name}/", SPLIT_FOLDERS[folder.name.lower()])
+            (folder, f"{folder.name}/", split)
             for folder in sorted(root.iterdir())
-            if folder.is_dir() and folder.name.lower() in SPLIT_FOLDERS
+            if folder.is_dir() and folder.name[0] != "." and (split := split_in(folder.name)) is not None
         ]
-    found = []
+    found: list[tuple[Path, str, str | None]] = []
     for folder, prefix, split in folders:
         here = [folder / name for name in TABLES if (folder / name).is_file()]
         if len(here) > 1:
@@ -44,7 +44,10 @@ def tables(root: Path) -> list[tuple[Path, str, str | None]]:
                 "the other away"
             )
         found += [(file, prefix, split) for file in here]
-    return found[:1] if found and found[0][1] == "" else found
+    if len(found) > 1 and found[0][1] == "":
+        names = " and ".join(relative(file, root) for file, _, _ in found)
+        raise CorpusError(f"{root} holds {names}: keep the first, or those below it, and move the others away")
+    return found
 
 
 def seen(root: Path) -> str:
@@ -54,17 +57,19 @@ def seen(root: Path) -> str:
 
 
 def columns_of(root: Path, label: str | None) -> Columns:
-    """How the first table's columns are understood. Raises CorpusError when none of them names files."""
-    file, _, _ = tables(root)[0]
-    names = _names(file)
-    columns = match_columns(names, label, str(file))
-    if columns.label is not None and columns.why and _names_each_clip(file, columns.label):
-        columns = replace(columns, label=None, why=no_label(columns.label, "is another in nearly every line"))
-    if "file" not in columns.fields:
-        raise CorpusError(
-            f"{file} has no column file_name (it has {', '.join(names) or 'no columns'}): it must say which recording "
-            "each line is about, relative to itself"
-        )
+    """What the columns of all tables say of the label. Raises CorpusError for a table that names no files."""
+    named = {file: _names(file) for file, _, _ in tables(root)}
+    for file, names in named.items():
+        if not any(field_of(name) == "file" for name in names):
+            raise CorpusError(
+                f"{file} has no column file_name (it has {', '.join(names) or 'no columns'}): it must say which "
+                "recording each line is about, relative to itself"
+            )
+    every = dict.fromkeys(name for names in named.values() for name in names)
+    columns = match_columns(every, label, " and ".join(str(file) for file in named))
+    guessed = columns.label[0] if columns.label and columns.why else None
+    if guessed is not None and any(_names_each_clip(file, guessed) for file in named):
+        return Columns((), no_label(guessed, "is another in nearly every line"))
     return columns
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 from allears.corpus.layouts.row import Row
@@ -49,37 +50,39 @@ _NOTHING = frozenset(("", "none", "null", "nan", "n/a", "na", "unknown", "?", "-
 
 @dataclass(frozen=True, slots=True)
 class Columns:
-    """Which column of a table is which field of ours. `why` says, where it was decided here, what became the label."""
+    """Which columns of a corpus are its label: the first of them that a record has; empty where nothing is.
 
-    fields: dict[str, str]
-    label: str | None
+    It is settled once for all tables; what else a column tells, each record says by its own names. `why` says, where it
+    was decided here, what became the label.
+    """
+
+    label: tuple[str, ...]
     why: str
 
 
 def match_columns(columns: Iterable[str], label: str | None, where: str, *, guess: bool = True) -> Columns:
-    """Map `columns`; `label` names a column (or one of our fields) that is to be the label.
+    """Find the label among the `columns` of all tables; `label` names a column (or one of our fields) that is to be it.
 
-    Without it the label is the column called so; else, when exactly one column names nothing else, that one (`guess`),
+    Without it the label is what is called so; else, when exactly one column names nothing else, that one (`guess`),
     but for an id: one label a clip teaches nothing.
     Raises CorpusError when `label` is no column of `where`.
     """
-    names = list(columns)
-    fields: dict[str, str] = {}
-    for name in names:
-        field = _FIELDS.get(_plain(name))
-        if field is not None and field not in fields:
-            fields[field] = name
-    found = fields.pop("label", None)
+    names = tuple(columns)
     if label is not None:
-        return Columns(fields, _label_column(label, names, fields, where), "")
-    if found is not None:
-        return Columns(fields, found, "")
-    rest = [name for name in names if name not in fields.values() and _plain(name) not in _TECHNICAL]
+        return Columns(_label_columns(label, names, where), "")
+    if found := tuple(name for name in names if field_of(name) == "label"):
+        return Columns(found, "")
+    rest = [name for name in names if field_of(name) is None and _plain(name) not in _TECHNICAL]
     if not guess or len(rest) != 1:
-        return Columns(fields, None, "")
+        return Columns((), "")
     if _ID.search(rest[0]):
-        return Columns(fields, None, no_label(rest[0], "is an id by its name"))
-    return Columns(fields, rest[0], f"column '{rest[0]}' is the label, as the only one that names nothing else")
+        return Columns((), no_label(rest[0], "is an id by its name"))
+    return Columns((rest[0],), f"column '{rest[0]}' is the label, as the only one that names nothing else")
+
+
+def field_of(column: str) -> str | None:
+    """Which field of ours a column of this name tells."""
+    return _FIELDS.get(_plain(column))
 
 
 def no_label(column: str, why: str) -> str:
@@ -88,12 +91,21 @@ def no_label(column: str, why: str) -> str:
 
 
 def row_from(record: Mapping[str, Any], columns: Columns) -> Row:
-    """The row of one record; unknown words become None, values that are not ours are kept as attributes."""
-    used = set(columns.fields.values()) | {columns.label}
+    """The row of one record, by its own names: the next table, or line, may have others.
+
+    Of two names for one field the first that is not null counts. Unknown words become None, values that are not ours
+    are kept as attributes.
+    """
+    fields = {
+        field: next((name for name in names if record[name] is not None), names[0])
+        for field, names in _fields(tuple(record)).items()
+    }
+    label = next((name for name in columns.label if name in record), None)
+    used = {*fields.values(), label}
     extra = {name: text for name, raw in record.items() if name not in used and (text := clean(raw)) is not None}
 
     def value(field: str) -> str | None:
-        return _text(record.get(columns.fields.get(field, "")))
+        return _text(record.get(fields.get(field, "")))
 
     words = value("licence")
     split, licence = split_of(value("split")), licence_of(words)
@@ -105,7 +117,7 @@ def row_from(record: Mapping[str, Any], columns: Columns) -> Row:
         name=path,
         path=path,
         text=value("text") or None,
-        label=(_text(record.get(columns.label)) or None) if columns.label else None,  # a class may be called 'unknown'
+        label=(_text(record[label]) or None) if label is not None else None,  # a class may be called 'unknown'
         language=clean(value("language")),
         accent=clean(value("accent")),
         gender=gender_of(clean(value("gender"))),
@@ -116,6 +128,11 @@ def row_from(record: Mapping[str, Any], columns: Columns) -> Row:
         split=split,
         attributes=extra,
     )
+
+
+def ahead(own: Mapping[str, Any], record: Mapping[str, Any]) -> dict[str, Any]:
+    """The record with what a layout knows itself: in front, so that no other name for the same field counts."""
+    return {**own, **record, **own}
 
 
 def clean(value: Any) -> str | None:
@@ -139,17 +156,27 @@ def licence_of(value: str | None) -> str | None:
     return None if not value else understood(value) or UNKNOWN
 
 
-def _label_column(label: str, names: list[str], fields: Mapping[str, str], where: str) -> str:
-    by_plain = {_plain(name): name for name in names} | {
-        field: name for field, name in fields.items() if field != "file"
-    }
-    if label in names:
-        return label
-    if _plain(label) in by_plain:
-        return by_plain[_plain(label)]
-    raise CorpusError(
-        f"ingest.label: '{label}' is no column of {where}{nearest(label, names)} (it has {', '.join(names)})"
-    )
+def _label_columns(label: str, names: tuple[str, ...], where: str) -> tuple[str, ...]:
+    """What is called exactly so, then what is written otherwise, then other names for the same field."""
+    plain = _plain(label)
+    alike = [name for name in names if _plain(name) == plain]
+    field = [name for name in names if field_of(name) == plain != "file"]
+    found = tuple(dict.fromkeys([name for name in names if name == label] + alike + field))
+    if not found:
+        raise CorpusError(
+            f"ingest.label: '{label}' is no column of {where}{nearest(label, names)} (it has {', '.join(names)})"
+        )
+    return found
+
+
+@lru_cache(maxsize=8)  # of one table all records have the same names
+def _fields(names: tuple[str, ...]) -> dict[str, list[str]]:
+    """Which of `names` tell each field; the label is settled elsewhere."""
+    found: dict[str, list[str]] = {}
+    for name in names:
+        if (field := field_of(name)) not in (None, "label"):
+            found.setdefault(str(field), []).append(name)
+    return found
 
 
 def _text(value: Any) -> str | None:

@@ -10,7 +10,7 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
-from allears.corpus.layouts.columns import Columns, match_columns, row_from
+from allears.corpus.layouts.columns import Columns, ahead, match_columns, row_from
 from allears.corpus.layouts.files import nearest_level, relative
 from allears.corpus.layouts.row import Reject, Row, Rows
 from allears.corpus.layouts.tables import Broken, header, read_split, records
@@ -74,10 +74,10 @@ def _table_rows(root: Path, folder: Path, table: str, columns: Columns, describe
 
 def _clip(root: Path, folder: Path, clip: str, record: dict[str, str], table: str, columns: Columns) -> Row:
     file = folder / "clips" / (clip if "." in clip else f"{clip}.mp3")  # the first releases left it out
+    own = {"path": relative(file, root)}
+    own |= {"split": table, "status": "validated"} if table in SPLITS else {"status": table}
     known = {"locale": folder.name} | {name: value for name, value in record.items() if value}
-    known |= {"path": relative(file, root)}
-    known |= {"split": table, "status": "validated"} if table in SPLITS else {"status": table}
-    row = replace(row_from(known, columns), name=clip.removesuffix(".mp3"))
+    row = replace(row_from(ahead(own, known), columns), name=clip.removesuffix(".mp3"))
     if table != "invalidated" or row.text is None:
         return row
     return replace(row, text=None, attributes=row.attributes | {"text_invalidated": row.text})

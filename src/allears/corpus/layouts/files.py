@@ -41,6 +41,14 @@ def walk_audio(root: Path) -> Iterator[str]:
     return (path for path in walk(root) if is_audio(path.rpartition("/")[2]))
 
 
+def audio_in(folder: str) -> list[str]:
+    """The paths of the recordings in a folder itself; none where it cannot be looked into."""
+    try:
+        return [f"{folder}/{name}" for name in os.listdir(folder) if is_audio(name)]  # noqa: PTH208
+    except OSError:
+        return []
+
+
 def inside(root: Path) -> Callable[[str], bool]:
     """A function that says whether a path below `root` is still below it once all links are followed."""
     start = f"{root}/"  # strings, as a Path costs ten times more and there may be a million

@@ -9,7 +9,7 @@ import tarfile
 from dataclasses import replace
 from pathlib import Path
 
-from allears.corpus.layouts.columns import Columns, match_columns, row_from
+from allears.corpus.layouts.columns import Columns, ahead, match_columns, row_from
 from allears.corpus.layouts.files import nearest_level, relative
 from allears.corpus.layouts.row import Reject, Rows
 from allears.corpus.layouts.tables import Broken, read_split
@@ -69,9 +69,8 @@ def _split_rows(root: Path, folder: Path, split: str, columns: Columns) -> Rows:
         seen.add(name)
         member = None if within is None else f"{within}{name}"
         path = relative(place / name if within is None else place, root)
-        yield replace(
-            row_from(record | common | {"path": path}, columns), name=name.removesuffix(".wav"), member=member
-        )
+        own = common | {"path": path, "transcription": record["transcription"]}  # the raw one comes before it
+        yield replace(row_from(ahead(own, record), columns), name=name.removesuffix(".wav"), member=member)
 
 
 def _audio(folder: Path, split: str) -> tuple[Path, str | None]:

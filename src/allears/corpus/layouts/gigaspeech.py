@@ -13,7 +13,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from allears.corpus.layouts.columns import Columns, match_columns, row_from
+from allears.corpus.layouts.columns import Columns, ahead, match_columns, row_from
 from allears.corpus.layouts.files import nearest_level, relative
 from allears.corpus.layouts.row import Reject, Row, Rows
 from allears.corpus.layouts.spans import seconds
@@ -82,7 +82,8 @@ def _audio_rows(root: Path, folder: Path, audio: dict[str, Any], columns: Column
     aid = str(audio.pop("aid", "")) or audio["path"]
     segments = audio.pop("segments", None)
     path = relative(folder / audio.pop("path"), root)
-    common = flat(audio) | {"file_name": path, "language": str(audio.get("language") or "en").lower(), "session": aid}
+    own = {"file_name": path, "language": str(audio.get("language") or "en").lower(), "session": aid}
+    common = ahead(own, flat(audio))
     if not segments:
         yield replace(row_from(common | {"split": _split(audio)}, columns), name=aid)
         return

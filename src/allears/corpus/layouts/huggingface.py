@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from allears.corpus.layouts.columns import Columns, match_columns, row_from
+from allears.corpus.layouts.columns import Columns, ahead, field_of, match_columns, row_from
 from allears.corpus.layouts.files import is_audio, is_file, nearest_level, relative, split_in, unsafe
 from allears.corpus.layouts.parquet import in_a_line, records_of, schema_of
 from allears.corpus.layouts.row import Reject, Row, Rows
@@ -90,8 +90,9 @@ def _row(
     for name, names in shape.classes.items():
         value = record.get(name)
         record[name] = names[value] if isinstance(value, int) and 0 <= value < len(names) else None
-    row = row_from(flat(record) | ({"audio_path": told} if told else {}), columns)
-    row = replace(row, name=told or where, split=row.split or split)
+    row = row_from(ahead({"audio_path": told}, flat(record)), columns)
+    about = row.attributes | ({"audio_path": told} if told else {})
+    row = replace(row, name=told or where, split=row.split or split, attributes=about)
     if inside:
         return replace(row, path=relative(file, root), member=member)
     beside = file.parent / told
@@ -133,12 +134,9 @@ def _has_bytes(table: Any, group: int, audio: str) -> Iterator[bool]:
 def _columns(shape: _Shape, label: str | None, where: str) -> Columns:
     """A class that names nothing else is the label, as `datasets` declares it."""
     columns = match_columns([*shape.others, "audio_path"], label, where, guess=False)
-    columns.fields.pop("file", None)
-    classes = [name for name in shape.classes if name not in columns.fields.values()]
-    if label is None and columns.label is None and len(classes) == 1:
-        return replace(
-            columns, label=classes[0], why=f"column '{classes[0]}' is the label, as the only list of classes"
-        )
+    classes = [name for name in shape.classes if field_of(name) in (None, "file")]
+    if label is None and not columns.label and len(classes) == 1:
+        return Columns((classes[0],), f"column '{classes[0]}' is the label, as the only list of classes")
     return columns
 
 

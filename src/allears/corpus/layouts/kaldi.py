@@ -1,5 +1,7 @@
-"""Kaldi data folders: `wav.scp` and its tables, in the folder itself or in its folders train, dev and test.
+"""Kaldi data folders: `wav.scp` and its tables, in the folder itself or in each of its folders that has one.
 
+What utt2split says counts before what the folder's name says, as in all layouts. An utterance that lies in several
+folders (`train` and a part of it) is one clip; in those of two splits the first counts, and the second is a reject.
 Unknown `utt2x` and `spk2x` tables become attributes. Commands (a trailing `|`) are refused: a corpus must not run
 programs.
 """
@@ -7,12 +9,13 @@ programs.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from allears.corpus.layouts.columns import Columns, clean, gender_of, match_columns, row_from
-from allears.corpus.layouts.files import SPLIT_FOLDERS, relative, unsafe
+from allears.corpus.layouts.columns import Columns, clean, match_columns, row_from
+from allears.corpus.layouts.files import relative, split_in, unsafe
 from allears.corpus.layouts.row import Reject, Row, Rows
+from allears.corpus.layouts.tables import Broken, read_lines
 
 NEEDS = "wav.scp"
 _FIELDS = {
@@ -32,21 +35,19 @@ class _Tables:
 
 
 def folders(root: Path) -> list[tuple[Path, str | None]]:
-    """The Kaldi folders of `root` with the split that their name gives them."""
+    """The Kaldi folders of `root` with the split that their name gives them; those without one come last."""
     if (root / "wav.scp").is_file():
         return [(root, None)]
-    below = sorted(path for path in root.iterdir() if path.is_dir()) if root.is_dir() else []
-    return [
-        (path, SPLIT_FOLDERS[path.name.lower()])
-        for path in below
-        if path.name.lower() in SPLIT_FOLDERS and (path / "wav.scp").is_file()
-    ]
+    below = sorted(root.iterdir()) if root.is_dir() else []
+    found = [path for path in below if path.name[0] != "." and (path / "wav.scp").is_file()]
+    return sorted(((path, split_in(path.name)) for path in found), key=lambda each: each[1] is None)
 
 
 def seen(root: Path) -> str:
     """What speaks for this layout; empty where nothing does."""
-    found = ", ".join(relative(folder / NEEDS, root) for folder, _ in folders(root))
-    return f"there is {found}" if found else ""
+    found = [relative(folder / NEEDS, root) for folder, _ in folders(root)]
+    again = "; an utterance that is in several counts once" if len(found) > 1 else ""
+    return f"there is {', '.join(found)}{again}" if found else ""
 
 
 def columns_of(root: Path, label: str | None) -> Columns:
@@ -60,15 +61,26 @@ def columns_of(root: Path, label: str | None) -> Columns:
 def rows(root: Path, label: str | None) -> Rows:
     """One row an utterance; lines that nothing matches are rejects."""
     columns = columns_of(root, label)
+    described: dict[tuple[str, str, float | None, float | None], str | None] = {}
     for folder, split in folders(root):
-        yield from _folder_rows(root, folder, split, columns)
+        for item in _folder_rows(root, folder, split, columns):
+            if isinstance(item, Reject):
+                yield item
+                continue
+            piece = (item.name, item.path, item.start_s, item.end_s)
+            if piece not in described:
+                described[piece] = item.split
+                yield item
+            elif item.split not in (None, described[piece]):
+                why = f"it was there before, of {described[piece] or 'no split'}; the first counts"
+                yield _reject(folder, "wav.scp", item.name, "duplicate_id", why)
 
 
 def _folder_rows(root: Path, folder: Path, split: str | None, columns: Columns) -> Rows:
     tables = _Tables()
     recordings: dict[str, str] = {}
     named: set[str] = set()  # utterances that a line about audio speaks of, usable or not
-    yield from _tables(folder, tables)
+    yield from _fill(folder, tables)
     for item in _recordings(root, folder):
         if isinstance(item, Reject):
             named.add(item.name)
@@ -98,10 +110,8 @@ def _described(row: Row, tables: _Tables, columns: Columns, split: str | None) -
         if recording in table:
             record[name] = table[recording]
     known = row_from(record, columns)
-    return Row(
-        name=row.name, path=row.path, start_s=row.start_s, end_s=row.end_s, channel=row.channel,
-        text=known.text, label=known.label, language=known.language, accent=known.accent,
-        gender=gender_of(known.gender), age=known.age, speaker=known.speaker, session=known.session, split=split,
+    return replace(
+        known, name=row.name, path=row.path, start_s=row.start_s, end_s=row.end_s, split=known.split or split,
         attributes=known.attributes | row.attributes,
     )  # fmt: skip
 
@@ -114,8 +124,8 @@ def _column(name: str) -> str | None:
     return name[4:] if known else None
 
 
-def _tables(folder: Path, tables: _Tables) -> Iterator[Reject]:
-    """Fill `tables`; yield the lines that repeat an id."""
+def _fill(folder: Path, tables: _Tables) -> Iterator[Reject]:
+    """Fill `tables`; yield the lines that repeat an id, or cannot be read."""
     for file in sorted(folder.iterdir()):
         name = file.name
         if name == "reco2dur":
@@ -125,7 +135,11 @@ def _tables(folder: Path, tables: _Tables) -> Iterator[Reject]:
         else:
             into = tables.by_speaker if name.startswith("spk2") else tables.by_utterance
         table = into.setdefault(name, {})
-        for key, value in _lines(file):
+        for line in _lines(file):
+            if isinstance(line, Reject):
+                yield line
+                continue
+            key, value = line
             if key in table:
                 yield _reject(folder, name, key, "duplicate_id", "this id was there before; the first counts")
             elif clean(value) is not None:
@@ -135,7 +149,11 @@ def _tables(folder: Path, tables: _Tables) -> Iterator[Reject]:
 def _recordings(root: Path, folder: Path) -> Iterator[tuple[str, str] | Reject]:
     """(recording, path below root) of each usable line of wav.scp."""
     seen: set[str] = set()
-    for key, value in _lines(folder / "wav.scp"):
+    for line in _lines(folder / "wav.scp"):
+        if isinstance(line, Reject):
+            yield line
+            continue
+        key, value = line
         if key in seen:
             yield _reject(folder, "wav.scp", key, "duplicate_id", "this id was there before; the first counts")
             continue
@@ -165,7 +183,11 @@ def _whole(recordings: dict[str, str]) -> Rows:
 def _segments(file: Path, recordings: dict[str, str]) -> Rows:
     """`utterance recording start end`; an end of −1 goes to the end of the recording."""
     folder, used, seen = file.parent, set(), set()
-    for key, value in _lines(file):
+    for line in _lines(file):
+        if isinstance(line, Reject):
+            yield line
+            continue
+        key, value = line
         parts = value.split()
         if key in seen:
             yield _reject(folder, "segments", key, "duplicate_id", "this id was there before; the first counts")
@@ -188,12 +210,13 @@ def _segments(file: Path, recordings: dict[str, str]) -> Rows:
         yield _reject(folder, "wav.scp", key, "no_segment", "no line of segments uses this recording")
 
 
-def _lines(file: Path) -> Iterator[tuple[str, str]]:
-    with file.open(encoding="utf-8", errors="replace") as handle:
-        for line in handle:
-            parts = line.strip().split(maxsplit=1)
-            if parts:
-                yield parts[0], parts[1] if len(parts) > 1 else ""
+def _lines(file: Path) -> Iterator[tuple[str, str] | Reject]:
+    """Id and value of each line that is not empty."""
+    for number, line in read_lines(file):
+        if isinstance(line, Broken):
+            yield _reject(file.parent, file.name, f"line {number}", "malformed_line", line.why)
+        elif parts := line.split(maxsplit=1):
+            yield parts[0], parts[1].rstrip() if len(parts) > 1 else ""
 
 
 def _reject(folder: Path, table: str, key: str, reason: str, message: str) -> Reject:

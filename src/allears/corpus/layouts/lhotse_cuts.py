@@ -6,11 +6,11 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from allears.corpus.layouts.columns import Columns, match_columns, row_from
+from allears.corpus.layouts.columns import Columns, ahead, match_columns, row_from
 from allears.corpus.layouts.files import is_file, nearest_level, relative, split_in
 from allears.corpus.layouts.row import Reject, Row, Rows
 from allears.corpus.layouts.spans import end_of, seconds
-from allears.corpus.layouts.tables import Broken, flat, read_json_lines
+from allears.corpus.layouts.tables import Broken, first_object, flat, read_json_lines
 
 NEEDS = "cuts.jsonl or cuts.jsonl.gz"
 _COLUMNS = ("file_name", "text", "language", "speaker", "gender", "age", "accent", "session", "split", "recording")
@@ -75,8 +75,8 @@ def _row(root: Path, file: Path, where: str, cut: dict[str, Any] | Broken, colum
     whole = start == 0 and length >= seconds(recording.get("duration")) - _WHOLE_S
     given = Path(str(source.get("source")))
     path = given if given.is_absolute() else next((f for f in (file.parent / given, root / given) if is_file(f)), given)
-    known = _said(cut) | {"file_name": relative(path, root), "recording": str(recording.get("id") or "")}
-    row = replace(row_from(known, columns), name=name, channel=channel)
+    own = {"file_name": relative(path, root), "recording": str(recording.get("id") or "")}
+    row = replace(row_from(ahead(own, _said(cut)), columns), name=name, channel=channel)
     row = replace(row, split=row.split or split_in(file.name.partition(".")[0]))
     return row if whole else replace(row, start_s=start, end_s=end_of(start, length))
 
@@ -105,9 +105,10 @@ def _said(cut: dict[str, Any]) -> dict[str, Any]:
     """What the supervisions of a cut say together: texts in order, and of the rest what they agree on."""
     supervisions = [each for each in cut.get("supervisions") or () if isinstance(each, dict)]
     supervisions.sort(key=lambda each: seconds(each.get("start", 0)))
-    known: dict[str, Any] = dict(cut["custom"]) if isinstance(cut.get("custom"), dict) else {}
-    for each in supervisions:
-        known |= each["custom"] if isinstance(each.get("custom"), dict) else {}
+    custom: dict[str, Any] = {}
+    for each in (cut, *supervisions):
+        custom |= each["custom"] if isinstance(each.get("custom"), dict) else {}
+    known: dict[str, Any] = {}
     for name in _SHOWN:
         values = [str(each[name]) for each in supervisions if each.get(name) is not None]
         if name == "text" and values:
@@ -118,7 +119,7 @@ def _said(cut: dict[str, Any]) -> dict[str, Any]:
             known[f"{name}s"] = values
     if len(supervisions) > 1:
         known["supervisions"] = len(supervisions)
-    return flat(known)
+    return flat(ahead(known, custom))
 
 
 def _cuts(folder: Path) -> list[Path]:
@@ -127,5 +128,4 @@ def _cuts(folder: Path) -> list[Path]:
 
 
 def _is_cuts(file: Path) -> bool:
-    _, first = next(read_json_lines(file), (0, Broken("")))
-    return isinstance(first, dict) and str(first.get("type", "")).endswith("Cut")
+    return str(first_object(file).get("type", "")).endswith("Cut")

@@ -46,8 +46,9 @@ def rows(root: Path, label: str | None) -> Rows:
         chapters = _facts(subset.parent / "CHAPTERS.TXT", {"chapter": 6, "book": 7})
         for transcript in sorted(subset.glob(_TRANSCRIPTS)):
             speaker, chapter = transcript.parts[-3:-1]
-            record = {"speaker": speaker, "session": f"{speaker}-{chapter}", "language": "en", "subset": subset.name}
-            record |= {"split": split_in(subset.name) or ""} | speakers.get(speaker, {}) | chapters.get(chapter, {})
+            record = {"speaker": speaker, "session": f"{speaker}-{chapter}", "language": "en"}
+            record |= {"split": split_in(subset.name) or "", "subset": subset.name}  # both are names for the split
+            record |= speakers.get(speaker, {}) | chapters.get(chapter, {})
             yield from _chapter(transcript, root, record, columns)
 
 

@@ -11,38 +11,40 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from allears.corpus.layouts.columns import Columns, match_columns, row_from
+from allears.corpus.layouts.columns import Columns, ahead, match_columns, row_from
 from allears.corpus.layouts.files import relative, split_in, subfolders
 from allears.corpus.layouts.row import Reject, Row, Rows
 from allears.corpus.layouts.spans import end_of, seconds
-from allears.corpus.layouts.tables import Broken, flat, read_json_lines
+from allears.corpus.layouts.tables import Broken, first_object, flat, read_json_lines
 
 NEEDS = "manifest (.json or .jsonl, a line an object with audio_filepath)"
 _ENDINGS = (".json", ".jsonl", ".json.gz", ".jsonl.gz")
 _USUAL = ("audio_filepath", "text", "lang", "speaker")
-_LOOKED_AT = 200  # files, and lines of each, to know the keys
+_LOOKED_AT = 200  # files, to know the layout; and lines of each, to know the label
+_SHOWN = 8  # names
 _NOT = "metadata.jsonl"  # AudioFolder's name
 
 
 def manifests(root: Path) -> list[Path]:
-    """The manifests in `root`, else in its folders (of the first 200 files that end like one)."""
+    """All manifests in `root`, else in its folders, where one of the first 200 files that end like one is one."""
     for folders in ([root], subfolders(root)):
-        likely = (file for folder in folders for file in sorted(folder.iterdir()) if _likely(file))
-        found = [file for file in islice(likely, _LOOKED_AT) if _is_manifest(file)]
-        if found:
-            return found
+        likely = [file for folder in folders for file in sorted(folder.iterdir()) if _likely(file)]
+        if found := [file for file in likely[:_LOOKED_AT] if _is_manifest(file)]:
+            return found + [file for file in likely[_LOOKED_AT:] if _is_manifest(file)]
     return []
 
 
 def seen(root: Path) -> str:
     """What speaks for this layout; empty where nothing does."""
-    found = ", ".join(relative(file, root) for file in manifests(root))
-    return f"there is {found} with an audio_filepath a line" if found else ""
+    found = [relative(file, root) for file in manifests(root)]
+    names = ", ".join(found[:_SHOWN]) + (f" … ({len(found)} manifests)" if len(found) > _SHOWN else "")
+    return f"there is {names} with an audio_filepath a line" if found else ""
 
 
 def columns_of(root: Path, label: str | None) -> Columns:
-    """How the keys of the first lines are understood; raises CorpusError when `label` is none of them."""
-    lines = (line for file in manifests(root) for _, line in islice(read_json_lines(file), _LOOKED_AT))
+    """What the keys of the first lines say of the label; raises CorpusError when `label` is none of them."""
+    looked_at = manifests(root)[:_LOOKED_AT]
+    lines = (line for file in looked_at for _, line in islice(read_json_lines(file), _LOOKED_AT))
     names = dict.fromkeys(name for line in lines if isinstance(line, dict) for name in line)
     return match_columns(names | dict.fromkeys(_USUAL), label, f"{root} (its manifests)", guess=False)
 
@@ -77,7 +79,8 @@ def _row(root: Path, file: Path, where: str, record: dict[str, Any] | Broken, co
     duration, offset = record.pop("duration", None), record.pop("offset", None)
     start = None if offset is None else seconds(offset)
     end = None if start is None else end_of(start, seconds(duration))
-    known = flat(record) | {"audio_filepath": path} | ({} if start is not None else {"duration": duration})
+    own = {"audio_filepath": path} | ({} if start is not None else {"duration": duration})
+    known = ahead(own, flat(record))
     row = replace(row_from(known, columns), name=path, start_s=start, end_s=end)
     return replace(row, split=row.split or split_in(file.name.partition(".")[0]))
 
@@ -87,5 +90,4 @@ def _likely(file: Path) -> bool:
 
 
 def _is_manifest(file: Path) -> bool:
-    _, first = next(read_json_lines(file), (0, Broken("")))
-    return isinstance(first, dict) and "audio_filepath" in first
+    return "audio_filepath" in first_object(file)

@@ -87,8 +87,8 @@ def explain_label(root: Path, layout: Layout, label: str | None) -> str:
             return "there is no label"
         case _:
             columns = READERS[layout].columns_of(root, label)
-            found = f"the label is column '{columns.label}'" if columns.label else "no column is a label"
-            return columns.why or found
+            names = " or ".join(f"'{name}'" for name in columns.label)
+            return columns.why or (f"the label is column {names}" if names else "no column is a label")
 
 
 def _checked(items: Iterable[Row | Reject], root: Path, *, absolute: bool) -> Rows:

@@ -10,11 +10,13 @@ import zlib
 from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from typing import IO, Any, cast
 
 LINE_CHARACTERS = 16 << 20  # a cut with all its words and times is a few MB; what is longer is no line
 _RECORD_LINES = 100  # a quoted field of CSV may hold this many line ends
+_FIRST_LINES = 20  # that tell what a file is: one of them may be broken
 _HALF = re.compile(r"\\u[dD][89a-fA-F]")  # of a character that JSON may write in two
 _MARKS = {b"\xff\xfe": "utf-16", b"\xfe\xff": "utf-16"}  # byte order marks; UTF-8 where there is none
 
@@ -54,6 +56,12 @@ def read_json_lines(file: Path) -> Iterator[tuple[int, dict[str, Any] | Broken]]
             yield number, line
         elif line.strip():
             yield number, parsed(line)
+
+
+def first_object(file: Path) -> dict[str, Any]:
+    """The first object among the first lines, which tells what a file is; empty where there is none."""
+    found = (line for _, line in islice(read_json_lines(file), _FIRST_LINES))
+    return next((line for line in found if isinstance(line, dict)), {})
 
 
 def parsed(text: str) -> dict[str, Any] | Broken:

@@ -10,7 +10,7 @@ import re
 from dataclasses import replace
 from pathlib import Path
 
-from allears.corpus.layouts.columns import Columns, match_columns, row_from
+from allears.corpus.layouts.columns import Columns, ahead, match_columns, row_from
 from allears.corpus.layouts.files import relative, subfolders, walk_audio
 from allears.corpus.layouts.row import Reject, Rows
 from allears.corpus.layouts.spans import seconds
@@ -63,7 +63,7 @@ def _table_rows(root: Path, file: Path, columns: Columns) -> Rows:
             yield Reject(name=name, path="", reason="no_audio_entry", message=message)
             continue
         start, end = seconds(record.pop("start_time")), seconds(record.pop("end_time", None))
-        known = record | {"file_name": sessions[session], "language": language}
+        known = ahead({"file_name": sessions[session], "language": language}, record)
         yield replace(row_from(known, columns), name=name, start_s=start, end_s=end)
 
 

@@ -47,7 +47,7 @@ def seen(root: Path) -> str:
 
 
 def columns_of(root: Path, label: str | None) -> Columns:
-    """How the keys of the first samples are understood; raises CorpusError when `label` is none of them."""
+    """What the keys of the first samples say of the label; raises CorpusError when `label` is none of them."""
     names: dict[str, None] = {}
     for shard in shards(root)[:_SHARDS_LOOKED_AT]:
         for _, sample in _samples(islice(tar_members(shard, _TEXTS), _LOOKED_AT), []):

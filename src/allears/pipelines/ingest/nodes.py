@@ -66,9 +66,14 @@ def read_layouts(sources: list[dict[str, Any]], paths: Paths, ingest: IngestPara
     listed = read_listing(known, ingest.limit)
     logger.info("%d rows listed%s", len(listed), "" if ingest.limit is None else f" (ingest.limit={ingest.limit})")
     if ingest.limit is None:
-        for source, count in unlisted(known, listed):
-            if count:
-                logger.warning("source %s: %d recordings that no line describes are not used", source.name, count)
+        for source, below, beside in unlisted(known, listed):
+            if below:
+                logger.warning("source %s: %d recordings that no line describes are not used", source.name, below)
+            if beside:
+                logger.warning(
+                    "source %s: %d recordings that no line describes are not used, elsewhere in folders that it names",
+                    source.name, beside,
+                )  # fmt: skip
     return Refused(read_tombstones(paths)).blank(listed)
 
 
