@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Literal, Self
+from typing import Any, Literal, Self
 
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from allears.params.base import Params
 from allears.params.model import AudioEncoderConfig
@@ -91,6 +91,12 @@ class PretrainParams(Params):
         default="child", description="external: write spec.json and say what to run on a cluster's nodes"
     )
     reader_threads: int = Field(default=1, ge=1, description="of each process, that decode ahead of the training")
+    shards_from: tuple[str, ...] = Field(
+        default=(), description="URLs of copies (`allears shards copy`) to train from; empty: the shards that are here"
+    )
+    cache_gb: float = Field(
+        default=0.0, ge=0, description="of clips that are kept here once they were read from a copy; 0: none"
+    )
     accelerator: Literal["auto", "cpu", "gpu"] = "auto"
     precision: Literal["auto", "32", "bf16-mixed"] = Field(
         default="auto", description="auto: bf16-mixed on a GPU, 32 on a CPU"
@@ -102,6 +108,11 @@ class PretrainParams(Params):
     validate_batches: int = Field(default=20, ge=0, description="micro-batches of that; 0: never")
     guards: GuardParams = GuardParams()
     probe: ProbeParams = ProbeParams()
+
+    @field_validator("shards_from", mode="before")
+    @classmethod
+    def _one_url(cls, value: Any) -> Any:
+        return (value,) if isinstance(value, str) else value
 
     @model_validator(mode="after")
     def _shared_out(self) -> Self:

@@ -6,12 +6,14 @@ from collections import deque
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import asdict, dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from allears.errors import ConfigError, CorpusError, StaleError
+from allears.shards.ahead import announced
 from allears.shards.plan import EpochPlan, PlanClips, PlanSpec, plan_epoch
 from allears.shards.reader import ShardReader
 from allears.storage.digest import value_digest
@@ -106,7 +108,11 @@ def iterate(
     with ThreadPoolExecutor(threads, thread_name_prefix="batches") as pool:
         waiting: deque[Future[HostBatch]] = deque()
         clips = PlanClips(reader.index.samples_N, weights_N, reader.index.shard_N)
-        for plan, micro, cursor in _places(clips, spec, begin, last_step, rank, world):
+        places = _places(clips, spec, begin, last_step, rank, world)
+        if reader.round_bytes:  # each is asked for before it is needed
+            size_of = partial(_flac_bytes, reader.index.length_N)
+            places = announced(places, _clips_of, size_of, reader.expect, reader.round_bytes)
+        for plan, micro, cursor in places:
             waiting.append(pool.submit(_load, reader, plan, micro, cursor, spec.group))
             if len(waiting) > AHEAD * threads:
                 yield waiting.popleft().result()
@@ -140,6 +146,16 @@ def _places(
         for inner in range(first, last):
             for micro in range(inner * spec.group + rank, (inner + 1) * spec.group, world):
                 yield plan, micro, Cursor(at.step + inner - first, at.epoch, inner)
+
+
+def _clips_of(wanted: tuple[EpochPlan, int, Cursor]) -> list[int]:
+    plan, micro, _ = wanted
+    places: list[int] = plan.clip_P[int(plan.bounds_M[micro]) : int(plan.bounds_M[micro + 1])].tolist()
+    return places
+
+
+def _flac_bytes(length_N: NDArray[np.int64], places: list[int]) -> int:
+    return int(length_N[places].sum())
 
 
 def _epochs(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from dataclasses import asdict
 from typing import Any
 
 import torch
@@ -77,7 +78,8 @@ class Watch(Callback):
 
     def _report(self) -> None:
         params, done = self.module.spec.pretrain, self.module.done
-        values = self.latest = self.meters.read(self.data.updates.waited_s, self.paused_s)
+        values = self.meters.read(self.data.updates.waited_s, self.paused_s) | self._of_copy()
+        self.latest = values
         self.paused_s = 0.0
         self.events.metrics(done, self.hours_heard, values)
         warm = self.module.spec.first_update + 2 * params.optimiser.warmup_updates + params.guards.patience_updates // 2
@@ -90,6 +92,12 @@ class Watch(Callback):
                 raise TrainingError(sentence)
             if self.ranks.first:
                 say(f"warning: {sentence}")
+
+    def _of_copy(self) -> dict[str, float]:
+        """What this process has asked of the copy that it reads from, since it began."""
+        if self.data.updates.remote is None:
+            return {}
+        return {f"copy_{name}": float(value) for name, value in asdict(self.data.updates.traffic).items()}
 
     def _validate(self) -> None:
         found = validate(self.module.objective, self.data, self.module.device, self.module.spec.pretrain.seed)

@@ -13,6 +13,7 @@ from pytorch_lightning import LightningDataModule
 from allears.shards.batches import Cursor, HostBatch, iterate
 from allears.shards.plan import PlanSpec
 from allears.shards.reader import ShardReader
+from allears.shards.remote import Remote, Traffic
 from allears.training.frame_labels import FrameLabels
 from allears.training.plan import TrainingData
 from allears.training.ranks import Ranks
@@ -31,18 +32,22 @@ class Update:
 class Updates:
     """This rank's updates from where `begin` stands to `last`: iterable and sized, as Lightning likes it.
 
-    `cursor` is where training stands after the update that was handed out last, `waited_s` what the model waited.
+    `cursor` is where training stands after the update that was handed out last, `waited_s` what the model waited,
+    `traffic` what was asked of `remote`, the copy from which the clips are read, if any.
     """
 
     def __init__(
-        self, data: TrainingData, labels: FrameLabels | None, begin: Cursor, last: int, ranks: Ranks, threads: int
-    ) -> None:
+        self, data: TrainingData, labels: FrameLabels | None, begin: Cursor, last: int, ranks: Ranks, threads: int,
+        remote: Remote | None = None,
+    ) -> None:  # fmt: skip
         self.data = data
         self.labels = labels
         self.begin = begin
         self.last = last
         self.ranks = ranks
         self.threads = threads
+        self.remote = remote
+        self.traffic = Traffic()
         self.cursor = begin
         self.waited_s = 0.0
 
@@ -51,7 +56,7 @@ class Updates:
 
     def __iter__(self) -> Iterator[Update]:
         spec = self.data.plan
-        with ShardReader(self.data.shard_set) as reader:
+        with ShardReader(self.data.shard_set, self.remote) as reader:
             batches = iterate(
                 reader, spec, self.data.weights_N, begin=self.begin, last_step=self.last,
                 rank=self.ranks.rank, world=self.ranks.world, threads=self.threads,
@@ -61,6 +66,7 @@ class Updates:
                 hosts = list(itertools.islice(batches, spec.group // self.ranks.world))
                 micros = [to_audio_batch(host, self.labels, spec) for host in hosts if host.keys]
                 self.waited_s += time.perf_counter() - began
+                self.traffic = reader.traffic() or self.traffic
                 self.cursor = hosts[-1].after
                 yield Update(micros=micros, samples=hosts[-1].step_samples, clips=hosts[-1].step_clips)
 
@@ -85,7 +91,7 @@ class PretrainData(LightningDataModule):
         spec = replace(self.data.plan, group=1)
         if not self.dev_batches or not ((weights_N > 0) & (self.data.index.samples_N >= spec.min_samples)).any():
             return
-        with ShardReader(self.data.shard_set) as reader:
+        with ShardReader(self.data.shard_set, self.updates.remote) as reader:
             for batch in iterate(reader, spec, weights_N, begin=Cursor(), last_step=self.dev_batches):
                 if batch.epoch:
                     return

@@ -19,6 +19,7 @@ from allears.params.pretrain import PretrainParams
 from allears.params.spec_pretrain import PretrainSpec
 from allears.shards.batches import Cursor
 from allears.shards.handle import ShardSet
+from allears.shards.remote import remote_of
 from allears.storage.receipt import read_receipt, write_receipt
 from allears.training.callbacks import CHECKPOINTS, Watch
 from allears.training.datamodule import PretrainData, Updates
@@ -62,7 +63,8 @@ def _run(spec: PretrainSpec, ranks: Ranks, hardware: dict[str, str]) -> None:
         module.done, module.samples_heard = int(state["done"]), int(state["samples_heard"])
         begin = _cursor(spec, found, state)
     labels = FrameLabels(spec.targets, found.index) if "units" in module.objective.inputs else None
-    updates = Updates(found, labels, begin, spec.last_update, ranks, params.reader_threads)
+    remote = remote_of(params.shards_from, shards, params.cache_gb)
+    updates = Updates(found, labels, begin, spec.last_update, ranks, params.reader_threads, remote)
     data = PretrainData(updates, params.validate_batches)
     health = Health(collapsed_since=state["collapsed_since"] if state else None)
     events = EventLog(spec.folder) if ranks.first else SilentLog(spec.folder)

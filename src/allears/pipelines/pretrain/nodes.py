@@ -23,6 +23,7 @@ EXPORT_VERSION = 2
 BESIDE_THE_WEIGHTS = {
     "probe", "guards", "extend", "objectives", "units", "accelerator", "checkpoint_every", "log_every",
     "validate_every", "validate_batches", "processes", "launch", "reader_threads",
+    "shards_from", "cache_gb",
 }  # fmt: skip
 
 
