@@ -25,12 +25,13 @@ class _Quiet(WSGIRequestHandler):
 
 @dataclass
 class Store:
-    """Its `got` are the keys of which bytes were asked, in order; `listed` counts listings; after `breaks_at` keys it
-    answers that it is out of order, and after each it calls `then`.
+    """Its `got` are the keys of which bytes were asked, in order, `put` those that were put; `listed` counts listings;
+    after `breaks_at` keys it answers that it is out of order, and after each it calls `then`.
     """
 
     url: str = ""
     got: list[str] = field(default_factory=list)
+    put: list[str] = field(default_factory=list)
     listed: int = 0
     breaks_at: int | None = None
     then: Any = None
@@ -60,7 +61,7 @@ class Store:
     def empty(self) -> None:
         """Nothing lies in it, nothing was asked of it, nothing is out of order."""
         get_backend("s3").reset()
-        self.got, self.listed, self.breaks_at, self.then = [], 0, None, None
+        self.got, self.put, self.listed, self.breaks_at, self.then = [], [], 0, None, None
 
     def __call__(self, environ: dict[str, Any], start: Any) -> Any:
         """WSGI."""
@@ -75,6 +76,8 @@ class Store:
                 self.then(self)
         elif reads:
             self.listed += 1
+        elif environ["REQUEST_METHOD"] == "PUT" and len(parts) == 2:
+            self.put.append(parts[1])
         return self._app(environ, start)
 
     def __post_init__(self) -> None:

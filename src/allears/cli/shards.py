@@ -50,6 +50,8 @@ def list_tars(corpus: str, *, as_json: bool, verbose: bool) -> None:
         _show_table(f"{corpus}: shards {shard_set.digest[:12]} in {shard_set.folder}", [*rows, total])
         if lost := [one.shard for one in found if one.megabytes is None]:
             click.echo(f"{len(lost)} tars are missing. {_advice(corpus, lost)}")
+        for line in copies_as_lines(known_corpus(corpus)):
+            click.echo(line)
 
 
 @shards.command()
@@ -164,16 +166,66 @@ def export(corpus: str, to: Any, out: str | None, *, everything: bool, verbose: 
         click.echo(f"  {OPENED_BY[to].format(folder)}")
 
 
-def _shard_set(paths: Paths) -> ShardSet:
-    from allears.errors import StaleError
+@shards.command()
+@click.argument("corpus")
+@click.argument("url")
+@_verbose
+def copy(corpus: str, url: str, *, verbose: bool) -> None:
+    """Copy the shards of CORPUS to URL (s3://bucket/folder, or whatever fsspec writes), to train from there.
+
+    What is there and the same is not copied again; what has left the shards is dropped there. Killed, the same command
+    goes on. A withdrawal renews all copies. Labels and the table of clips stay here.
+    """
+    with sentences(verbose=verbose):
+        from allears.shards.copies import copy_shards, noted
+        from allears.storage.bucket import typed_path
+
+        place = typed_path(url)
+        paths = known_corpus(corpus)
+        with corpus_for_ourselves(paths, "allears shards copy"):
+            known = any(one.url == place for one in noted(paths.shards))
+            shard_set = _handle(paths) if known else _shard_set(paths)
+            done = copy_shards(paths.shards, shard_set, place)
+        if shard_set is None:
+            click.echo(f"{corpus} has no shards any more: {done.dropped} files were dropped at {place}")
+            return
+        click.echo(
+            f"{place} holds the shards of {corpus}: {done.put} of {done.files} files copied now "
+            f"({done.megabytes:,.1f} MB), {done.dropped} dropped there\n"
+            f"  kedro run --pipeline pretrain --params corpus={corpus},pretrain.shards_from={place}"
+        )
+
+
+def copies_as_lines(paths: Paths, otherwise: str = "No training reads it") -> list[str]:
+    """Where copies of the shards lie, and what to type where one is of others."""
+    from allears.shards.copies import noted
+
+    now = _handle(paths)
+    return [
+        f"The copy at {one.url} is of these shards."
+        if now and one.shards == now.digest
+        else f"The copy at {one.url} is of other shards, or half copied. {otherwise} until you type: "
+        f"allears shards copy {paths.corpus} {one.url}"
+        for one in noted(paths.shards)
+    ]
+
+
+def _handle(paths: Paths) -> ShardSet | None:
     from allears.shards.handle import ShardSet
     from allears.storage.files import read_json
 
     handle = paths.shards / "shards.json"
-    if not handle.exists():
+    return ShardSet.from_json(read_json(handle)) if handle.exists() else None
+
+
+def _shard_set(paths: Paths) -> ShardSet:
+    from allears.errors import StaleError
+
+    found = _handle(paths)
+    if found is None:
         command = f"kedro run --pipeline shard --params corpus={paths.corpus}"
         raise StaleError(f"corpus '{paths.corpus}' has no shards yet: run `{command}`")
-    return ShardSet.from_json(read_json(handle))
+    return found
 
 
 def _advice(corpus: str, tars: list[str]) -> str:

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from allears.cli.project import corpus_for_ourselves, known_corpus
 from allears.cli.sentences import sentences
 from allears.errors import ConfigError, CorpusError
+
+if TYPE_CHECKING:
+    from allears.params.base import Paths
 
 
 @click.command()
@@ -46,6 +50,7 @@ def withdraw(
             if (left := withdrawal.finish(paths)) is not None:
                 click.echo("An earlier withdrawal was interrupted; it is finished now:")
                 show_done(left)
+                _show_copies(paths)
             try:
                 found = withdrawal.prepare(paths, kind, name, source, why)
             except CorpusError as error:
@@ -59,7 +64,15 @@ def withdraw(
             withdrawal.begin(paths, found)
             withdrawal.finish(paths)
             show_done(found)
+            _show_copies(paths)
         _send()
+
+
+def _show_copies(paths: Paths) -> None:
+    from allears.cli.shards import copies_as_lines
+
+    for line in copies_as_lines(paths, "It may hold what was withdrawn"):
+        click.echo(line)
 
 
 def _send() -> None:

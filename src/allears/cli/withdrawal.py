@@ -1,7 +1,8 @@
 """Carry out a withdrawal: what it takes out of all rooms, in an order that a kill at any moment leaves to be finished.
 
 1. Tombstones: from now on neither ingest nor audit lets it in. 2. The note of all that must go. 3. Manifest and older
-versions, tables, journals, listing; 4. tars, index, labels; 5. pages; 6. what MLflow is told. 7. The note goes.
+versions, tables, journals, listing; 4. tars, index, copies in buckets, labels; 5. pages; 6. what MLflow is told. 7.
+The note goes.
 """
 
 from __future__ import annotations
@@ -26,8 +27,10 @@ from allears.corpus.withdrawn import Tombstone
 from allears.errors import CorpusError
 from allears.params.base import Paths
 from allears.params.corpus import SAMPLE
+from allears.shards.copies import renew
 from allears.shards.export.places import forget_exports, outside
-from allears.shards.handle import made_from
+from allears.shards.handle import ShardSet, made_from
+from allears.shards.remote import forget_cache
 from allears.shards.removal import held, remove_clips
 from allears.shards.sidecar import forget_labels
 from allears.storage.files import read_json, write_json, write_text
@@ -74,6 +77,8 @@ def finish(paths: Paths) -> Withdrawal | None:
     mirror.forget(paths, (Path(root) / path for root, path, _ in found.files))
     purge.keep_verdicts(paths, manifest)
     _remove_from_shards(paths, found, manifest)
+    forget_cache(paths.shards)
+    renew(paths.shards, shards_now(paths))
     for folder in sorted(paths.features.glob("*/*/")):
         forget_labels(folder, set(found.clips))
     purge.purge_documents(paths, found)
@@ -135,6 +140,12 @@ def _remove_from_shards(paths: Paths, found: Withdrawal, manifest: Manifest) -> 
     source = made_from(manifest.digest, _hard(paths)) if found.shards_were_fresh else state.get("made_from")
     folder = {"folder": state["folder"]}
     write_json(handle, state | made.to_json() | folder | {"made_from": source})
+
+
+def shards_now(paths: Paths) -> ShardSet | None:
+    """The corpus's shards, if it has any."""
+    handle = paths.shards / "shards.json"
+    return ShardSet.from_json(read_json(handle)) if handle.exists() else None
 
 
 def _announce(paths: Paths, found: Withdrawal) -> None:
