@@ -1,4 +1,4 @@
-"""Copies of shards in a bucket of a real S3 server: copied once, trained from, renewed, and rid of what is withdrawn."""
+"""Copies of shards in a bucket of a real S3 server: copied once, trained from, renewed, rid of what is withdrawn."""
 
 from __future__ import annotations
 

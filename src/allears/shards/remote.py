@@ -194,9 +194,8 @@ def _holds(marker: dict[str, str]) -> str:
 
 def _cache(shard_set: ShardSet, cache_gb: float) -> Cache | None:
     """What left the corpus, by a withdrawal for example, leaves the cache here."""
-    folder: Path = shard_set.folder.parent / CACHE
-    if not cache_gb and not folder.exists():
+    if not cache_gb:
         return None
-    cache = Cache(folder, int(cache_gb * 1e9))
+    cache = Cache(shard_set.folder.parent / CACHE, int(cache_gb * 1e9))
     cache.prune(frozenset(read_index(shard_set).sha256))
-    return cache if cache_gb else None
+    return cache
