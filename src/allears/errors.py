@@ -49,6 +49,10 @@ class StaleError(AllearsError):
     """A digest does not match: data, index or sidecar of another version."""
 
 
+class DamageError(StaleError):
+    """A clip cannot be read from its shard: bytes that were changed, cut off or are gone."""
+
+
 class TrainingError(AllearsError):
     """A training cannot start, diverged, collapsed or died."""
 

@@ -27,7 +27,7 @@ from tests.support import make_shards
 def finished(spec: PretrainSpec) -> tuple[dict[str, torch.Tensor], dict[str, object]]:
     """The final weights, and where in the data they are."""
     state = load_state(Path(read_json(spec.folder / "receipt.json")["notes"]["checkpoint"]))
-    return dict(state["objective"]), {name: state[name] for name in ("done", "samples_heard", "data")}
+    return dict(state["objective"]), {name: state[name] for name in ("done", "samples_heard", "clips_skipped", "data")}
 
 
 @pytest.fixture(scope="module")
@@ -120,8 +120,32 @@ def test_what_only_one_process_knows_is_the_reason(tmp_path: Path) -> None:
     tar.write_bytes(data)
     assert start(spec).wait(LIMIT_S) != 0
     reason = read_json(spec.folder / "error.json")
-    assert reason["kind"] == "StaleError"
+    assert reason["kind"] == "DamageError"
     assert f"clip {index.clips[0]}" in reason["error"]
+
+
+def test_several_processes_skip_what_one_does(tmp_path: Path) -> None:
+    shard_set, clips = make_shards(tmp_path / "shards", clips=45)
+    batch = {"seconds": 2.0, "micro_batches": 2}
+    params = tiny(objective="masked_units", updates=12, batch=batch, on_damage="skip")
+    one = make_spec((shard_set, clips), tmp_path / "one", params)
+    two = make_spec((shard_set, clips), tmp_path / "two", params.model_copy(update={"processes": 2}))
+    index = read_index(shard_set)
+    os.truncate(shard_set.folder / index.shards[1], int(index.offset_N[40]) + 60)  # clips 40 to 44
+    for spec in (one, two):
+        command = start(spec)
+        assert command.wait(LIMIT_S) == 0, command.stderr.read()
+    assert finished(one)[1] == finished(two)[1]
+    notes = [read_json(spec.folder / "receipt.json")["notes"] for spec in (one, two)]
+    assert notes[0]["clips_skipped"] == notes[1]["clips_skipped"] > 0
+    named = [
+        {event["values"]["skipped"] for event in read_events(spec.folder) if event["kind"] == "note"}
+        for spec in (one, two)
+    ]
+    assert named[0] == named[1]
+    assert {clip for clip in index.clips if any(f"clip {clip}," in sentence for sentence in named[0])} == set(
+        index.clips[40:44]
+    )  # the fifth is of a speaker for dev or test
 
 
 def test_who_is_one_of_several() -> None:

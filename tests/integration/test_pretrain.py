@@ -15,13 +15,17 @@ import torch
 from transformers import AutoModel
 
 from allears.checkpoints.export import load_export
+from allears.checkpoints.heard import load_heard
+from allears.checkpoints.trained import trained_on
 from allears.errors import ConfigError, StaleError, TrainingError
 from allears.params.audit import AuditParams
 from allears.params.base import Paths
 from allears.params.pretrain import PretrainParams
 from allears.params.probe import ProbeParams
-from allears.pipelines.pretrain import create_pipeline
+from allears.pipelines.pretrain import create_pipeline, runs
 from allears.pipelines.pretrain.probe_nodes import probe_encoder
+from allears.shards.handle import ShardSet
+from allears.shards.index import read_index
 from allears.storage.files import read_json
 from allears.tracking.current import entered
 from allears.tracking.outbox import Outbox, boxes, read_ops
@@ -127,7 +131,7 @@ def test_a_training_that_is_handed_over_is_adopted_when_it_is_done(
     assert [Path(op["path"]) for op in ops if op["op"] == "follow"] == [spec.parent / "events.jsonl"]
 
 
-def test_extending_needs_a_finished_run_of_the_same_model(paths: Paths, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_extending_needs_a_run_of_the_same_model(paths: Paths, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("OMP_NUM_THREADS", "1")
     first = run(paths, tiny(updates=3), until="encoder")["pretrained"]
     more = run(paths, tiny(updates=2, extend=first["run"][:6]), until="encoder")
@@ -135,11 +139,52 @@ def test_extending_needs_a_finished_run_of_the_same_model(paths: Paths, monkeypa
     assert more["pretrained"]["hours_heard"] > first["hours_heard"]
     provenance = read_json(Path(more["encoder"]["folder"]) / "provenance.json")
     assert provenance["extends"]["run"] == first["run"]
-    with pytest.raises(ConfigError, match=r"pretrain\.extend is 'zzz': no finished run .*finished runs are"):
+    with pytest.raises(ConfigError, match=r"pretrain\.extend is 'zzz': no run with a checkpoint .*there are"):
         run(paths, tiny(extend="zzz"), until="encoder")
     wider = {"conformer": {"width": 32, "blocks": 2, "heads": 2, "ffn_width": 32, "kernel_frames": 3}}
     with pytest.raises(TrainingError, match=r"cannot be extended: pretrain\.model must be the same"):
         run(paths, tiny(updates=2, extend=first["run"], model=wider), until="encoder")
+
+
+def test_a_run_that_stopped_goes_on_in_other_batches_at_a_named_epoch(
+    paths: Paths, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """What it had heard by then is in the list and the licences of the run that extends it, though it was never
+    exported and the clips have changed.
+    """
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")
+    settings: dict[str, Any] = {"objectives": {"best_rq": {"codebooks": 1, "codes": 512}}, "checkpoint_every": 1}
+    guards = {"collapse_perplexity": 30.0, "patience_updates": 6}  # the targets use more codes, the predictions fewer
+    with pytest.raises(TrainingError, match="the predictions collapsed"):
+        run(paths, tiny(updates=40, guards=guards, **settings), until="encoder")
+    (stopped,) = runs.stopped(paths)
+    clips = pd.read_parquet(paths.shards / "clips.parquet")
+    fewer = clips.assign(keep=clips["keep"] & (clips["speaker"] != "speaker-0"))
+    try:
+        fewer.to_parquet(paths.shards / "clips.parquet")
+        changes = r"Changed: the clips that are selected .*, the number of clips selected \(then 42, now 36\)\."
+        with pytest.raises(TrainingError, match=changes) as error:
+            run(paths, tiny(updates=2, extend=stopped.name, **settings), until="encoder")
+        assert f"run {stopped.name} of this corpus stopped" not in capfd.readouterr().out  # it is what is asked for
+        epoch = int(str(error.value).rsplit("=", 1)[1])
+        params = tiny(updates=2, extend=stopped.name, from_epoch=epoch, **settings)
+        more = run(paths, params, until="encoder")
+        before = changed(paths)
+        assert run(paths, params, until="encoder")["pretrained"] == more["pretrained"]
+        assert changed(paths) == before
+        run(paths, tiny(updates=2, seed=7), until="pretrained")
+        assert f"run {stopped.name} of this corpus stopped" in capfd.readouterr().out
+    finally:
+        clips.to_parquet(paths.shards / "clips.parquet")
+    folder = Path(more["encoder"]["folder"])
+    assert load_heard(folder).knows_group("tiny", ["speaker-0"])
+    provenance = read_json(folder / "provenance.json")
+    assert provenance["licences"] == {"CC0-1.0": 42}
+    assert provenance["clips"] == 36
+    assert provenance["extends"]["run"] == stopped.name
+    pcm = read_index(ShardSet.from_json(read_json(paths.shards / "shards.json"))).pcm_sha256[:1]  # of speaker-0
+    found = {(one.kind, one.folder, one.clips) for one in trained_on(paths.data, "tiny", pcm=pcm, shards=())}
+    assert {("pretraining", str(stopped), 1), ("encoder", str(folder), 1)} <= found
 
 
 def test_speakers_that_were_heard_are_not_tested_on_when_the_splits_change(

@@ -18,7 +18,7 @@ from allears.errors import StaleError, StorageError
 from allears.shards.clips import read_clips
 from allears.shards.handle import ShardSet
 from allears.shards.index import read_index
-from allears.storage.files import storage_error
+from allears.storage.files import atomic_path
 from allears.types import Split
 
 NAME = "heard.npz"
@@ -52,22 +52,22 @@ class Heard:
 
 
 def save_heard(folder: Path, heard: Heard) -> None:
-    """Write it into the (temporary) folder of an export."""
+    """Write it into the folder of an export or of a run."""
     save_arrays(folder / NAME, groups=heard.groups, audio=heard.audio)
 
 
 def load_heard(folder: Path) -> Heard | None:
-    """What an export says; None when it says nothing, as models of others do. StorageError when it cannot be read."""
+    """What an export or a run says; None when it says nothing, as models of others do. StorageError when it cannot be
+    read.
+    """
     arrays = load_arrays(folder / NAME, ("groups", "audio"))
     return None if arrays is None else Heard(arrays["groups"], arrays["audio"])
 
 
 def save_arrays(path: Path, **arrays: NDArray[np.uint64]) -> None:
     """Write named arrays as one npz; StorageError when the disk is full or the folder read-only."""
-    try:
-        np.savez(path, allow_pickle=False, **arrays)
-    except OSError as error:
-        raise storage_error(path, error) from error
+    with atomic_path(path) as temporary, temporary.open("wb") as file:
+        np.savez(file, allow_pickle=False, **arrays)
 
 
 def load_arrays(path: Path, names: Sequence[str]) -> dict[str, NDArray[np.uint64]] | None:

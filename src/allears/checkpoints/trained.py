@@ -12,6 +12,8 @@ from allears.checkpoints.known import WEIGHTS
 from allears.storage.digest import file_digest
 from allears.storage.files import read_json
 
+_KINDS = {"encoder": "encoder", "runs": "pretraining"}  # by the folder that theirs lie in
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Trained:
@@ -35,16 +37,23 @@ def trained_on(
     return [*_models(data, corpus, pcm, groups), *_runs(data, corpus, shards)]
 
 
+def _is_exported(folder: Path) -> bool:
+    """Whether `folder` is that of a pretraining whose export tells the same."""
+    return folder.parent.name == "runs" and (folder.parents[1] / "encoder" / folder.name / NAME).exists()
+
+
 def _models(data: Path, corpus: str, pcm: Collection[str], groups: Collection[str]) -> Iterator[Trained]:
     for file in sorted((data / "06_models").glob(f"*/**/{NAME}")):
         folder = file.parent
+        if _is_exported(folder):
+            continue
         heard = load_heard(folder)
         clips = heard.clips_of(pcm) if heard else 0
         if heard is None or not (clips or heard.knows_group(corpus, groups)):
             continue
         weights = folder / WEIGHTS
         yield Trained(
-            kind="encoder" if folder.parent.name == "encoder" else "task model", folder=str(folder),
+            kind=_KINDS.get(folder.parent.name, "task model"), folder=str(folder),
             corpus=file.relative_to(data / "06_models").parts[0], clips=clips,
             digest=file_digest(weights) if weights.exists() else "",
         )  # fmt: skip
@@ -54,8 +63,7 @@ def _runs(data: Path, corpus: str, shards: Collection[str]) -> Iterator[Trained]
     for kind in ("runs", "finetune"):
         for file in sorted((data / "06_models" / corpus / kind).glob("*/spec.json")):
             spec: dict[str, Any] = read_json(file)
-            export = data / "06_models" / corpus / "encoder" / file.parent.name / NAME
-            exported = export.exists() or any(file.parent.glob(f"models/*/{NAME}"))
-            if spec["shard_set"]["digest"] in shards and not exported:
+            told = (file.parent / NAME).exists() or any(file.parent.glob(f"models/*/{NAME}"))
+            if spec["shard_set"]["digest"] in shards and not told and not _is_exported(file.parent):
                 what = "pretraining" if kind == "runs" else "fine-tuning"
                 yield Trained(kind=what, folder=str(file.parent), corpus=corpus, clips=None)

@@ -83,7 +83,12 @@ class PretrainParams(Params):
     optimiser: OptimiserParams = OptimiserParams()
     units: UnitParams = UnitParams()
     seed: int = Field(default=0, ge=0)
-    extend: str | None = Field(default=None, description="a finished run of this corpus, by the start of its name")
+    extend: str | None = Field(default=None, description="a run of this corpus, by the start of its name")
+    from_epoch: int | None = Field(
+        default=None,
+        ge=0,
+        description="with `extend`: begin with this epoch, for batches that are not those of the run",
+    )
     processes: int = Field(
         default=1, ge=1, description="on this machine, one a GPU; the micro-batches of an update are shared out"
     )
@@ -96,6 +101,9 @@ class PretrainParams(Params):
     )
     cache_gb: float = Field(
         default=0.0, ge=0, description="of clips that are kept here once they were read from a copy; 0: none"
+    )
+    on_damage: Literal["stop", "skip"] = Field(
+        default="stop", description="a clip whose bytes are damaged or gone; skip: go on without it, named and counted"
     )
     accelerator: Literal["auto", "cpu", "gpu"] = "auto"
     precision: Literal["auto", "32", "bf16-mixed"] = Field(
@@ -120,6 +128,15 @@ class PretrainParams(Params):
             raise ValueError(
                 f"pretrain.batch.micro_batches ({self.batch.micro_batches}) must be a multiple of pretrain.processes "
                 f"({self.processes}): each process gets as many of an update"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _extends_at_an_epoch(self) -> Self:
+        if self.from_epoch is not None and self.extend is None:
+            raise ValueError(
+                f"pretrain.from_epoch ({self.from_epoch}) says where a run goes on that pretrain.extend names, and "
+                "that names none; a new run begins with epoch 0"
             )
         return self
 

@@ -12,7 +12,7 @@ VERSION = 2  # raised when a change of code gives other results for the same spe
 
 
 class ExtendedRun(Params):
-    """The finished run that this one adds to: its last checkpoint, and what it had done by then."""
+    """The run that this one adds to, finished or stopped: its last checkpoint, and what it had done by then."""
 
     run: str
     identity: str

@@ -12,14 +12,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from allears.errors import ConfigError, CorpusError, StaleError
+from allears.errors import ConfigError, CorpusError, DamageError, StaleError
 from allears.shards.ahead import announced
+from allears.shards.changes import PLAN_VERSION, Facts, batch_facts, changes
 from allears.shards.plan import EpochPlan, PlanClips, PlanSpec, plan_epoch
 from allears.shards.reader import ShardReader
 from allears.storage.digest import value_digest
 
 AHEAD = 4  # micro-batches that each thread is ahead
-PLAN_VERSION = 2  # raised when the same spec gives other batches
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,18 +36,27 @@ class Cursor:
             return Cursor(self.step + 1, self.epoch + 1, 0)
         return Cursor(self.step + 1, self.epoch, self.epoch_step + 1)
 
-    def state(self, spec: PlanSpec) -> dict[str, Any]:
-        """What a checkpoint keeps of the data."""
-        return asdict(self) | {"plan": plan_digest(spec)}
+    def state(self, spec: PlanSpec, data: Facts) -> dict[str, Any]:
+        """What a checkpoint keeps of the data: where training stands, and what decides the batches.
+
+        `data` are the digests of shards and selection that `spec.digest` is made of.
+        """
+        return asdict(self) | {"batches": batch_facts(spec, data)}
 
     @classmethod
-    def resume(cls, state: dict[str, Any], spec: PlanSpec) -> Cursor:
-        """The cursor of a checkpoint; StaleError when it was counted in other batches than those of `spec`."""
-        if state["plan"] != plan_digest(spec):
-            raise StaleError(
-                f"the checkpoint counts batches of plan {state['plan'][:12]}, this run plans {plan_digest(spec)[:12]}: "
-                "the shards, the selection, the seed or the size of a batch is another; start a new run"
-            )
+    def resume(cls, state: dict[str, Any], spec: PlanSpec, data: Facts) -> Cursor:
+        """The cursor of a checkpoint; StaleError, which says what changed, when it was counted in other batches."""
+        now = batch_facts(spec, data)
+        if "batches" in state:
+            changed = changes(state["batches"], now)
+        else:  # of an allears that noted one digest of all
+            then = str(state.get("plan", "none"))
+            changed = "" if then == plan_digest(spec) else (
+                f"the plan as a whole (then {then[:12]}, now {plan_digest(spec)[:12]}; a checkpoint of an earlier "
+                "allears does not say in what: shards, selection, seed or the size of a batch)"
+            )  # fmt: skip
+        if changed:
+            raise StaleError(f"its checkpoint counts other batches than those planned now. Changed: {changed}")
         return cls(int(state["step"]), int(state["epoch"]), int(state["epoch_step"]))
 
 
@@ -68,7 +77,9 @@ class HostBatch:
 
     `place_B`: clips' places in the index; `audio_BT` float32; `samples_B` true lengths; `starts_B` first samples of the
     crops; `micro` counts the micro-batches of its step; `step_samples` and `step_clips` are those of the whole step,
-    over all ranks; `after` is the cursor once that step is done.
+    over all ranks; `after` is the cursor once that step is done. `skipped` says of each damaged clip that was left out
+    what is wrong with it, `skipped_samples` how long the crops were; all else is without them, but for the counts of
+    the step.
     """
 
     keys: tuple[str, ...]
@@ -82,6 +93,8 @@ class HostBatch:
     step_samples: int
     step_clips: int
     after: Cursor
+    skipped: tuple[str, ...]
+    skipped_samples: int
 
 
 def iterate(
@@ -94,13 +107,15 @@ def iterate(
     rank: int = 0,
     world: int = 1,
     threads: int = 1,
+    skip_damaged: bool = False,
 ) -> Iterator[HostBatch]:
     """The micro-batches of this rank from `begin` until `last_step` global steps are done, read ahead by `threads`.
 
     libsndfile decodes without Python's lock, so threads are as good as processes; how many changes no batch.
 
     `weights_N` [N] is in the order of the reader's index; 0 leaves a clip out. Each step gives group / world
-    micro-batches. ConfigError when `world` does not divide the group, CorpusError when no clip can be planned.
+    micro-batches. ConfigError when `world` does not divide the group, CorpusError when no clip can be planned,
+    DamageError when a clip cannot be read: with `skip_damaged` its batch goes on without it.
     """
     if spec.group % world:
         valid = ", ".join(str(n) for n in range(1, spec.group + 1) if spec.group % n == 0)
@@ -113,7 +128,7 @@ def iterate(
             size_of = partial(_flac_bytes, reader.index.length_N)
             places = announced(places, _clips_of, size_of, reader.expect, reader.round_bytes)
         for plan, micro, cursor in places:
-            waiting.append(pool.submit(_load, reader, plan, micro, cursor, spec.group))
+            waiting.append(pool.submit(_load, reader, plan, micro, cursor, spec.group, skip_damaged))
             if len(waiting) > AHEAD * threads:
                 yield waiting.popleft().result()
         while waiting:
@@ -182,14 +197,25 @@ def _epochs(
         epoch, epoch_step = epoch + 1, 0
 
 
-def _load(reader: ShardReader, plan: EpochPlan, micro: int, at: Cursor, group: int) -> HostBatch:
+def _load(reader: ShardReader, plan: EpochPlan, micro: int, at: Cursor, group: int, skip_damaged: bool) -> HostBatch:
     first, last = int(plan.bounds_M[micro]), int(plan.bounds_M[micro + 1])
     place_B, starts_B, samples_B = plan.clip_P[first:last], plan.start_P[first:last], plan.samples_P[first:last]
     audio_BT = np.zeros((last - first, int(samples_B.max(initial=0))), dtype=np.float32)
+    damage: dict[int, str] = {}
     for row, (place, start, samples) in enumerate(
         zip(place_B.tolist(), starts_B.tolist(), samples_B.tolist(), strict=True)
     ):
-        reader.read_into(place, start, audio_BT[row, :samples])
+        try:
+            reader.read_into(place, start, audio_BT[row, :samples])
+        except DamageError as error:
+            if not skip_damaged:
+                raise
+            damage[row] = str(error)
+    skipped_samples = int(samples_B[list(damage)].sum())
+    if damage:
+        whole_B = np.delete(np.arange(last - first), list(damage))
+        place_B, starts_B, samples_B = place_B[whole_B], starts_B[whole_B], samples_B[whole_B]
+        audio_BT = audio_BT[whole_B, : int(samples_B.max(initial=0))]
     whole = slice(int(plan.bounds_M[micro - micro % group]), int(plan.bounds_M[micro - micro % group + group]))
     return HostBatch(
         keys=tuple(reader.index.clips[int(place)] for place in place_B),
@@ -203,4 +229,6 @@ def _load(reader: ShardReader, plan: EpochPlan, micro: int, at: Cursor, group: i
         step_samples=int(plan.samples_P[whole].sum()),
         step_clips=whole.stop - whole.start,
         after=at.after(plan.micro_batches // group),
+        skipped=tuple(damage.values()),
+        skipped_samples=skipped_samples,
     )

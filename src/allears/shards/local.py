@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import os
 from pathlib import Path
@@ -9,7 +10,7 @@ from threading import Lock
 
 import numpy as np
 
-from allears.errors import StaleError, StorageError
+from allears.errors import DamageError
 from allears.shards.index import Index
 from allears.storage.files import storage_error
 
@@ -29,18 +30,20 @@ class LocalTars:
         self._lock = Lock()
 
     def read(self, place: int) -> bytes:
-        """The FLAC of the clip at `place`. StaleError and StorageError name shard, clip and offset."""
+        """The FLAC of the clip at `place`. DamageError names shard, clip and offset."""
         index, shard = self.index, int(self.index.shard_N[place])
         offset, length = int(index.offset_N[place]), int(index.length_N[place])
         path = self.folder / index.shards[shard]
         try:
             data = self._pread(shard, path, length, offset)
         except FileNotFoundError as error:
-            raise StorageError(
+            raise DamageError(
                 f"shard {path} is missing, though the index has it (clip {index.clips[place]}, offset {offset}); "
                 "run `kedro run --pipeline shard` to write it again"
             ) from error
         except OSError as error:
+            if error.errno == errno.EIO:
+                raise self.damaged(place, "the disk cannot read them") from error
             raise storage_error(path, error) from error
         if len(data) != length:
             raise self.damaged(place, f"the shard ends after {len(data)} of {length} bytes")
@@ -50,10 +53,10 @@ class LocalTars:
             self._checked_N[place] = True
         return data
 
-    def damaged(self, place: int, found: str) -> StaleError:
+    def damaged(self, place: int, found: str) -> DamageError:
         """The sentence for bytes that are not those of the index."""
         shard = self.folder / self.index.shards[int(self.index.shard_N[place])]
-        return StaleError(
+        return DamageError(
             f"shard {shard}, clip {self.index.clips[place]}, offset {int(self.index.offset_N[place])}: these are not "
             f"the bytes of the index: {found}. The file was changed or the disk is failing; delete this shard and run "
             "`kedro run --pipeline shard`, which writes only what is missing"

@@ -36,7 +36,7 @@ class ShardReader:
     def read(self, place: int, start: int = 0, samples: int | None = None) -> NDArray[np.float32]:
         """Samples `start : start + samples` (to the end when None) of the clip at `place`, float32 [T] in [-1, 1].
 
-        Raises StaleError naming shard, clip and offset when the bytes are not those of the index.
+        Raises DamageError naming shard, clip and offset when the bytes are not those of the index.
         """
         wanted = int(self.index.samples_N[place]) - start if samples is None else samples
         audio_T = np.empty(wanted, dtype=np.float32)

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from threading import Lock
 
-from allears.errors import StaleError
+from allears.errors import DamageError, StaleError
 from allears.shards.ahead import Piece, pieces
 from allears.shards.handle import ShardSet
 from allears.shards.index import Index, read_index
@@ -114,7 +114,7 @@ class RemoteTars:
                 self._coming[place].times += 1
 
     def read(self, place: int) -> bytes:
-        """The FLAC of the clip at `place`. StaleError and StorageError name URL, shard and bytes."""
+        """The FLAC of the clip at `place`. DamageError and StorageError name URL, shard and bytes."""
         with self._lock:
             coming = self._coming.get(place)
             if coming is not None:
@@ -122,18 +122,18 @@ class RemoteTars:
                 if not coming.times:
                     del self._coming[place]
         if coming is not None:
-            return coming.future.result()[place]
+            return _whole(coming.future.result()[place])
         kept = self.remote.cache.get(self.index.sha256[place]) if self.remote.cache is not None else None
         if kept is None:
-            return self._fetch(pieces(self.index, [place])[0])[place]
+            return _whole(self._fetch(pieces(self.index, [place])[0])[place])
         with self._lock:
             self._from_cache += 1
         return kept
 
-    def damaged(self, place: int, found: str) -> StaleError:
+    def damaged(self, place: int, found: str) -> DamageError:
         """The sentence for bytes that are not those of the index."""
         index, shard = self.index, self.index.shards[int(self.index.shard_N[place])]
-        return StaleError(
+        return DamageError(
             f"{self.remote.url}/{shard}, clip {index.clips[place]}, offset {int(index.offset_N[place])}: these are not "
             f"the bytes of the index: {found}. The copy was changed since it was made; delete {shard} there and run "
             "`allears shards copy` with this corpus and URL, which copies what is missing"
@@ -153,18 +153,19 @@ class RemoteTars:
         self._ranges.close()
         self._pool.shutdown(wait=False, cancel_futures=True)
 
-    def _fetch(self, piece: Piece) -> dict[int, bytes]:
-        """Place → FLAC of the clips of a piece. What comes wrong is asked for once more."""
+    def _fetch(self, piece: Piece) -> dict[int, bytes | DamageError]:
+        """Place → FLAC of the clips of a piece. What comes wrong is asked for once more, then costs that clip alone."""
         index, tar = self.index, self.index.shards[piece.shard]
         data = memoryview(self._ranges.read(tar, piece.start, piece.end - piece.start))
-        found: dict[int, bytes] = {}
+        found: dict[int, bytes | DamageError] = {}
         for place in piece.places:
             offset, length = int(index.offset_N[place]), int(index.length_N[place])
             flac = bytes(data[offset - piece.start : offset - piece.start + length])
             if not self._right(place, flac):
                 flac = self._ranges.read(tar, offset, length)
                 if not self._right(place, flac):
-                    raise self.damaged(place, "their sha256 is another")
+                    found[place] = self.damaged(place, "their sha256 is another")
+                    continue
             found[place] = flac
             if self.remote.cache is not None:
                 self.remote.cache.put(index.sha256[place], flac)
@@ -179,9 +180,15 @@ class _Coming:
 
     __slots__ = ("future", "times")
 
-    def __init__(self, future: Future[dict[int, bytes]]) -> None:
+    def __init__(self, future: Future[dict[int, bytes | DamageError]]) -> None:
         self.future = future
         self.times = 0
+
+
+def _whole(flac: bytes | DamageError) -> bytes:
+    if isinstance(flac, DamageError):
+        raise flac
+    return flac
 
 
 def _holds(marker: dict[str, str]) -> str:

@@ -43,6 +43,8 @@ class Watch(Callback):
         self.ranks = module.ranks
         self.meters = self._new_meters()
         self.paused_s = 0.0
+        self.skipped: list[str] = []  # by this rank, since the last row
+        self.skipped_before = module.clips_skipped
 
     @property
     def hours_heard(self) -> float:
@@ -61,6 +63,7 @@ class Watch(Callback):
         del pl_module, outputs, batch, batch_idx
         params, done, last = self.module.spec.pretrain, self.module.done, self.module.spec.last_update
         self.meters.add(self.module.facts)
+        self.skipped += self.module.facts.skipped
         if done % params.log_every == 0 or done == last:
             self._report()
         began = time.perf_counter()
@@ -79,8 +82,10 @@ class Watch(Callback):
     def _report(self) -> None:
         params, done = self.module.spec.pretrain, self.module.done
         values = self.meters.read(self.data.updates.waited_s, self.paused_s) | self._of_copy()
+        values["clips_skipped"] = self.module.clips_skipped
         self.latest = values
         self.paused_s = 0.0
+        self._note_skipped()
         self.events.metrics(done, self.hours_heard, values)
         warm = self.module.spec.first_update + 2 * params.optimiser.warmup_updates + params.guards.patience_updates // 2
         self.health, sentence, stop = check_collapse(
@@ -99,10 +104,21 @@ class Watch(Callback):
             return {}
         return {f"copy_{name}": float(value) for name, value in asdict(self.data.updates.traffic).items()}
 
+    def _note_skipped(self) -> None:
+        """Name the clips that all ranks have skipped since the last row."""
+        if self.module.clips_skipped == self.skipped_before:
+            return
+        for sentence in sorted({one for some in self.ranks.gather(self.skipped) for one in some}):
+            self.events.note(self.module.done, self.hours_heard, {"skipped": sentence})
+            if self.ranks.first:
+                say(f"warning: skipped: {sentence}")
+        self.skipped, self.skipped_before = [], self.module.clips_skipped
+
     def _validate(self) -> None:
         found = validate(self.module.objective, self.data, self.module.device, self.module.spec.pretrain.seed)
         if found:
             values = {f"dev_{name}": value for name, value in found.items()}
+            values["dev_clips_skipped"] = len(self.data.dev_skipped)
             self.events.metrics(self.module.done, self.hours_heard, values)
 
 
@@ -127,6 +143,7 @@ def training_state(
         "optimiser": optimiser.state_dict(),
         "done": module.done,
         "samples_heard": module.samples_heard,
-        "data": data.updates.cursor.state(data.data.plan),
+        "clips_skipped": module.clips_skipped,
+        "data": data.updates.cursor.state(data.data.plan, data.data.facts),
         "collapsed_since": health.collapsed_since,
     }

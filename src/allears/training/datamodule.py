@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 import torch
 from pytorch_lightning import LightningDataModule
 
+from allears.errors import DamageError
 from allears.shards.batches import Cursor, HostBatch, iterate
 from allears.shards.plan import PlanSpec
 from allears.shards.reader import ShardReader
@@ -22,23 +23,29 @@ from allears.types import AudioBatch
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Update:
-    """The micro-batches of one update that this rank hears; `samples` and `clips` are those that all ranks hear."""
+    """The micro-batches of one update that this rank hears; `samples` and `clips` are those that all ranks should hear.
+
+    `skipped` says of each damaged clip of this rank what is wrong with it, `skipped_samples` how long the crops were.
+    """
 
     micros: list[AudioBatch]
     samples: int
     clips: int
+    skipped: tuple[str, ...]
+    skipped_samples: int
 
 
 class Updates:
     """This rank's updates from where `begin` stands to `last`: iterable and sized, as Lightning likes it.
 
     `cursor` is where training stands after the update that was handed out last, `waited_s` what the model waited,
-    `traffic` what was asked of `remote`, the copy from which the clips are read, if any.
+    `traffic` what was asked of `remote`, the copy from which the clips are read, if any. A damaged clip is a
+    DamageError, or, with `skip_damaged`, left out.
     """
 
     def __init__(
         self, data: TrainingData, labels: FrameLabels | None, begin: Cursor, last: int, ranks: Ranks, threads: int,
-        remote: Remote | None = None,
+        remote: Remote | None = None, *, skip_damaged: bool = False,
     ) -> None:  # fmt: skip
         self.data = data
         self.labels = labels
@@ -48,6 +55,7 @@ class Updates:
         self.threads = threads
         self.remote = remote
         self.traffic = Traffic()
+        self.skip_damaged = skip_damaged
         self.cursor = begin
         self.waited_s = 0.0
 
@@ -60,15 +68,20 @@ class Updates:
             batches = iterate(
                 reader, spec, self.data.weights_N, begin=self.begin, last_step=self.last,
                 rank=self.ranks.rank, world=self.ranks.world, threads=self.threads,
+                skip_damaged=self.skip_damaged,
             )  # fmt: skip
             for _ in range(len(self)):
                 began = time.perf_counter()
-                hosts = list(itertools.islice(batches, spec.group // self.ranks.world))
+                hosts = _next(batches, spec.group // self.ranks.world)
                 micros = [to_audio_batch(host, self.labels, spec) for host in hosts if host.keys]
                 self.waited_s += time.perf_counter() - began
                 self.traffic = reader.traffic() or self.traffic
                 self.cursor = hosts[-1].after
-                yield Update(micros=micros, samples=hosts[-1].step_samples, clips=hosts[-1].step_clips)
+                yield Update(
+                    micros=micros, samples=hosts[-1].step_samples, clips=hosts[-1].step_clips,
+                    skipped=tuple(sentence for host in hosts for sentence in host.skipped),
+                    skipped_samples=sum(host.skipped_samples for host in hosts),
+                )  # fmt: skip
 
 
 class PretrainData(LightningDataModule):
@@ -80,6 +93,7 @@ class PretrainData(LightningDataModule):
         self.labels = updates.labels
         self.updates = updates
         self.dev_batches = dev_batches
+        self.dev_skipped: tuple[str, ...] = ()  # when they were read last
 
     def train_dataloader(self) -> Updates:
         """The updates that are left."""
@@ -87,20 +101,36 @@ class PretrainData(LightningDataModule):
 
     def dev(self) -> Iterator[AudioBatch]:
         """At most `dev_batches` micro-batches of dev speakers, each with the crops of epoch 0; none without them."""
+        self.dev_skipped = ()
         weights_N = self.data.dev_weights_N
         spec = replace(self.data.plan, group=1)
         if not self.dev_batches or not ((weights_N > 0) & (self.data.index.samples_N >= spec.min_samples)).any():
             return
         with ShardReader(self.data.shard_set, self.updates.remote) as reader:
-            for batch in iterate(reader, spec, weights_N, begin=Cursor(), last_step=self.dev_batches):
+            batches = iterate(
+                reader, spec, weights_N, begin=Cursor(), last_step=self.dev_batches,
+                skip_damaged=self.updates.skip_damaged,
+            )  # fmt: skip
+            for batch in batches:
                 if batch.epoch:
                     return
-                yield to_audio_batch(batch, self.labels, spec)
+                self.dev_skipped += batch.skipped
+                if batch.keys:
+                    yield to_audio_batch(batch, self.labels, spec)
 
     def transfer_batch_to_device(self, batch: Update, device: torch.device, dataloader_idx: int) -> Update:
         """All micro-batches of an update (called by Lightning)."""
         del dataloader_idx
         return replace(batch, micros=[to_device(micro, device) for micro in batch.micros])
+
+
+def _next(batches: Iterator[HostBatch], count: int) -> list[HostBatch]:
+    try:
+        return list(itertools.islice(batches, count))
+    except DamageError as error:
+        raise DamageError(
+            f"{error}. Or let the training go on without such clips, and count them: pretrain.on_damage=skip"
+        ) from error
 
 
 def to_audio_batch(batch: HostBatch, labels: FrameLabels | None, spec: PlanSpec) -> AudioBatch:

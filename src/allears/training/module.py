@@ -12,7 +12,7 @@ from pytorch_lightning import LightningModule
 from pytorch_lightning.core.optimizer import LightningOptimizer
 from torch import Tensor, nn
 
-from allears.errors import TrainingError
+from allears.errors import DamageError, TrainingError
 from allears.objectives.base import Objective
 from allears.params.pretrain import OptimiserParams
 from allears.params.spec_pretrain import PretrainSpec
@@ -25,7 +25,7 @@ from allears.types import AudioBatch, ObjectiveOutput
 @dataclass(frozen=True, slots=True, kw_only=True)
 class UpdateFacts:
     """What an update found: sums of this rank that the meters add up, on the device; `gradient_norm`, `samples` and
-    `clips` are of all ranks.
+    `clips` are of all ranks, without what was skipped; `skipped` says what this rank did not hear, and why.
     """
 
     metrics: dict[str, tuple[Tensor, Tensor]]
@@ -34,11 +34,12 @@ class UpdateFacts:
     learning_rate: float
     samples: int
     clips: int
+    skipped: tuple[str, ...]
 
 
 class PretrainModule(LightningModule):
-    """Wraps the objective. `done` counts updates since the weights were new, `samples_heard` audio without padding;
-    `facts` are those of the last update.
+    """Wraps the objective. Since the weights were new, `done` counts updates, `samples_heard` audio without padding and
+    `clips_skipped` crops of damaged clips; `facts` are those of the last update.
 
     An update is a pure function of weights, optimiser state, `done` and the batch: dropout is seeded for each
     micro-batch, so how many ranks share them changes nothing but the order in which floats are added.
@@ -54,6 +55,7 @@ class PretrainModule(LightningModule):
         self.ranks = ranks
         self.done = spec.first_update
         self.samples_heard = 0
+        self.clips_skipped = 0
 
     def configure_optimizers(self) -> torch.optim.Optimizer:
         """AdamW; matrices and kernels decay."""
@@ -76,11 +78,15 @@ class PretrainModule(LightningModule):
             self.manual_backward(output.loss_sum)
             outputs.append(output)
         count = torch.stack([torch.zeros((), device=self.device), *(output.count.float() for output in outputs)]).sum()
-        self.ranks.add([count])
+        lost = torch.tensor([len(batch.skipped), batch.skipped_samples], dtype=count.dtype, device=self.device)
+        self.ranks.add([count, lost])
         self.ranks.add_gradients(self.objective)
         norm = divide_and_clip(self.objective, count, params.optimiser.clip_norm)
         if not torch.isfinite(norm):
             raise TrainingError(self._diverged("the gradient", norm))
+        clips_lost, samples_lost = (int(each) for each in lost.tolist())
+        if clips_lost == batch.clips:
+            raise DamageError(self._nothing_left(batch))
         optimiser.step()
         metrics, histograms = add_up(outputs)
         self.facts = UpdateFacts(
@@ -88,16 +94,25 @@ class PretrainModule(LightningModule):
             histograms=histograms,
             gradient_norm=norm,
             learning_rate=rate,
-            samples=batch.samples,
-            clips=batch.clips,
+            samples=batch.samples - samples_lost,
+            clips=batch.clips - clips_lost,
+            skipped=batch.skipped,
         )
         self.done += 1
-        self.samples_heard += batch.samples
+        self.samples_heard += batch.samples - samples_lost
+        self.clips_skipped += clips_lost
 
     def _check_finite(self, loss_sum: Tensor, micro: AudioBatch) -> None:
         if not torch.isfinite(loss_sum):
             clips = ", ".join(micro.keys[:3]) + (" …" if len(micro.keys) > 3 else "")
             raise TrainingError(self._diverged(f"the loss on clips {clips}", loss_sum))
+
+    def _nothing_left(self, batch: Update) -> str:
+        first = f" The first: {batch.skipped[0]}" if batch.skipped else ""
+        return (
+            f"all {batch.clips} clips of update {self.done + 1} are damaged or gone, and pretrain.on_damage=skip only "
+            f"goes on while there is something to hear.{first}"
+        )
 
     def _diverged(self, what: str, value: Tensor) -> str:
         return (

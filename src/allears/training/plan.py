@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -18,9 +19,10 @@ from allears.shards.contents import read_table
 from allears.shards.handle import ShardSet
 from allears.shards.index import Index, read_index
 from allears.shards.plan import PlanClips, PlanSpec, data_digest
+from allears.storage.digest import value_digest
 
 
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+@dataclass(frozen=True, kw_only=True, eq=False)
 class TrainingData:
     """The shards' index, how often each clip is heard in an epoch [N], and the plan's settings.
 
@@ -33,6 +35,18 @@ class TrainingData:
     weights_N: NDArray[np.float64]
     dev_weights_N: NDArray[np.float64]
     plan: PlanSpec
+
+    @cached_property
+    def facts(self) -> dict[str, str | int]:
+        """What `plan.digest` is made of, one by one: checkpoints keep it, to say what has changed."""
+        rows = np.flatnonzero(self.weights_N > 0).tolist()
+        weights = self.weights_N.tolist()
+        return {
+            "shards": self.shard_set.digest,
+            "selection": value_digest([self.index.clips[row] for row in rows]),
+            "weights": value_digest([(self.index.clips[row], weights[row]) for row in rows if weights[row] != 1]),
+            "clips": len(rows),
+        }
 
     @property
     def labelled_digest(self) -> str:

@@ -61,10 +61,14 @@ def _run(spec: PretrainSpec, ranks: Ranks, hardware: dict[str, str]) -> None:
     if state is not None:
         module.objective.load_state_dict(state["objective"])
         module.done, module.samples_heard = int(state["done"]), int(state["samples_heard"])
+        module.clips_skipped = int(state.get("clips_skipped", 0))  # an earlier allears skipped none
         begin = _cursor(spec, found, state)
     labels = FrameLabels(spec.targets, found.index) if "units" in module.objective.inputs else None
     remote = remote_of(params.shards_from, shards, params.cache_gb)
-    updates = Updates(found, labels, begin, spec.last_update, ranks, params.reader_threads, remote)
+    updates = Updates(
+        found, labels, begin, spec.last_update, ranks, params.reader_threads, remote,
+        skip_damaged=params.on_damage == "skip",
+    )  # fmt: skip
     data = PretrainData(updates, params.validate_batches)
     health = Health(collapsed_since=state["collapsed_since"] if state else None)
     events = EventLog(spec.folder) if ranks.first else SilentLog(spec.folder)
@@ -95,13 +99,21 @@ def _last_state(spec: PretrainSpec, precision: str) -> dict[str, Any] | None:
 
 
 def _cursor(spec: PretrainSpec, found: TrainingData, state: dict[str, Any]) -> Cursor:
-    """Where in the batches to go on. A run that extends another on changed data begins a new epoch of that data."""
+    """Where in the batches to go on: where the checkpoint stands. In other batches than those that it counts, only at
+    an epoch that a person names, and in a run of its own; else StaleError.
+    """
+    begins = spec.extends is not None and int(state["done"]) == spec.first_update
+    if begins and spec.pretrain.from_epoch is not None:
+        return Cursor(step=int(state["done"]), epoch=spec.pretrain.from_epoch)
     try:
-        return Cursor.resume(state["data"], found.plan)
-    except StaleError:
-        if spec.extends is None or int(state["done"]) != spec.first_update:
-            raise
-        return Cursor(step=int(state["done"]), epoch=int(state["data"]["epoch"]) + 1)
+        return Cursor.resume(state["data"], found.plan, found.facts)
+    except StaleError as error:
+        run = spec.extends.run if begins and spec.extends else spec.folder.name
+        raise StaleError(
+            f"run {run}: {error}. Set that back and run the same command again; or go on deliberately, in a run of its "
+            f"own, with these weights and an epoch of the new batches: kedro run --pipeline pretrain --params "
+            f"corpus=NAME,pretrain.extend={run},pretrain.from_epoch={int(state['data']['epoch']) + 1}"
+        ) from error
 
 
 def _hardware(params: PretrainParams, ranks: Ranks) -> dict[str, str]:
@@ -183,6 +195,7 @@ def _finish(watch: Watch, hardware: dict[str, str]) -> None:
         "parameters": sum(one.numel() for one in module.objective.encoder.parameters()),
         "updates": module.done,
         "hours_heard": watch.hours_heard,
+        "clips_skipped": module.clips_skipped,
         "checkpoint": str(spec.folder / CHECKPOINTS / f"step-{module.done:09d}.pt"),
         "metrics": latest,
         **hardware,

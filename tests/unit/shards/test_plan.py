@@ -1,10 +1,12 @@
+from dataclasses import fields, replace
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from allears.errors import ConfigError, CorpusError, StaleError
-from allears.shards.batches import Cursor, _places, totals
+from allears.shards.batches import Cursor, _places, plan_digest, totals
 from allears.shards.plan import PlanClips, PlanSpec, plan_epoch, planned_counts
 
 lengths = st.lists(st.integers(1, 5000), min_size=1, max_size=120).map(lambda values: np.array(values, dtype=np.int64))
@@ -125,15 +127,43 @@ def test_a_prefix_and_what_is_resumed_are_the_whole(samples, spec, steps, data):
     cursor = Cursor()
     for plan, _, at in _places(planned(samples, weights), spec, Cursor(), cut, 0, 1):
         cursor = at.after(plan.micro_batches // spec.group)
-    resumed = Cursor.resume(cursor.state(spec), spec)
+    resumed = Cursor.resume(cursor.state(spec, {}), spec, {})
     assert head + _micro(samples, weights, spec, resumed, steps, 0, 1) == whole
 
 
 def test_a_state_of_other_batches_is_refused():
     spec = PlanSpec(digest="a", seed=0, capacity_samples=1000, crop_samples=1000)
     other = PlanSpec(digest="a", seed=1, capacity_samples=1000, crop_samples=1000)
-    with pytest.raises(StaleError, match="start a new run"):
-        Cursor.resume(Cursor(3, 1, 1).state(spec), other)
+    state = Cursor(3, 1, 1).state(spec, {"shards": "a" * 64, "clips": 7})
+    assert Cursor.resume(state, spec, {"shards": "a" * 64, "clips": 7}) == Cursor(3, 1, 1)
+    with pytest.raises(StaleError, match=r"Changed: pretrain\.seed \(then 0, now 1\)$"):
+        Cursor.resume(state, other, {"shards": "a" * 64, "clips": 7})
+    changed = replace(spec, digest="b", capacity_samples=2000)
+    expected = (
+        r"Changed: pretrain\.batch\.seconds \(in samples\) \(then 1000, now 2000\), "
+        r"the shards \(then a{12}, now c{12}\), the number of clips selected \(then 7, now 8\)$"
+    )
+    with pytest.raises(StaleError, match=expected):
+        Cursor.resume(state, changed, {"shards": "c" * 64, "clips": 8})
+    with pytest.raises(StaleError, match=r"Changed: the data \(then a, now b\)$"):  # something that no fact tells
+        Cursor.resume(state, replace(spec, digest="b"), {"shards": "a" * 64, "clips": 7})
+
+
+def test_a_state_of_an_earlier_allears_goes_on_or_says_what_it_cannot_say():
+    spec = PlanSpec(digest="a", seed=0, capacity_samples=1000, crop_samples=1000)
+    state = {"step": 3, "epoch": 1, "epoch_step": 1, "plan": plan_digest(spec)}
+    assert Cursor.resume(state, spec, {"clips": 7}) == Cursor(3, 1, 1)
+    with pytest.raises(StaleError, match=r"the plan as a whole .*an earlier allears does not say in what"):
+        Cursor.resume(state, replace(spec, seed=1), {"clips": 7})
+
+
+@pytest.mark.parametrize("field", [field.name for field in fields(PlanSpec)])
+def test_every_setting_of_a_plan_is_in_its_state(field):
+    spec = PlanSpec(digest="a", seed=0, capacity_samples=2000, crop_samples=1000)
+    other = replace(spec, **{field: "b" if field == "digest" else getattr(spec, field) + 1})
+    assert plan_digest(other) != plan_digest(spec)
+    with pytest.raises(StaleError, match="counts other batches"):
+        Cursor.resume(Cursor().state(spec, {}), other, {})
 
 
 @given(lengths, specs, st.integers(1, 9))

@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from allears.errors import ConfigError, StaleError, StorageError
+from allears.errors import ConfigError, DamageError, StaleError, StorageError
 from allears.shards.batches import Cursor, iterate
 from allears.shards.handle import ShardSet
 from allears.shards.index import read_index
@@ -40,15 +40,19 @@ def test_what_is_not_indexed_is_named(shard_set: ShardSet):
     content = bytearray(tar.read_bytes())
     content[offset + int(index.length_N[2]) // 2] ^= 1
     tar.write_bytes(content)
-    with ShardReader(shard_set) as reader, pytest.raises(StaleError, match=rf"{index.clips[place]}, offset {offset}"):
+    with ShardReader(shard_set) as reader, pytest.raises(DamageError, match=rf"{index.clips[place]}, offset {offset}"):
         reader.read(place)
     os.truncate(tar, offset + 10)
     with ShardReader(shard_set) as reader:
-        with pytest.raises(StaleError, match=rf"{tar}.*ends after 10 of"):
+        with pytest.raises(DamageError, match=rf"{tar}.*ends after 10 of"):
             reader.read(place)
         reader.read(0)
     tar.unlink()
-    with ShardReader(shard_set) as reader, pytest.raises(StorageError, match=r"missing.*clip-0000"):
+    tar.symlink_to("/proc/self/mem")  # where nothing lies at these addresses: as a bad sector
+    with ShardReader(shard_set) as reader, pytest.raises(DamageError, match=r"clip-0000.*the disk cannot read them"):
+        reader.read(0)
+    tar.unlink()
+    with ShardReader(shard_set) as reader, pytest.raises(DamageError, match=r"missing.*clip-0000"):
         reader.read(0)
 
 
@@ -87,7 +91,7 @@ def test_resumed_and_shared_batches_are_those_of_one_run(shard_set: ShardSet):
     with ShardReader(shard_set) as reader:
         whole = list(iterate(reader, spec, weights, begin=Cursor(), last_step=7))
         assert [batch.step for batch in whole] == [step for step in range(7) for _ in range(4)]
-        after = Cursor.resume(whole[4 * 3 - 1].after.state(spec), spec)
+        after = Cursor.resume(whole[4 * 3 - 1].after.state(spec, {}), spec, {})
         assert after.step == 3
         assert_same(whole[12:], iterate(reader, spec, weights, begin=after, last_step=7))
         ranks = [list(iterate(reader, spec, weights, begin=Cursor(), last_step=7, rank=r, world=2)) for r in (0, 1)]
@@ -98,8 +102,36 @@ def test_resumed_and_shared_batches_are_those_of_one_run(shard_set: ShardSet):
 
 def test_a_damaged_clip_stops_the_batches_with_its_name(shard_set: ShardSet):
     (shard_set.folder / "synthetic-000001.tar").unlink()
-    with ShardReader(shard_set) as reader, pytest.raises(StorageError, match=r"synthetic-000001\.tar is missing"):
+    with ShardReader(shard_set) as reader, pytest.raises(DamageError, match=r"synthetic-000001\.tar is missing"):
         list(iterate(reader, spec_of(shard_set), np.ones(shard_set.clips), begin=Cursor(), last_step=9))
+
+
+@pytest.mark.parametrize("threads", [1, 3])
+def test_skipped_clips_are_named_and_all_else_is_as_planned(shard_set: ShardSet, threads: int):
+    spec, weights = spec_of(shard_set), np.ones(shard_set.clips)
+    with ShardReader(shard_set) as reader:
+        whole = list(iterate(reader, spec, weights, begin=Cursor(), last_step=9))
+    index = read_index(shard_set)
+    cut = shard_set.folder / index.shards[0]
+    os.truncate(cut, int(index.offset_N[6]) + 10)
+    (shard_set.folder / index.shards[1]).unlink()
+    lost = set(index.clips[6:])
+    with ShardReader(shard_set) as reader:
+        found = list(iterate(reader, spec, weights, begin=Cursor(), last_step=9, threads=threads, skip_damaged=True))
+    for one, expected in zip(found, whole, strict=True):
+        rows = [row for row, key in enumerate(expected.keys) if key not in lost]
+        assert one.keys == tuple(expected.keys[row] for row in rows)
+        np.testing.assert_array_equal(one.starts_B, expected.starts_B[rows])
+        np.testing.assert_array_equal(one.samples_B, expected.samples_B[rows])
+        length = max(one.samples_B, default=0)
+        np.testing.assert_array_equal(one.audio_BT, expected.audio_BT[rows][:, :length])
+        assert len(one.skipped) == len(expected.keys) - len(rows)
+        assert one.skipped_samples == expected.samples_B.sum() - one.samples_B.sum()
+        assert all(key in " ".join(one.skipped) for key in set(expected.keys) - set(one.keys))
+        assert (one.step, one.after, one.step_clips, one.step_samples) == (
+            expected.step, expected.after, expected.step_clips, expected.step_samples,
+        )  # fmt: skip
+    assert any(0 < len(one.skipped) < len(expected.keys) for one, expected in zip(found, whole, strict=True))
 
 
 def assert_same(ours, theirs):

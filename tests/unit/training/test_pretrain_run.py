@@ -6,10 +6,12 @@ from pathlib import Path
 
 import pytest
 import torch
+from pydantic import ValidationError
 
 from allears.checkpoints.training_state import load_state
-from allears.errors import CorpusError, StaleError, TrainingError
+from allears.errors import CorpusError, DamageError, StaleError, TrainingError
 from allears.params.spec_pretrain import ExtendedRun
+from allears.shards.index import read_index
 from allears.storage.files import read_json
 from allears.training import pretrain
 from allears.training.events import read_events
@@ -59,7 +61,7 @@ def test_an_extension_adds_updates_and_goes_on_in_the_plan(tmp_path: Path) -> No
     assert after["hours_heard"] > notes["hours_heard"]
     state, earlier = load_state(Path(after["checkpoint"])), load_state(Path(notes["checkpoint"]))
     assert state["data"]["step"] == 10
-    assert state["data"]["plan"] == earlier["data"]["plan"]
+    assert state["data"]["batches"] == earlier["data"]["batches"]
     heads = [one["objective"]["head.weight"] for one in (state, earlier)]
     assert not torch.equal(*heads)
 
@@ -75,15 +77,23 @@ def test_a_run_does_not_go_on_in_another_precision(tmp_path: Path) -> None:
         pretrain.run(longer)
 
 
-def test_an_extension_on_more_data_begins_a_new_epoch(tmp_path: Path) -> None:
+def test_an_extension_on_more_data_begins_at_an_epoch_that_a_person_names(tmp_path: Path) -> None:
     first = make_spec(make_shards(tmp_path / "a", clips=30), tmp_path / "first", tiny(updates=4))
     pretrain.run(first)
     before = ExtendedRun(
         run="first", identity="x", updates=4, checkpoint=first.folder / "checkpoints" / "step-000000004.pt"
     )
-    more = make_spec(make_shards(tmp_path / "b", clips=50), tmp_path / "more", tiny(updates=3), extends=before)
-    pretrain.run(more)
-    assert read_json(more.folder / "receipt.json")["notes"]["updates"] == 7
+    larger = make_shards(tmp_path / "b", clips=50)
+    more = make_spec(larger, tmp_path / "more", tiny(updates=3, extend="first"), extends=before)
+    told = r"run first: .*clips selected \(then 21, now 35\).*pretrain\.extend=first,pretrain\.from_epoch=(\d+)$"
+    with pytest.raises(StaleError, match=told) as error:
+        pretrain.run(more)
+    epoch = int(str(error.value).rsplit("=", 1)[1])
+    named = make_spec(larger, tmp_path / "more", tiny(updates=3, extend="first", from_epoch=epoch), extends=before)
+    pretrain.run(named)
+    notes = read_json(more.folder / "receipt.json")["notes"]
+    assert notes["updates"] == 7
+    assert load_state(Path(notes["checkpoint"]))["data"]["epoch"] >= epoch > 0
 
 
 def test_a_checkpoint_of_other_batches_is_refused(tmp_path: Path) -> None:
@@ -91,8 +101,15 @@ def test_a_checkpoint_of_other_batches_is_refused(tmp_path: Path) -> None:
     pretrain.run(spec)
     (spec.folder / "receipt.json").unlink()
     other = make_spec(make_shards(tmp_path / "b", clips=30, seed=1), tmp_path / "run", tiny(updates=8))
-    with pytest.raises(StaleError, match="start a new run"):
+    with pytest.raises(
+        StaleError, match=r"run run: .*Changed: the shards \(then .*pretrain\.extend=run,pretrain\.from_epoch"
+    ):
         pretrain.run(other)
+
+
+def test_an_epoch_is_named_with_the_run_that_goes_on() -> None:
+    with pytest.raises(ValidationError, match=r"pretrain\.from_epoch \(2\) says where a run goes on"):
+        tiny(from_epoch=2)
 
 
 def test_a_loss_that_is_no_number_stops_with_a_sentence_and_keeps_the_last_checkpoint(tmp_path: Path) -> None:
@@ -110,6 +127,52 @@ def test_collapsed_predictions_stop(tmp_path: Path) -> None:
     with pytest.raises(TrainingError, match=r"the predictions collapsed.* while the targets have \d"):
         pretrain.run(spec)
     assert any("collapse" in str(e["values"]) for e in read_events(spec.folder) if e["kind"] == "note")
+
+
+def test_damaged_clips_stop_or_are_skipped_and_counted(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    """A skipped clip leaves a hole in its batches, the same one whenever the run is taken up again."""
+    shards = make_shards(tmp_path / "shards", clips=40)
+    params = tiny(objective="masked_units", batch={"micro_batches": 2}, updates=12, validate_every=3)
+    specs = {
+        name: make_spec(shards, tmp_path / name, params.model_copy(update={"on_damage": damage}))
+        for name, damage in (("whole", "stop"), ("stopped", "stop"), ("skipped", "skip"), ("again", "skip"))
+    }
+    pretrain.run(specs["whole"])
+    index = read_index(shards[0])
+    tar = shards[0].folder / index.shards[0]
+    data = bytearray(tar.read_bytes())
+    for place in (0, 7):  # of a speaker for training, and of one for dev
+        data[int(index.offset_N[place]) + int(index.length_N[place]) // 2] ^= 1
+    tar.write_bytes(data)
+    with pytest.raises(DamageError, match=rf"shard {tar}, clip .*, offset \d+: .*pretrain\.on_damage=skip"):
+        pretrain.run(specs["stopped"])
+
+    pretrain.run(specs["skipped"])
+    notes, whole = (read_json(specs[name].folder / "receipt.json")["notes"] for name in ("skipped", "whole"))
+    assert notes["clips_skipped"] == notes["metrics"]["clips_skipped"] > 0 == whole["clips_skipped"]
+    lost_s = notes["clips_skipped"] * min(int(index.samples_N[0]), 16_000) / 16_000
+    assert notes["hours_heard"] == pytest.approx(whole["hours_heard"] - lost_s / 3600)
+    assert notes["metrics"]["dev_clips_skipped"] == 1
+    named = [event["values"]["skipped"] for event in read_events(specs["skipped"].folder) if event["kind"] == "note"]
+    assert all(f"clip {index.clips[0]}, offset {index.offset_N[0]}" in sentence for sentence in named)
+    assert f"warning: skipped: {named[0]}" in capfd.readouterr().out
+
+    half = specs["again"].model_copy(update={"pretrain": specs["again"].pretrain.model_copy(update={"updates": 6})})
+    pretrain.run(half)
+    (half.folder / "receipt.json").unlink()
+    pretrain.run(specs["again"])
+    assert read_json(specs["again"].folder / "receipt.json")["notes"]["clips_skipped"] == notes["clips_skipped"]
+    state = load_state(Path(notes["checkpoint"]))
+    assert state["data"] == load_state(specs["again"].folder / "checkpoints" / "step-000000012.pt")["data"]
+
+
+def test_where_nothing_is_left_to_hear_it_stops(tmp_path: Path) -> None:
+    shards = make_shards(tmp_path / "shards", clips=40)
+    spec = make_spec(shards, tmp_path / "run", tiny(on_damage="skip"))
+    for tar in shards[0].folder.glob("*.tar"):
+        tar.unlink()
+    with pytest.raises(DamageError, match=r"all \d+ clips of update 1 are damaged or gone, .*\.tar is missing"):
+        pretrain.run(spec)
 
 
 def test_less_audio_than_a_batch_or_none_is_an_error_with_numbers(tmp_path: Path) -> None:

@@ -19,11 +19,12 @@ from allears.storage.digest import identity
 from allears.storage.receipt import read_receipt, write_receipt
 
 EXPORT_VERSION = 2
-# What the weights do not depend on.
+# What the weights do not depend on, or (from_epoch) among the inputs. Where something is damaged they do depend on
+# on_damage; but a run that it stopped must be able to go on, and the receipt counts what was skipped.
 BESIDE_THE_WEIGHTS = {
-    "probe", "guards", "extend", "objectives", "units", "accelerator", "checkpoint_every", "log_every",
-    "validate_every", "validate_batches", "processes", "launch", "reader_threads",
-    "shards_from", "cache_gb",
+    "probe", "guards", "extend", "from_epoch", "objectives", "units", "accelerator", "checkpoint_every", "log_every",
+    "validate_every", "validate_batches", "processes", "launch", "reader_threads", "shards_from", "cache_gb",
+    "on_damage",
 }  # fmt: skip
 
 
@@ -45,7 +46,7 @@ def plan_pretraining(
     extends = None if params.extend is None else runs.find(paths, params)
     if extends is not None:
         cure = "The splits have changed since it was trained: start a new run, without pretrain.extend"
-        check_unheard(runs.export_folder(paths, extends.run), paths.corpus, paths.clips, shards, ("dev", "test"), cure)
+        check_unheard(runs.told(paths, extends.run), paths.corpus, paths.clips, shards, ("dev", "test"), cure)
     data = training_data(shards, paths.clips, params)
     plan = summarise_plan(data, extends.updates if extends else 0, params.updates)
     return plan | {"extends": extends.model_dump(mode="json") if extends else None}
@@ -82,6 +83,8 @@ def train_encoder(
         "targets": str(targets.get("digest", "none")),
         "extends": extends.identity if extends else "none",
     }
+    if params.from_epoch is not None:
+        inputs["from_epoch"] = str(params.from_epoch)
     asked = params.model_dump(mode="json", exclude=BESIDE_THE_WEIGHTS) | {
         "chosen": params.chosen.model_dump(mode="json")
     }
@@ -102,7 +105,9 @@ def train_encoder(
 
         if extends:
             runs.check_extension(extends, spec)
-        folder.mkdir(parents=True, exist_ok=True)
+        elif not folder.exists():
+            runs.mention_stopped(paths)
+        runs.begin(spec, shard_set, paths)
         if params.launch == "external":
             runs.hand_over(spec)
         with child_run("pretrain", folder):
@@ -142,7 +147,7 @@ def export_encoder(
 
         objective = new_objective(params)
         objective.load_state_dict(load_state(Path(pretrained["checkpoint"]))["objective"])
-        heard = runs.heard(pretrained, shard_set, clips, paths)
+        heard = runs.heard(pretrained["extends"], shard_set, clips, paths)
         save_export(folder, objective.encoder, provenance, summary.card(provenance), heard)
         write_receipt(folder, name, {})
     return {"folder": str(folder), "run": pretrained["run"], "corpus": paths.corpus, "identity": name}

@@ -13,13 +13,16 @@ from allears.params.base import Paths
 from allears.params.pretrain import PretrainParams
 from allears.params.spec_pretrain import ExtendedRun, PretrainSpec
 from allears.shards.handle import ShardSet
-from allears.storage.files import read_json, write_text
+from allears.storage.digest import value_digest
+from allears.storage.files import read_json, write_json, write_text
 from allears.storage.receipt import NAME as RECEIPT
+from allears.training.say import say
 from allears.training.spec_file import SPEC_FILE, forget_errors, read_spec, write_spec
 
 if TYPE_CHECKING:
     from allears.checkpoints.heard import Heard
 
+HEARD, PROVENANCE = "heard.npz", "provenance.json"  # whom a run or an export has heard, and where it comes from
 SHOWN = 12  # hexadecimal digits of a run's name
 
 
@@ -34,25 +37,86 @@ def export_folder(paths: Paths, run: str) -> Path:
 
 
 def find(paths: Paths, params: PretrainParams) -> ExtendedRun:
-    """The finished run that `pretrain.extend` names by its first characters. ConfigError lists those there are."""
+    """The run that `pretrain.extend` names by its first characters, finished or at its last checkpoint. ConfigError
+    lists those there are.
+    """
     asked = str(params.extend)
-    finished = sorted(path.parent for path in runs_folder(paths).glob(f"*/{RECEIPT}"))
-    chosen = [folder for folder in finished if folder.name.startswith(asked)]
+    there = sorted([path.parent for path in runs_folder(paths).glob(f"*/{RECEIPT}")] + stopped(paths))
+    chosen = [folder for folder in there if folder.name.startswith(asked)]
     if len(chosen) != 1:
-        names = [folder.name for folder in finished]
-        why = "no finished run" if not chosen else "more than one run"
-        there = f"the finished runs are {', '.join(names)}" if names else "there is none yet: pretrain without it first"
+        names = [folder.name for folder in there]
+        why = "no run with a checkpoint" if not chosen else "more than one run"
+        known = f"there are {', '.join(names)}" if names else "there is none yet: pretrain without it first"
         raise ConfigError(
-            f"pretrain.extend is '{asked}': {why} of corpus '{paths.corpus}' begins so{nearest(asked, names)} ({there})"
+            f"pretrain.extend is '{asked}': {why} of corpus '{paths.corpus}' begins so{nearest(asked, names)} ({known})"
         )
-    receipt = read_json(chosen[0] / RECEIPT)
-    notes = receipt["notes"]
-    return ExtendedRun(
-        run=chosen[0].name,
-        identity=receipt["identity"],
-        checkpoint=Path(notes["checkpoint"]),
-        updates=int(notes["updates"]),
-    )
+    folder = chosen[0]
+    if (folder / RECEIPT).exists():
+        receipt = read_json(folder / RECEIPT)
+        name, checkpoint, updates = receipt["identity"], receipt["notes"]["checkpoint"], receipt["notes"]["updates"]
+    else:
+        checkpoint = _checkpoints(folder)[-1]
+        updates = _updates(checkpoint)
+        name = value_digest([_spec(folder).identity, updates])
+    return ExtendedRun(run=folder.name, identity=name, checkpoint=Path(checkpoint), updates=int(updates))
+
+
+def stopped(paths: Paths) -> list[Path]:
+    """The folders of runs that did not come to their end, and whose weights another can go on from."""
+    folders = sorted(path.parent for path in runs_folder(paths).glob(f"*/{HEARD}"))
+    return [folder for folder in folders if not (folder / RECEIPT).exists() and _checkpoints(folder)]
+
+
+def mention_stopped(paths: Paths) -> None:
+    """Say, where a new run begins, that another has come some way: it may be meant to go on."""
+    for folder in stopped(paths):
+        say(
+            f"run {folder.name} of this corpus stopped at update {_updates(_checkpoints(folder)[-1]):,}; what begins "
+            f"now is another run, as clips or settings are others. pretrain.extend={folder.name} "
+            "goes on from its weights"
+        )
+
+
+def _checkpoints(folder: Path) -> list[Path]:
+    return sorted(folder.glob("checkpoints/step-*.pt"))
+
+
+def _updates(checkpoint: Path) -> int:
+    return int(checkpoint.stem.removeprefix("step-"))
+
+
+def _spec(folder: Path) -> PretrainSpec:
+    spec = read_spec(folder / SPEC_FILE)
+    if not isinstance(spec, PretrainSpec):
+        raise TrainingError(f"run {folder.name} is no pretraining; name one under pretrain.extend that is")
+    return spec
+
+
+def begin(spec: PretrainSpec, shard_set: dict[str, Any], paths: Paths) -> None:
+    """Note in the run's folder, before it starts, whom it will hear and under which licences: it may never come to an
+    export, and another run may extend it.
+    """
+    from allears.checkpoints.heard import save_heard
+
+    clips = pd.read_parquet(paths.clips)
+    before = spec.extends.run if spec.extends else None
+    spec.folder.mkdir(parents=True, exist_ok=True)
+    licences, earlier = _licences(heard_clips(clips), before, paths)
+    about = {
+        "run": spec.folder.name,
+        "corpus": paths.corpus,
+        "objective": spec.pretrain.objective,
+        "licences": licences,
+        "extends": earlier,
+    }
+    write_json(spec.folder / PROVENANCE, about)
+    save_heard(spec.folder, heard(before, shard_set, clips, paths))
+
+
+def told(paths: Paths, run: str) -> Path:
+    """The folder that says whom a run has heard: its export, or its own where it has none."""
+    export = export_folder(paths, run)
+    return export if (export / HEARD).exists() else runs_folder(paths) / run
 
 
 def hand_over(spec: PretrainSpec) -> NoReturn:
@@ -83,9 +147,7 @@ def adopt(folder: Path) -> None:
 
 def check_extension(extends: ExtendedRun, spec: PretrainSpec) -> None:
     """A run can only be extended by the same model, objective and targets. TrainingError says which differ."""
-    before = read_spec(extends.checkpoint.parents[1] / "spec.json")
-    if not isinstance(before, PretrainSpec):
-        raise TrainingError(f"run {extends.run} is no pretraining; name one under pretrain.extend that is")
+    before = _spec(extends.checkpoint.parents[1])
     pairs = {
         "pretrain.model": (before.pretrain.model, spec.pretrain.model),
         "pretrain.objective": (before.pretrain.chosen, spec.pretrain.chosen),
@@ -104,34 +166,39 @@ def heard_clips(clips: pd.DataFrame) -> pd.DataFrame:
     return clips[(clips["split"] == "train") & clips["keep"] & (clips["weight"] > 0)]
 
 
-def heard(pretrained: dict[str, Any], shard_set: dict[str, Any], clips: pd.DataFrame, paths: Paths) -> Heard:
-    """Whom this run and the ones that it extends have heard."""
+def heard(before: str | None, shard_set: dict[str, Any], clips: pd.DataFrame, paths: Paths) -> Heard:
+    """Whom a run hears, and whom the run `before`, which it extends, has heard."""
     from allears.checkpoints.heard import Heard, load_heard
     from allears.shards.index import read_index
 
     index = read_index(ShardSet.from_json(shard_set))
     rows = heard_clips(clips)
     now = Heard.of(paths.corpus, rows["group"], (index.pcm_sha256[index.position[clip]] for clip in rows["clip"]))
-    before = pretrained["extends"]
-    return now.joined(load_heard(export_folder(paths, before)) if before else None)
+    return now.joined(load_heard(told(paths, before)) if before else None)
+
+
+def _licences(rows: pd.DataFrame, before: str | None, paths: Paths) -> tuple[dict[str, int], dict[str, Any] | None]:
+    """The clips heard under each licence, those of the run `before` included, and what that says of itself."""
+    licences = {str(name): int(count) for name, count in rows["licence"].value_counts(sort=False).items()}
+    if before is None:
+        return dict(sorted(licences.items())), None
+    file = told(paths, before) / PROVENANCE
+    earlier: dict[str, Any] = read_json(file) if file.exists() else {"run": before}
+    for name, count in earlier.get("licences", {}).items():
+        licences[name] = max(licences.get(name, 0), count)
+    return dict(sorted(licences.items())), earlier
 
 
 def provenance(pretrained: dict[str, Any], clips: pd.DataFrame, version: str, paths: Paths) -> dict[str, Any]:
     """Where the weights come from: data digest, licences of the clips heard, objective, budget, runs before."""
     heard = heard_clips(clips)
     rate_hz = int(pretrained["settings"]["model"]["log_mel"]["sample_rate_hz"])
-    licences = {str(name): int(count) for name, count in heard["licence"].value_counts(sort=False).items()}
-    earlier = None
-    if pretrained["extends"]:
-        file = export_folder(paths, pretrained["extends"]) / "provenance.json"
-        earlier = read_json(file) if file.exists() else {"run": pretrained["extends"]}
-        for name, count in earlier.get("licences", {}).items():
-            licences[name] = max(licences.get(name, 0), count)
+    licences, earlier = _licences(heard, pretrained["extends"], paths)
     return {
         "corpus": paths.corpus,
         "data_digest": version,
         "shards": pretrained["inputs"]["shards"],
-        "licences": dict(sorted(licences.items())),
+        "licences": licences,
         "clips": len(heard),
         "speakers": int(heard["speaker"].nunique()),
         "hours": round(to_hours(to_seconds(int(heard["samples"].sum()), rate_hz)), 4),
@@ -140,6 +207,7 @@ def provenance(pretrained: dict[str, Any], clips: pd.DataFrame, version: str, pa
         "settings": pretrained["settings"],
         "updates": pretrained["updates"],
         "hours_heard": pretrained["hours_heard"],
+        **({"clips_skipped": skipped} if (skipped := pretrained.get("clips_skipped")) else {}),
         "accelerator": pretrained["accelerator"],
         "precision": pretrained["precision"],
         "extends": earlier,

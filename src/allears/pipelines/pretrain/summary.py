@@ -44,6 +44,7 @@ def summarise(
         "parameters": pretrained["parameters"],
         "updates": pretrained["updates"],
         "hours_heard": pretrained["hours_heard"],
+        "clips_skipped": pretrained.get("clips_skipped", 0),  # of earlier runs: none
         "extends": pretrained["extends"],
         "training": pretrained["metrics"],
         "export": encoder["folder"],
@@ -70,7 +71,7 @@ def rows(found: dict[str, Any], paths: Paths) -> list[tuple[str, str]]:
     clips, hours = found["clips"], found["hours"]
     left_out = ", ".join(f"{reason} {count:,}" for reason, count in found["reasons"].items()) or "none"
     quarantined = ", ".join(f"{reason} {count:,}" for reason, count in found["quarantined"].items()) or "none"
-    heard = found["hours_heard"]
+    heard, skipped = found["hours_heard"], _skipped(found["clips_skipped"])
     repeats = f", {heard / hours['trained_on']:.1f} times what there is to train on" if hours["trained_on"] else ""
     hours_text = (
         f"{hours['total']:.2f} in all, {hours['selected']:.2f} kept, {hours['trained_on']:.2f} of train speakers "
@@ -84,7 +85,7 @@ def rows(found: dict[str, Any], paths: Paths) -> list[tuple[str, str]]:
         ("Quarantined", f"{clips['quarantined']:,} ({quarantined})"),
         ("Hours", hours_text),
         ("Encoder", encoder_text + (f", extends {found['extends']}" if found["extends"] else "")),
-        ("Budget", f"{found['updates']:,} updates, {heard:.2f} h heard{repeats}"),
+        ("Budget", f"{found['updates']:,} updates, {heard:.2f} h heard{repeats}{skipped}"),
         ("Export", f"{found['export']} (transformers: AutoModel.from_pretrained)"),
         ("Pages", str(paths.reports / "audit.html")),
     ]
@@ -93,15 +94,20 @@ def rows(found: dict[str, Any], paths: Paths) -> list[tuple[str, str]]:
     return lines
 
 
+def _skipped(crops: int) -> str:
+    return f", {crops:,} crops of damaged clips skipped" if crops else ""
+
+
 def card(provenance: dict[str, Any]) -> str:
     """The README of the export, in Markdown; what it learned stands in the report, which is written later."""
     licences = ", ".join(f"{name} ({clips:,} clips)" for name, clips in provenance["licences"].items())
     version, shards = provenance["data_digest"][:SHOWN], provenance["shards"][:SHOWN]
+    skipped = _skipped(provenance.get("clips_skipped", 0))
     before = f", after run {provenance['extends']['run']}" if provenance["extends"] else ""
     return f"""# allears encoder, run {provenance["run"]}
 
 Turns speech and other sound into one vector a frame. Pretrained without labels ({provenance["objective"]}) from new
-weights{before}: {provenance["updates"]:,} updates, {provenance["hours_heard"]:.2f} hours heard.
+weights{before}: {provenance["updates"]:,} updates, {provenance["hours_heard"]:.2f} hours heard{skipped}.
 
 | | |
 |---|---|
