@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import itertools
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -21,6 +21,7 @@ from allears.shards.strings import Digests, Strings
 from allears.storage.files import atomic_path, storage_error
 
 DIGEST = b"allears.digest"  # where the parquet file itself names the version that it belongs to
+ROWS = b"allears.rows"  # and all that stands in it: a flipped bit of a parquet file is often read as something else
 
 SCHEMA = pa.schema(
     {
@@ -34,6 +35,7 @@ SCHEMA = pa.schema(
         "pcm_sha256": pa.string(),  # of the 16-bit samples
     }
 )
+_Column = Strings | Digests | tuple[str, ...] | NDArray[np.integer[Any]]
 PART_SCHEMA = SCHEMA.append(pa.field("rest_crc32", pa.int64()))  # of the clip's bytes beside the FLAC; may be unknown
 
 
@@ -69,28 +71,40 @@ class Index:
 
 
 def read_index(shard_set: ShardSet) -> Index:
-    """The index of `shard_set`; StaleError when it is not the one that the handle was made for."""
+    """The index of `shard_set`; StaleError when it is not the one that the handle was made for, StorageError when it is
+    damaged.
+    """
     path = shard_set.index_path
     try:
         with pq.ParquetFile(path) as file:
-            _check_version(file, shard_set)
-            return _columns(file)
-    except OSError as error:
-        raise storage_error(path, error) from error
-    except (pa.ArrowException, ValueError) as error:
+            return _checked(file, shard_set)
+    except (OSError, pa.ArrowException, ValueError) as error:
+        if isinstance(error, OSError) and error.errno:
+            raise storage_error(path, error) from error
         raise StorageError(
-            f"{path} cannot be read ({error}); delete it and run `kedro run --pipeline shard`"
+            f"{path} cannot be read ({error}): the file was changed or the disk is failing; delete it and run "
+            "`kedro run --pipeline shard`, which makes it again and no tar"
         ) from error
 
 
-def _check_version(file: pq.ParquetFile, shard_set: ShardSet) -> None:
-    found = (file.schema_arrow.metadata or {}).get(DIGEST, b"").decode()
+def _checked(file: pq.ParquetFile, shard_set: ShardSet) -> Index:
+    """The rows, if they are those that were written; ValueError when they are not. An index of an earlier allears does
+    not say what its rows are.
+    """
+    notes = file.schema_arrow.metadata or {}
+    found = notes.get(DIGEST, b"").decode(errors="replace")
     if found != shard_set.digest:
         raise StaleError(
             f"{shard_set.index_path} is the index of shards {found[:12] or 'without a version'} "
             f"({file.metadata.num_rows} clips), expected {shard_set.digest[:12]} ({shard_set.clips} clips): the shards "
             "were rewritten since; run `kedro run --pipeline shard`, then this command again"
         )
+    if not file.schema_arrow.equals(SCHEMA):
+        raise ValueError("its columns are not those of an index")
+    columns: dict[str, Any] = dict(_columns(lambda name: file.read(columns=[name])[name]))
+    if notes.get(ROWS) not in (None, _rows_digest(columns.values())):
+        raise ValueError("its rows are not those that were written")
+    return Index(**columns)
 
 
 def write_part(path: Path, rows: list[dict[str, Any]], notes: dict[str, str] | None = None) -> None:
@@ -131,8 +145,9 @@ def join_parts(folder: Path, parts: Iterable[Path]) -> ShardSet:
     for name in ("samples", "sample_rate_hz"):
         digest.update(np.ascontiguousarray(table[name].to_numpy()).tobytes())
     version = digest.hexdigest()
+    notes = {DIGEST: version.encode(), ROWS: _rows_digest(values for _, values in _columns(table.__getitem__))}
     with atomic_path(folder / INDEX) as temporary:
-        pq.write_table(table.replace_schema_metadata({DIGEST: version.encode()}), temporary, compression="zstd")
+        pq.write_table(table.replace_schema_metadata(notes), temporary, compression="zstd")
     seconds = float((table["samples"].to_numpy() / table["sample_rate_hz"].to_numpy()).sum())
     rates = sorted(set(table["sample_rate_hz"].to_pylist()))
     if len(rates) != 1:
@@ -150,20 +165,28 @@ def _add_lines(digest: hashlib._Hash, lines: Iterator[str]) -> None:
         between = "\n"
 
 
-def _columns(file: pq.ParquetFile) -> Index:
-    """One column after the other, so that their strings never lie in memory together."""
-
-    def column(name: str) -> pa.ChunkedArray:
-        return file.read(columns=[name])[name]
-
+def _columns(column: Callable[[str], pa.ChunkedArray]) -> Iterator[tuple[str, _Column]]:
+    """The fields of the index, one after the other, so that their strings never lie in memory together."""
+    yield "clips", Strings.of(column("clip"))
     shards = column("shard").combine_chunks().dictionary_encode()
-    return Index(
-        clips=Strings.of(column("clip")),
-        shards=tuple(shards.dictionary.to_pylist()),
-        shard_N=shards.indices.to_numpy().astype(np.int32),
-        offset_N=column("offset").to_numpy(),
-        length_N=column("length").to_numpy(),
-        samples_N=column("samples").to_numpy(),
-        sha256=Digests.of(column("sha256")),
-        pcm_sha256=Digests.of(column("pcm_sha256")),
-    )
+    yield "shards", tuple(shards.dictionary.to_pylist())
+    yield "shard_N", shards.indices.to_numpy().astype(np.int32)
+    for name in ("offset", "length", "samples"):
+        yield f"{name}_N", column(name).to_numpy()
+    for name in ("sha256", "pcm_sha256"):
+        yield name, Digests.of(column(name))
+
+
+def _rows_digest(columns: Iterable[_Column]) -> bytes:
+    digest = hashlib.sha256()
+    for values in columns:
+        match values:
+            case Strings():
+                digest.update(values.values_N.data)
+            case Digests():
+                digest.update(values.bytes_N32.data)
+            case tuple():
+                digest.update("\n".join(values).encode())
+            case _:
+                digest.update(np.ascontiguousarray(values).data)
+    return digest.hexdigest().encode()

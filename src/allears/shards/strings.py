@@ -89,7 +89,7 @@ class Digests(Sequence[str]):
     """`N` SHA-256 in hexadecimal, 32 bytes each."""
 
     def __init__(self, bytes_N32: NDArray[np.uint8]) -> None:
-        self._bytes_N32 = bytes_N32
+        self.bytes_N32 = bytes_N32
 
     @classmethod
     def of(cls, column: pa.ChunkedArray | Iterable[str]) -> Digests:
@@ -105,7 +105,7 @@ class Digests(Sequence[str]):
         return cls(bytes_N32)
 
     def __len__(self) -> int:
-        return len(self._bytes_N32)
+        return len(self.bytes_N32)
 
     @overload
     def __getitem__(self, place: int) -> str: ...
@@ -113,16 +113,16 @@ class Digests(Sequence[str]):
     def __getitem__(self, place: slice) -> Digests: ...
     def __getitem__(self, place: int | slice) -> str | Digests:
         if isinstance(place, slice):
-            return Digests(self._bytes_N32[place])
-        return bytes(self._bytes_N32[place]).hex()
+            return Digests(self.bytes_N32[place])
+        return bytes(self.bytes_N32[place]).hex()
 
     def __iter__(self) -> Iterator[str]:
         for at in range(0, len(self), _BLOCK):
-            digits = self._bytes_N32[at : at + _BLOCK].tobytes().hex()
+            digits = self.bytes_N32[at : at + _BLOCK].tobytes().hex()
             yield from (digits[first : first + 64] for first in range(0, len(digits), 64))
 
     def __eq__(self, other: object) -> bool:
-        return isinstance(other, Digests) and np.array_equal(self._bytes_N32, other._bytes_N32)
+        return isinstance(other, Digests) and np.array_equal(self.bytes_N32, other.bytes_N32)
 
     __hash__ = None  # type: ignore[assignment]
 
