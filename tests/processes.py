@@ -22,13 +22,13 @@ launch(read_spec(Path(sys.argv[1])), Path(sys.argv[2]))
 """
 
 
-def start(spec: AnySpec) -> subprocess.Popen[bytes]:
+def start(spec: AnySpec, **env: str) -> subprocess.Popen[bytes]:
     spec.folder.mkdir(parents=True, exist_ok=True)
     path = spec.folder.parent / f"{spec.folder.name}.json"
     write_spec(path, spec)
     return subprocess.Popen(
         [sys.executable, "-c", PARENT, str(path), str(spec.folder)],
-        env=os.environ | {"OMP_NUM_THREADS": "1"}, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE,
+        env=os.environ | {"OMP_NUM_THREADS": "1"} | env, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE,
         start_new_session=True,
     )  # fmt: skip
 
