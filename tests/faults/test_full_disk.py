@@ -1,6 +1,7 @@
 """A disk without space, for real: a tmpfs of 256 KiB, which grows when somebody makes room."""
 
 import contextlib
+import os
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
@@ -17,7 +18,9 @@ from allears.params.base import Paths
 from allears.params.shard import ShardParams
 from allears.pipelines.shard.nodes import write_shards
 from allears.storage.files import read_json, write_bytes
+from allears.training.label import prepare_units
 from allears.training.launch import launch
+from allears.training.plan import training_data
 from tests.faults import steps
 from tests.long import LONG, only_long, report
 from tests.pretraining import make_spec, tiny
@@ -96,6 +99,33 @@ def test_shards_go_on_once_there_is_room(small_disk: Path, tmp_path: Path):
     found = shard(manifest, small_disk)
     assert {path: path.stat().st_mtime_ns for path in done} == done
     assert found["digest"] == shard(manifest, tmp_path / "whole")["digest"]
+
+
+def test_labels_go_on_however_little_room_there_was(small_disk: Path, tmp_path: Path):
+    params = tiny(objective="masked_units")
+    data = training_data(*make_shards(tmp_path / "shards", clips=40, seconds=2.0, shards=4), params)
+    ballast, page = small_disk / "ballast", os.sysconf("SC_PAGESIZE")
+    free, said = 0, []
+    while True:
+        ballast.unlink(missing_ok=True)
+        space = os.statvfs(small_disk)
+        ballast.write_bytes(bytes(max(0, space.f_bavail - free) * page))
+        try:
+            handle = prepare_units(data, params, small_disk)
+            break
+        except StorageError as error:
+            said.append(str(error))
+            free += 1 if LONG else 4
+    assert all("the disk is full; free some space and run the same command again" in each for each in said), said
+    assert any(".labels.arrow" in each for each in said)
+    whole = prepare_units(data, params, tmp_path / "whole")
+    assert labels(Path(handle["folder"])) == labels(Path(whole["folder"]))
+    assert handle | {"folder": ""} == whole | {"folder": ""}
+    report("disk full in labelling", f"at {len(said)} sizes; the same sentence each time, then identical files")
+
+
+def labels(folder: Path) -> dict[str, bytes]:
+    return {path.name: path.read_bytes() for path in folder.iterdir() if path.suffix in (".arrow", ".npy")}
 
 
 @only_long
