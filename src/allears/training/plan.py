@@ -39,12 +39,12 @@ class TrainingData:
     @cached_property
     def facts(self) -> dict[str, str | int]:
         """What `plan.digest` is made of, one by one: checkpoints keep it, to say what has changed."""
-        rows = np.flatnonzero(self.weights_N > 0).tolist()
-        weights = self.weights_N.tolist()
+        rows = np.flatnonzero(self.weights_N > 0)
+        weighted = rows[self.weights_N[rows] != 1]
         return {
             "shards": self.shard_set.digest,
-            "selection": value_digest([self.index.clips[row] for row in rows]),
-            "weights": value_digest([(self.index.clips[row], weights[row]) for row in rows if weights[row] != 1]),
+            "selection": value_digest(self.index.clips.take(rows)),
+            "weights": value_digest([self.index.clips.take(weighted), self.weights_N[weighted].tolist()]),
             "clips": len(rows),
         }
 

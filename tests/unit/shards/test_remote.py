@@ -11,10 +11,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from allears.errors import StaleError, StorageError
+from allears.errors import DamageError, StaleError, StorageError
 from allears.shards.batches import Cursor, HostBatch, iterate
 from allears.shards.copies import copy_shards
 from allears.shards.handle import ShardSet
+from allears.shards.index import read_index
 from allears.shards.plan import PlanSpec, data_digest
 from allears.shards.reader import ShardReader
 from allears.shards.remote import IN_FLIGHT, Remote, Traffic, remote_of
@@ -38,14 +39,18 @@ def server(shard_set: ShardSet) -> Iterator[Faulty]:
         yield one
 
 
-def batches(shard_set: ShardSet, remote: Remote | None, threads: int = 2) -> tuple[list[HostBatch], Traffic | None]:
+def batches(
+    shard_set: ShardSet, remote: Remote | None, threads: int = 2, *, skip_damaged: bool = False
+) -> tuple[list[HostBatch], Traffic | None]:
     weights_N = np.ones(shard_set.clips)
     spec = PlanSpec(
         digest=data_digest(shard_set.digest, weights_N), seed=1, capacity_samples=50_000, crop_samples=5_000, pool=8
     )
     with ShardReader(shard_set, remote) as reader:
-        found = list(iterate(reader, spec, weights_N, begin=Cursor(), last_step=STEPS, threads=threads))
-        return found, reader.traffic()
+        every = iterate(
+            reader, spec, weights_N, begin=Cursor(), last_step=STEPS, threads=threads, skip_damaged=skip_damaged
+        )
+        return list(every), reader.traffic()
 
 
 def read(shard_set: ShardSet, server: Faulty, cache: Cache | None = None) -> Traffic:
@@ -101,6 +106,28 @@ def test_other_bytes_are_never_heard(shard_set: ShardSet, server: Faulty) -> Non
     server.fault_of = lambda number, path: "flip"
     with pytest.raises(StaleError, match=rf"{server.url}/synthetic.*, clip clip-\d+, offset \d+: .*sha256 is another"):
         read(shard_set, server)
+
+
+def test_a_clip_that_was_changed_costs_itself_alone_however_many_came_with_it(
+    shard_set: ShardSet, tmp_path: Path
+) -> None:
+    index = read_index(shard_set)
+    shutil.copytree(shard_set.folder, tmp_path / "copy")
+    tar = tmp_path / "copy" / index.shards[0]
+    data = bytearray(tar.read_bytes())
+    data[int(index.offset_N[5]) + int(index.length_N[5]) // 2] ^= 1
+    tar.write_bytes(data)
+    with serving(tmp_path / "copy") as server:
+        remote = Remote(url=server.url, patience=QUICK, round_bytes=ROUND)
+        found, traffic = batches(shard_set, remote, skip_damaged=True)
+        with pytest.raises(DamageError, match=rf"{server.url}/.*, clip {index.clips[5]}, "):
+            batches(shard_set, remote)
+    for one, whole in zip(found, batches(shard_set, None)[0], strict=True):
+        assert one.keys == tuple(key for key in whole.keys if key != index.clips[5])
+        assert len(one.skipped) == len(whole.keys) - len(one.keys)
+    assert sum(len(one.skipped) for one in found) > 0
+    assert traffic is not None
+    assert traffic.requests < sum(len(one.keys) for one in found), "neighbours came together"
 
 
 def test_a_cache_saves_the_requests_and_anybody_may_harm_it(
