@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import shutil
 from collections.abc import Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
@@ -84,8 +83,8 @@ def read_marker(bucket: Bucket) -> dict[str, str]:
 
 
 def forget_cache(shards: Path) -> None:
-    """Delete what was kept of copies. `shards`: the folder of the corpus's shards."""
-    shutil.rmtree(shards / CACHE, ignore_errors=True)
+    """Delete what was kept of copies. `shards`: the folder of the corpus's shards. StorageError when some stays."""
+    Cache(shards / CACHE, 0).clear()
 
 
 class RemoteTars:

@@ -12,6 +12,7 @@ import fcntl
 import hashlib
 import os
 import secrets
+import shutil
 import time
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager, suppress
@@ -43,6 +44,19 @@ class Cache:
         try:
             with self._held() as total:
                 _note(total, self._prune(keep))
+        except OSError as error:
+            raise storage_error(self.folder, error) from error
+        self._full = False
+
+    def clear(self) -> None:
+        """Delete all contents, whoever writes others meanwhile. Raises StorageError when one stays."""
+        try:
+            for entry in list(os.scandir(self.folder)) if self.folder.exists() else ():
+                if entry.is_dir():
+                    gone = self.folder / f".{secrets.token_hex(4)}"  # nobody writes there
+                    Path(entry.path).rename(gone)
+                    shutil.rmtree(gone)
+            (self.folder / TOTAL).unlink(missing_ok=True)
         except OSError as error:
             raise storage_error(self.folder, error) from error
         self._full = False

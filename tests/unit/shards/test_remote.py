@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-import shutil
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -76,7 +75,8 @@ def test_a_copy_gives_the_batches_of_the_tars(shard_set: ShardSet, server: Fault
 
 @pytest.mark.parametrize("fault", ["500", "cut", "stall", "short", "flip"])
 def test_what_fails_once_is_asked_for_again(shard_set: ShardSet, server: Faulty, fault: Fault) -> None:
-    server.fault_of = lambda number, path: fault if number in (0, 3) else None
+    numbers = (0,) if fault == "flip" else (0, 3)  # the second might be the same clip, asked for again
+    server.fault_of = lambda number, path: fault if number in numbers else None
     traffic = read(shard_set, server)
     assert traffic.requests == len(server.asked) > 4
     assert traffic.retries == (0 if fault == "flip" else 2), "the one clip that came wrong is asked for once more"
@@ -168,7 +168,7 @@ def test_a_cache_that_vanishes_while_it_is_read_is_no_matter(
         for number, (one, other) in enumerate(zip(ours, theirs, strict=True)):
             np.testing.assert_array_equal(one.audio_BT, other.audio_BT)
             if number == 1:
-                shutil.rmtree(folder)
+                Cache(folder, 0).clear()  # not rmtree: clips are being written there
         traffic = reader.traffic()
         assert traffic is not None
         assert traffic.requests > 0

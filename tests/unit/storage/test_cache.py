@@ -55,6 +55,20 @@ def test_a_cache_that_is_deleted_is_filled_again(tmp_path: Path):
     assert cache.refused == 0
 
 
+def test_a_cache_is_cleared_also_behind_a_link(tmp_path: Path):
+    (tmp_path / "disk").mkdir()
+    (tmp_path / "cache").symlink_to(tmp_path / "disk")
+    cache, known = Cache(tmp_path / "cache", 10_000), contents(5)
+    for name, data in known.items():
+        cache.put(name, data)
+    assert size_of(tmp_path / "disk") == 5000
+    cache.clear()
+    assert list((tmp_path / "disk").iterdir()) == []
+    cache.put(*next(iter(known.items())))
+    assert size_of(tmp_path / "disk") == 1000
+    Cache(tmp_path / "nowhere", 1).clear()
+
+
 def test_only_what_is_in_use_stays(tmp_path: Path):
     cache, known, others = Cache(tmp_path, 6000), contents(3), contents(3, seed=1)
     for name, data in (known | others).items():
