@@ -3,8 +3,12 @@
 import signal
 
 import pytest
+from hypothesis import settings
 
 from tests import long
+
+settings.register_profile("allears", deadline=None)  # it would measure how busy the machine is
+settings.load_profile("allears")
 
 # Whoever starts the tests in the background makes them, and all that they start, deaf to Ctrl-C. A handler is not
 # passed on to a new program, so those that the tests start hear it.

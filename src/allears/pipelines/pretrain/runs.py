@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Sequence
+from functools import reduce
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
-import pandas as pd
-
-from allears.audio.frames import to_hours, to_seconds
 from allears.errors import ConfigError, TrainingError, nearest
 from allears.params.base import Paths
 from allears.params.pretrain import PretrainParams
 from allears.params.spec_pretrain import ExtendedRun, PretrainSpec
-from allears.shards.handle import ShardSet
+from allears.pipelines.pretrain.corpora import HeardCorpus, facts
 from allears.storage.files import read_json, write_text
 from allears.storage.receipt import NAME as RECEIPT
 from allears.training.spec_file import SPEC_FILE, forget_errors, read_spec, write_spec
@@ -99,42 +99,40 @@ def check_extension(extends: ExtendedRun, spec: PretrainSpec) -> None:
         )
 
 
-def heard_clips(clips: pd.DataFrame) -> pd.DataFrame:
-    """The rows that a training hears."""
-    return clips[(clips["split"] == "train") & clips["keep"] & (clips["weight"] > 0)]
-
-
-def heard(pretrained: dict[str, Any], shard_set: dict[str, Any], clips: pd.DataFrame, paths: Paths) -> Heard:
+def whom(pretrained: dict[str, Any], heard: Sequence[HeardCorpus], paths: Paths) -> Heard:
     """Whom this run and the ones that it extends have heard."""
     from allears.checkpoints.heard import Heard, load_heard
-    from allears.shards.index import read_index
 
-    index = read_index(ShardSet.from_json(shard_set))
-    rows = heard_clips(clips)
-    now = Heard.of(paths.corpus, rows["group"], (index.pcm_sha256[index.position[clip]] for clip in rows["clip"]))
     before = pretrained["extends"]
-    return now.joined(load_heard(export_folder(paths, before)) if before else None)
+    now = [Heard.of(one.corpus, one.rows["group"], one.pcm_sha256) for one in heard]
+    return reduce(Heard.joined, now).joined(load_heard(export_folder(paths, before)) if before else None)
 
 
-def provenance(pretrained: dict[str, Any], clips: pd.DataFrame, version: str, paths: Paths) -> dict[str, Any]:
-    """Where the weights come from: data digest, licences of the clips heard, objective, budget, runs before."""
-    heard = heard_clips(clips)
+def provenance(
+    pretrained: dict[str, Any], heard: Sequence[HeardCorpus], versions: Sequence[str], paths: Paths
+) -> dict[str, Any]:
+    """Where the weights come from: data digest, licences of the clips heard, objective, budget, runs before.
+
+    Clips, speakers and hours are of all corpora that are `heard`, of these `versions`; `corpora` says what of each,
+    where there are several.
+    """
     rate_hz = int(pretrained["settings"]["model"]["log_mel"]["sample_rate_hz"])
-    licences = {str(name): int(count) for name, count in heard["licence"].value_counts(sort=False).items()}
+    each = [facts(one, version, rate_hz) for one, version in zip(heard, versions, strict=True)]
+    licences: Counter[str] = sum((Counter(one["licences"]) for one in each), Counter())
     earlier = None
     if pretrained["extends"]:
         file = export_folder(paths, pretrained["extends"]) / "provenance.json"
         earlier = read_json(file) if file.exists() else {"run": pretrained["extends"]}
         for name, count in earlier.get("licences", {}).items():
-            licences[name] = max(licences.get(name, 0), count)
+            licences[name] = max(licences[name], count)
     return {
         "corpus": paths.corpus,
-        "data_digest": version,
+        "data_digest": versions[0],
         "shards": pretrained["inputs"]["shards"],
         "licences": dict(sorted(licences.items())),
-        "clips": len(heard),
-        "speakers": int(heard["speaker"].nunique()),
-        "hours": round(to_hours(to_seconds(int(heard["samples"].sum()), rate_hz)), 4),
+        "clips": sum(one["clips"] for one in each),
+        "speakers": sum(one["speakers"] for one in each),
+        "hours": round(sum(one["hours"] for one in each), 4),
         "run": pretrained["run"],
         "objective": pretrained["objective"],
         "settings": pretrained["settings"],
@@ -143,4 +141,4 @@ def provenance(pretrained: dict[str, Any], clips: pd.DataFrame, version: str, pa
         "accelerator": pretrained["accelerator"],
         "precision": pretrained["precision"],
         "extends": earlier,
-    }
+    } | ({"corpora": each} if len(each) > 1 else {})
