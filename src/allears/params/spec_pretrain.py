@@ -21,11 +21,12 @@ class ExtendedRun(Params):
 
 
 class OtherCorpus(Params):
-    """A corpus that is heard beside the run's own: its shards and clips as below, and its share of the audio (None: as
-    often in an epoch as its own audit says).
+    """A corpus that is heard beside the run's own: the version that its audit was of, shards and clips as below, and
+    its share of the audio (None: as often in an epoch as its own audit says).
     """
 
     corpus: str
+    version: str
     shard_set: dict[str, Any]
     clips: Path
     share: float | None

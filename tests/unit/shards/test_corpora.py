@@ -11,6 +11,8 @@ from allears.shards.batches import Cursor, iterate
 from allears.shards.corpora import CorporaReader, Places, factors, joined
 from allears.shards.plan import PlanClips, PlanSpec, _generator, _windows, plan_epoch, planned_counts
 from allears.shards.reader import ShardReader
+from allears.shards.remote import Remote, Traffic
+from tests.range_server import serving
 from tests.support import make_shards
 
 SPEC = PlanSpec(digest="", seed=5, capacity_samples=9000, crop_samples=1000)
@@ -139,6 +141,24 @@ def test_clips_are_read_from_the_shards_of_their_corpus(tmp_path: Path) -> None:
                 np.testing.assert_array_equal(batch.audio_BT[row, :samples], expected)
                 seen.append(place)
         assert sorted(seen) == list(range(19))
+
+
+def test_copies_of_two_corpora_give_the_batches_of_their_tars(tmp_path: Path) -> None:
+    sets = [make_shards(tmp_path / name, clips=20, seconds=0.4, seed=seed)[0] for seed, name in enumerate(("a", "b"))]
+    spec = PlanSpec(digest="", seed=0, capacity_samples=60_000, crop_samples=20_000, start_multiple=100)
+    with serving(sets[0].folder) as one, serving(sets[1].folder) as other:
+        copies = [Remote(url=each.url, round_bytes=100_000) for each in (one, other)]
+        with CorporaReader(sets) as tars, CorporaReader(sets, copies) as buckets:
+            near, far = (
+                list(iterate(reader, spec, np.ones(40), begin=Cursor(), last_step=9)) for reader in (tars, buckets)
+            )
+            assert buckets.traffic().requests == len(one.asked) + len(other.asked)
+            assert one.asked
+            assert other.asked
+            assert tars.traffic() == Traffic()
+    for here, there in zip(near, far, strict=True):
+        assert here.place_B.tolist() == there.place_B.tolist()
+        np.testing.assert_array_equal(here.audio_BT, there.audio_BT)
 
 
 def test_places_count_on_over_corpora():

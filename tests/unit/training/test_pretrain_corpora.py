@@ -25,7 +25,7 @@ from tests.support import make_shards
 def other(folder: Path, share: float | None, **shards: int) -> OtherCorpus:
     """A corpus with clips of the same ids as any other of these."""
     handle, clips = make_shards(folder, **shards)
-    return OtherCorpus(corpus=folder.name, shard_set=handle.to_json(), clips=clips, share=share)
+    return OtherCorpus(corpus=folder.name, version="v", shard_set=handle.to_json(), clips=clips, share=share)
 
 
 def change(clips: Path, **columns: list[object]) -> None:

@@ -1,4 +1,7 @@
-"""Corpora that are heard beside the run's own (`pretrain.corpora`): where they lie, and what of all is heard."""
+"""Corpora that are heard beside the run's own (`pretrain.corpora`): where they lie, and what of all is heard.
+
+Only their training clips are: validation, probe and report are of the run's own corpus.
+"""
 
 from __future__ import annotations
 
@@ -36,7 +39,7 @@ class HeardCorpus:
 def find_others(params: PretrainParams, paths: Paths) -> tuple[OtherCorpus, ...]:
     """The corpora of `pretrain.corpora`, by name, so that the order in which they are given changes no batch.
 
-    Raises ConfigError for the corpus itself, and for one without shards.
+    Raises ConfigError for the corpus itself, and for one without shards; StaleError for one without an audit.
     """
     if paths.corpus in params.corpora:
         raise ConfigError(
@@ -105,26 +108,22 @@ def facts(heard: HeardCorpus, version: str, rate_hz: int) -> dict[str, Any]:
     }
 
 
-def version_of(paths: Paths) -> str:
-    """The version of a corpus that its last audit was of. StaleError without one."""
-    file = paths.primary / "audit_summary.json"
-    if not file.exists():
-        raise StaleError(
-            f"{file} is missing, which says of which version the shards of corpus '{paths.corpus}' are: run `kedro run "
-            f"--pipelines ingest,audit,shard --params corpus={paths.corpus}`, then this command again"
-        )
-    return str(read_json(file)["version"])
-
-
 def _find(name: str, share: float | None, paths: Paths) -> OtherCorpus:
     other = Paths(corpus=name, data=paths.data)
-    handle = other.shards / "shards.json"
+    handle, audit = other.shards / "shards.json", other.primary / "audit_summary.json"
+    make = f"`kedro run --pipelines ingest,audit,shard --params corpus={name}`, then run this command again"
     if not (handle.exists() and other.clips.exists()):
         made = sorted(file.parent.name for file in (paths.data / "05_model_input").glob("*/shards.json"))
         made = [one for one in made if one != paths.corpus]
         raise ConfigError(
             f"pretrain.corpora names '{name}', which has no shards{nearest(name, made) or '.'} Others that have are: "
-            f"{', '.join(made) or 'none'}. Make them with `kedro run --pipelines ingest,audit,shard --params "
-            f"corpus={name}`, then run this command again"
+            f"{', '.join(made) or 'none'}. Make them with {make}"
         )
-    return OtherCorpus(corpus=name, shard_set=read_json(handle), clips=other.clips.absolute(), share=share)
+    if not audit.exists():
+        raise StaleError(
+            f"pretrain.corpora names '{name}', which was not audited since something was withdrawn from it: type {make}"
+        )
+    return OtherCorpus(
+        corpus=name, version=str(read_json(audit)["version"]), shard_set=read_json(handle),
+        clips=other.clips.absolute(), share=share,
+    )  # fmt: skip

@@ -149,10 +149,7 @@ def export_encoder(
     others = corpora.read_others(pretrain_plan)
     data = training_data(ShardSet.from_json(shard_set), paths.clips, params, others)
     heard = corpora.heard_corpora(data, clips, others, paths.corpus)
-    versions = [
-        str(audit_summary["version"]),
-        *(corpora.version_of(one) for one in corpora.paths_of(paths, others)[1:]),
-    ]
+    versions = [str(audit_summary["version"]), *(one.version for one in others)]
     provenance = runs.provenance(pretrained, heard, versions, paths)
     name = identity("export", EXPORT_VERSION, {"run": pretrained["identity"]}, provenance)
     folder = runs.export_folder(paths, pretrained["run"]).absolute()
