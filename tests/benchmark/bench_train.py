@@ -79,7 +79,7 @@ def main() -> None:
         targets, labels = {"kind": "none"}, None
         if params.objective == "masked_units":
             targets = prepare_units(data, params, root / "features")
-            labels = FrameLabels(targets, data.index)
+            labels = FrameLabels(targets, [data.main.index])
         updates = [each.micros for each in Updates(data, labels, Cursor(), WARM + UPDATES, Ranks(), threads=1)]
         rounds = [
             (
@@ -155,7 +155,8 @@ def forward(params: PretrainParams, updates: list[list[AudioBatch]], data: Train
 
 def cost(updates: list[list[AudioBatch]], data: TrainingData, wall: float, cpu: float) -> Cost:
     """Time since `wall` and `cpu` for a second of these updates' audio, padding not counted."""
-    audio_s = sum(int(micro.samples_B.sum()) for update in updates for micro in update) / data.shard_set.sample_rate_hz
+    samples = sum(int(micro.samples_B.sum()) for update in updates for micro in update)
+    audio_s = samples / data.main.shard_set.sample_rate_hz
     return Cost((time.perf_counter() - wall) / audio_s, (time.process_time() - cpu) / audio_s)
 
 

@@ -86,16 +86,16 @@ def prove(project: Path, corpus: str, seeds: int) -> None:
         name = f"{corpus}-{arm}"
         asked = [f"corpus={name}", f"ingest.path={audio}", "ingest.licence=CC0-1.0", "ingest.label=label", how]
         asked += [f"audit.curation.axis={BALANCE[corpus]},audit.curation.alpha=0.3"] if arm == "balanced" else []
-        run(project, "ingest,audit,shard", ",".join(filter(None, asked)))
-        scores[arm] = pd.concat([scores_of(project, name, seed) for seed in range(seeds)])
+        scores[arm] = pd.concat([scores_of(project, name, asked, seed) for seed in range(seeds)])
     facts = clips.assign(name=clips["clip"], age=clips["age"].map(age_band))
     print(f"\n## {corpus}: {len(clips):,} clean clips, {dirty} of each of {len(KINDS)} kinds of dirt for training\n")
     report(scores, facts, BALANCE[corpus])
 
 
-def scores_of(project: Path, corpus: str, seed: int) -> pd.DataFrame:
+def scores_of(project: Path, corpus: str, asked: list[str], seed: int) -> pd.DataFrame:
     """The test scores of an encoder pretrained and fine-tuned with `seed`, and of one from scratch."""
-    run(project, "pretrain,finetune", f"corpus={corpus},pretrain.seed={seed},finetune.seed={seed}")
+    seeds = [f"pretrain.seed={seed}", f"finetune.seed={seed}"]
+    run(project, "ingest,audit,shard,pretrain,finetune", ",".join(filter(None, [*asked, *seeds])))
     scores = pd.read_parquet(project / "data/07_model_output" / corpus / "finetune_scores.parquet")
     return scores.assign(seed=seed)
 

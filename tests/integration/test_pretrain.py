@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -16,7 +17,9 @@ from transformers import AutoModel
 
 from allears.checkpoints.export import load_export
 from allears.checkpoints.heard import load_heard
+from allears.checkpoints.known import encoder_name
 from allears.checkpoints.trained import trained_on
+from allears.cli.stages import _pretrain_is_fresh
 from allears.errors import ConfigError, StaleError, TrainingError
 from allears.params.audit import AuditParams
 from allears.params.base import Paths
@@ -24,9 +27,10 @@ from allears.params.pretrain import PretrainParams
 from allears.params.probe import ProbeParams
 from allears.pipelines.pretrain import create_pipeline, runs
 from allears.pipelines.pretrain.probe_nodes import probe_encoder
+from allears.pipelines.report.nodes import write_model_card
 from allears.shards.handle import ShardSet
 from allears.shards.index import read_index
-from allears.storage.files import read_json
+from allears.storage.files import read_json, write_json
 from allears.tracking.current import entered
 from allears.tracking.outbox import Outbox, boxes, read_ops
 from allears.tracking.run import TrackedRun
@@ -42,6 +46,8 @@ PROBE = {
     "limits": {"train": 40, "dev": 8, "test": 16, "seconds": 4.0}, "shares": [1.0], "text_updates": 2,
     "text_width": 4, "min_clips_per_class": 2, "min_text_clips": 1000,
 }  # fmt: skip
+NO_EVALUATION = pd.DataFrame(columns=["axis", "baseline", "share"])
+NOT_TUNED = {"encoder": {"digest": ""}}
 
 
 @pytest.fixture(scope="module")
@@ -215,3 +221,64 @@ def test_a_corpus_without_enough_to_hear_ends_before_anything_is_trained(paths: 
     with pytest.raises(TrainingError, match=r"no clip to train on: .* 14 of train speakers; the audit keeps none"):
         run(bare, tiny(), until="pretrained")
     assert not bare.models.exists()
+
+
+def test_several_corpora_are_heard_and_named_everywhere(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")
+    caplog.set_level("INFO")
+    mine, other = Paths(corpus="mine", data=tmp_path), Paths(corpus="other", data=tmp_path)
+    make_shards(mine.shards, clips=60)
+    shard_set, clips = make_shards(other.shards, clips=20, seed=1)
+    table = pd.read_parquet(clips)
+    table.assign(licence="CC-BY-4.0").to_parquet(clips)
+    alone = run(mine, tiny(), until="pretrain_plan")
+    params = tiny(objective="masked_units", probe=PROBE, corpora={"other": 0.4})
+    with pytest.raises(StaleError, match="names 'other', which was not audited since"):
+        run(mine, params, until="pretrain_plan")
+    write_json(other.primary / "audit_summary.json", {"version": "e" * 64})
+    data = run(mine, params)
+    assert "other: 40.0 % of the audio, 14 clips" in caplog.text
+    assert "other: 40.0 % of the audio" in capfd.readouterr().out
+
+    assert data["pretrain_plan"]["plan"] != alone["pretrain_plan"]["plan"]
+    provenance = read_json(Path(data["encoder"]["folder"]) / "provenance.json")
+    assert provenance["licences"] == {"CC0-1.0": 42, "CC-BY-4.0": 14}
+    assert [(one["corpus"], one["data_digest"]) for one in provenance["corpora"]] == [
+        ("mine", "f" * 64), ("other", "e" * 64),
+    ]  # fmt: skip
+    assert provenance["corpora"][1]["shards"] == shard_set.digest
+    assert encoder_name(Path(data["encoder"]["folder"])).startswith("masked_units of mine and other, 8 updates")
+    for card in (
+        (Path(data["encoder"]["folder"]) / "README.md").read_text(),
+        write_model_card(data["pretrained"], data["encoder"], data["probe"], NO_EVALUATION, NOT_TUNED, mine),
+    ):
+        for words in ("other", "40.0 %", "CC-BY-4.0", "e" * 12):
+            assert words in card
+
+    index, train = read_index(shard_set), table["split"] == "train"
+    pcm = [index.pcm_sha256[place] for place in train.to_numpy().nonzero()[0]]
+    for asked in ({"pcm": pcm[:1]}, {"pcm": [], "groups": ["speaker-0"]}):
+        (model,) = trained_on(tmp_path, "other", shards=[], **asked)
+        assert (model.kind, model.corpus, model.folder) == ("encoder", "mine", data["encoder"]["folder"])
+    shutil.rmtree(data["encoder"]["folder"])  # now nothing tells but what the training was given
+    (left,) = trained_on(tmp_path, "other", pcm=pcm[:1], shards=[shard_set.digest])
+    assert (left.kind, left.corpus, Path(left.folder).name) == ("pretraining", "mine", data["pretrained"]["run"])
+
+    again = run(mine, params, until="encoder")
+    assert again["pretrained"] == data["pretrained"]
+    write_json(mine.shards / "pretrain_plan.json", again["pretrain_plan"])
+    write_json(mine.models / "pretrained.json", again["pretrained"])
+    assert _pretrain_is_fresh(mine)
+    table.assign(keep=table["split"] != "dev").to_parquet(clips)
+    assert _pretrain_is_fresh(mine)  # no clip that it heard has changed
+    table.assign(weight=0.5).to_parquet(clips)
+    assert not _pretrain_is_fresh(mine)
+
+
+def test_a_corpus_to_hear_must_be_another_and_have_shards(paths: Paths) -> None:
+    with pytest.raises(ConfigError, match=r"pretrain\.corpora names 'tiny', the corpus itself"):
+        run(paths, tiny(corpora={"tiny": 0.3}), until="pretrain_plan")
+    with pytest.raises(ConfigError, match=r"names 'tinny', which has no shards.*kedro run .*corpus=tinny"):
+        run(paths, tiny(corpora={"tinny": 0.3}), until="pretrain_plan")

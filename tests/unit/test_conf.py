@@ -34,6 +34,12 @@ def test_one_parameter_on_the_command_line_leaves_its_siblings_alone():
     assert after["ingest"]["splits"] == {**before["ingest"]["splits"], "dev": 0.3}
 
 
+def test_corpora_to_hear_are_given_one_by_one():
+    found = load("local", "parameters", pretrain={"corpora": {"other": 0.3, "third": None}})
+    assert found["pretrain"]["corpora"] == {"other": 0.3, "third": None}
+    check_parameters(found, {})
+
+
 def test_the_corpus_names_all_folders():
     catalog = load("local", "catalog", corpus="mine")
     paths = [entry["filepath"] for name, entry in catalog.items() if not name.startswith("_") and "filepath" in entry]

@@ -12,13 +12,17 @@ from kedro.validation import TypeExtractor
 from pydantic import BaseModel
 
 from allears.corpus.settings import remember
-from allears.errors import ConfigError
+from allears.errors import ConfigError, LockedError
 from allears.hooks import CorpusHook, parameters
 from allears.hooks.corpus import describe
 from allears.hooks.logged import gains, numbers
 from allears.hooks.mlflow import rank, tracking_uri
 from allears.params.base import Paths
+from allears.params.pretrain import PretrainParams
 from allears.pipeline_registry import register_pipelines
+from allears.storage.files import write_json
+from allears.storage.lock import locked
+from tests.support import make_shards
 
 ROOT = Path(__file__).parents[2]
 POLICIES = yaml.safe_load((ROOT / "conf/base/parameters_policies.yml").read_text())["policies"]
@@ -41,6 +45,11 @@ VALID = {"corpus": "mine", "paths": {"corpus": "mine"}, "pretrain": {}, "finetun
             {"pretrain": {"objectives": {"masked_units": {"intermediate_blocks": [2, 6]}}}},
             r"^pretrain\.objectives\.masked_units\.intermediate_blocks names \[6\]; .* use numbers from 1 to 5$",
         ),
+        (
+            {"pretrain": {"corpora": {"a": 0.6, "b": 0.4, "c": None}}},
+            r"^the shares of pretrain\.corpora \(a 0\.6, b 0\.4\) leave nothing for the corpus itself",
+        ),
+        ({"pretrain": {"corpora": {"a": "x"}}}, r"pretrain\.corpora\.a: expected a valid number.*found 'x'"),
         ({"finetune": {"seed": -1}}, r"finetune\.seed: expected greater than or equal to 0, found -1"),
         ({"pretrain": {"units": {"seed": -1}}}, r"pretrain\.units\.seed: expected greater than or equal to 0"),
         ({"pretrain": {"probe": {"seed": -1}}}, r"pretrain\.probe\.seed: expected greater than or equal to 0"),
@@ -164,3 +173,32 @@ def test_what_a_comparison_found_becomes_metrics():
 
 def test_an_unused_corpus_hook_holds_nothing():
     CorpusHook().on_pipeline_error()
+
+
+def test_a_pretraining_holds_the_corpora_that_it_hears_and_nothing_else_does(tmp_path, capsys):
+    hook = CorpusHook()
+    for name in ("mine", "other"):
+        (tmp_path / name / "a").mkdir(parents=True)
+        (tmp_path / name / "a" / "x.wav").write_bytes(b"")
+        paths = Paths(corpus=name, data=tmp_path / "data")
+        remember(paths, name, path=str(tmp_path / name), licence="CC0-1.0", layout="plain")
+        make_shards(paths.shards, clips=10)
+        write_json(paths.primary / "audit_summary.json", {"version": "v"})
+    lock = tmp_path / "data" / ".locks" / "other.lock"
+    hook._paths = Paths(corpus="mine", data=tmp_path / "data")
+    hook._pretrain = PretrainParams(corpora={"other": 0.3})
+    bootstrap_project(ROOT)
+    pipelines = register_pipelines()
+    with locked(lock, "allears withdraw"):
+        hook.before_pipeline_run({}, pipelines["finetune"])
+        with pytest.raises(LockedError, match=r"(?s)in use by .*allears withdraw"):
+            hook.before_pipeline_run({}, pipelines["pretrain"])
+    hook.before_pipeline_run({}, pipelines["pretrain"])
+    assert "Heard with it: Corpus other" in capsys.readouterr().err
+    with pytest.raises(LockedError, match="of corpus 'mine'"), locked(lock, "allears withdraw"):
+        pass
+    hook.on_pipeline_error()
+    with locked(lock, "allears withdraw"):
+        hook._pretrain = PretrainParams(corpora={"mine": 0.3})
+        with pytest.raises(ConfigError, match="the corpus itself"):
+            hook.before_pipeline_run({}, pipelines["pretrain"])

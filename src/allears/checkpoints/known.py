@@ -21,7 +21,8 @@ def encoder_name(export: Path) -> str:
     file = export / "provenance.json"
     facts = read_json(file) if file.exists() else {}
     try:
-        said = f"{facts['objective']} of {facts['corpus']}, {facts['updates']:,} updates"
+        corpora = " and ".join(one["corpus"] for one in facts.get("corpora", ())) or facts["corpus"]
+        said = f"{facts['objective']} of {corpora}, {facts['updates']:,} updates"
         return f"{said}, seed {facts['settings']['seed']}, run {facts['run'][:8]}"
     except (KeyError, TypeError, ValueError):
         return export.name

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -34,7 +34,12 @@ def trained_on(
     """Models that have heard clips of `corpus` by their samples' digests `pcm` (in the shards) or anything of `groups`,
     and runs without a model that were given one of the `shards` (digests).
     """
-    return [*_models(data, corpus, pcm, groups), *_runs(data, corpus, shards)]
+    return [*_models(data, corpus, pcm, groups), *_runs(data, shards)]
+
+
+def shards_of(spec: Mapping[str, Any]) -> set[str]:
+    """Digests of the shards that a training was given (its `spec.json`), those of other corpora too."""
+    return {str(one["shard_set"]["digest"]) for one in (spec, *spec.get("others", ()))}
 
 
 def _is_exported(folder: Path) -> bool:
@@ -59,11 +64,10 @@ def _models(data: Path, corpus: str, pcm: Collection[str], groups: Collection[st
         )  # fmt: skip
 
 
-def _runs(data: Path, corpus: str, shards: Collection[str]) -> Iterator[Trained]:
+def _runs(data: Path, shards: Collection[str]) -> Iterator[Trained]:
     for kind in ("runs", "finetune"):
-        for file in sorted((data / "06_models" / corpus / kind).glob("*/spec.json")):
-            spec: dict[str, Any] = read_json(file)
+        for file in sorted((data / "06_models").glob(f"*/{kind}/*/spec.json")):
             told = (file.parent / NAME).exists() or any(file.parent.glob(f"models/*/{NAME}"))
-            if spec["shard_set"]["digest"] in shards and not told and not _is_exported(file.parent):
+            if shards_of(read_json(file)) & set(shards) and not told and not _is_exported(file.parent):
                 what = "pretraining" if kind == "runs" else "fine-tuning"
-                yield Trained(kind=what, folder=str(file.parent), corpus=corpus, clips=None)
+                yield Trained(kind=what, folder=str(file.parent), corpus=file.parents[2].name, clips=None)

@@ -46,11 +46,12 @@ def gc(corpus: str | None, *, yes: bool, verbose: bool) -> None:
 
 
 def _find(paths: Paths) -> list[Waste]:
+    from allears.checkpoints.trained import shards_of
     from allears.corpus.waste import unused, waste_of
 
     specs = list(_specs(paths))
     handle = _read(paths.shards / "shards.json")
-    shards = {str(spec["shard_set"]["digest"]) for spec in specs} | ({str(handle["digest"])} if handle else set())
+    shards = {digest for spec in specs for digest in shards_of(spec)} | ({str(handle["digest"])} if handle else set())
     labels = {str(spec["targets"].get("folder")) for spec in specs if "targets" in spec}
     labels |= {str(_read(paths.features / "targets.json").get("folder"))}
     kept = {Path(folder).name for folder in labels}

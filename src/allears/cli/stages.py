@@ -39,7 +39,7 @@ def look(data: Path, corpus: str) -> CorpusState:
     fresh: dict[str, tuple[Path, Callable[[], bool]]] = {
         "audit": (paths.primary / "audit_summary.json", lambda: (audit or {}).get("version") == version),
         "shard": (paths.shards / "shards.json", lambda: _shards_are_fresh(paths, shards or {}, str(version))),
-        "pretrain": (paths.models / "pretrained.json", lambda: _pretrain_is_fresh(paths, shards or {})),
+        "pretrain": (paths.models / "pretrained.json", lambda: _pretrain_is_fresh(paths)),
         "finetune": (paths.models / "finetune_run.json", lambda: _finetune_is_fresh(paths)),
         "report": (paths.reports / "model_card.md", lambda: _report_is_fresh(paths, version)),
     }
@@ -73,8 +73,8 @@ def _shards_are_fresh(paths: Paths, shards: dict[str, Any], version: str) -> boo
     return shards.get("made_from") == made_from(version, hard)
 
 
-def _pretrain_is_fresh(paths: Paths, shards: dict[str, Any]) -> bool:
-    """Trained on these shards, and on the clips that the audit selects now."""
+def _pretrain_is_fresh(paths: Paths) -> bool:
+    """Trained on these shards, and on the clips that the audit selects now, of every corpus that it heard."""
     from allears.shards.clips import read_clips
     from allears.shards.plan import data_digest
     from allears.training.plan import heard
@@ -82,8 +82,12 @@ def _pretrain_is_fresh(paths: Paths, shards: dict[str, Any]) -> bool:
     plan, pretrained = _read(paths.shards / "pretrain_plan.json"), _read(paths.models / "pretrained.json")
     if plan is None or pretrained is None or plan["plan"] != pretrained["inputs"]["plan"]:
         return False
-    weights_N = heard(read_clips(paths.clips), "train")
-    return bool(plan["settings"]["digest"] == data_digest(str(shards.get("digest")), weights_N))
+    for one in plan["corpora"]:
+        corpus = Paths(corpus=one["corpus"], data=paths.data)
+        shards = _read(corpus.shards / "shards.json") or {}
+        if one["selection"] != data_digest(str(shards.get("digest")), heard(read_clips(corpus.clips), "train")):
+            return False
+    return True
 
 
 def _finetune_is_fresh(paths: Paths) -> bool:

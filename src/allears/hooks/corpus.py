@@ -8,14 +8,16 @@ from typing import Any
 
 from kedro.framework.context import KedroContext
 from kedro.framework.hooks import hook_impl
+from kedro.pipeline import Pipeline
 from rich.text import Text
 
-from allears.corpus.settings import remember
+from allears.corpus.settings import recall, remember
 from allears.corpus.version import version_of
 from allears.corpus.withdrawal import note_file
 from allears.hooks.parameters import check_parameters
 from allears.params.base import Paths
 from allears.params.corpus import CorpusSettings
+from allears.params.pretrain import PretrainParams
 from allears.reporting.screen import plain
 from allears.storage.bucket import typed_path
 from allears.storage.lock import locked
@@ -27,6 +29,7 @@ class CorpusHook:
     def __init__(self) -> None:
         self._held = ExitStack()
         self._paths = Paths(corpus="")
+        self._pretrain = PretrainParams()
         self._ingest: dict[str, Any] = {}
         self._version: str | None = None
         self._console = plain(stderr=True, soft_wrap=True)
@@ -37,38 +40,56 @@ class CorpusHook:
         parameters = context.config_loader["parameters"]
         check_parameters(parameters, context.config_loader.runtime_params or {})
         self._paths = Paths(**parameters["paths"])
+        self._pretrain = PretrainParams.model_validate(parameters.get("pretrain", {}))
         self._ingest = dict(parameters.get("ingest", {}))
         if self._ingest.get("path"):  # relative to where the command was typed
             self._ingest["path"] = typed_path(self._ingest["path"])
         os.chdir(context.project_path)  # all outputs, and the paths noted in them, are relative to it
 
     @hook_impl(tryfirst=True)
-    def before_pipeline_run(self, run_params: dict[str, Any]) -> None:
-        """Lock, remember and print the corpus and its version."""
-        names = run_params.get("pipeline_names") or ["__default__"]
-        corpus = self._paths.corpus
+    def before_pipeline_run(self, run_params: dict[str, Any], pipeline: Pipeline) -> None:
+        """Lock, remember and print the corpus and its version, and others that a pretraining hears with it."""
+        doing = f"kedro run {','.join(run_params.get('pipeline_names') or ['__default__'])}"
         self._held.close()
-        self._held.enter_context(
-            locked(self._paths.data / ".locks" / f"{corpus}.lock", f"kedro run {','.join(names)}", f"corpus '{corpus}'")
-        )
         try:
+            self._lock(self._paths, doing)
             given = {key: self._ingest.get(key) for key in ("path", "layout", "licence", "label")}
-            settings = remember(self._paths, corpus, **given)
-            self._finish_withdrawal()
+            settings = [remember(self._paths, self._paths.corpus, **given)]
+            others = self._others() if "params:pretrain" in pipeline.inputs() else []
+            for other in others:
+                settings.append(recall(other, other.corpus))
+                self._lock(other, f"{doing}, of corpus '{self._paths.corpus}'")
+            for each in (self._paths, *others):
+                self._finish_withdrawal(each)
         except BaseException:
             self._held.close()
             raise
         self._version = version_of(self._paths)
-        self._console.print(describe(settings, self._version))
+        self._console.print(describe(settings[0], self._version))
+        for other, known in zip(others, settings[1:], strict=True):
+            self._console.print(Text.assemble("Heard with it: ", describe(known, version_of(other))))
 
-    def _finish_withdrawal(self) -> None:
+    def _others(self) -> list[Paths]:
+        """Corpora that a pretraining hears with this one; what is wrong with them is said before hours of decoding."""
+        if not self._pretrain.corpora:
+            return []
+        from allears.pipelines.pretrain.corpora import find_others
+
+        found = find_others(self._pretrain, self._paths)
+        return [Paths(corpus=one.corpus, data=self._paths.data) for one in found]
+
+    def _lock(self, paths: Paths, doing: str) -> None:
+        lock = paths.data / ".locks" / f"{paths.corpus}.lock"
+        self._held.enter_context(locked(lock, doing, f"corpus '{paths.corpus}'"))
+
+    def _finish_withdrawal(self, paths: Paths) -> None:
         """A withdrawal that was killed comes first: nothing may be trained on what must go."""
-        if not note_file(self._paths).exists():
+        if not note_file(paths).exists():
             return
         from allears.cli.withdrawal import finish
 
-        self._console.print("A withdrawal was interrupted: it is finished first")
-        finish(self._paths)
+        self._console.print(f"A withdrawal from corpus '{paths.corpus}' was interrupted: it is finished first")
+        finish(paths)
 
     @hook_impl(trylast=True)
     def after_pipeline_run(self) -> None:

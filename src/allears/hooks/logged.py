@@ -50,16 +50,22 @@ def parameters(pipeline: Pipeline, catalog: CatalogProtocol) -> dict[str, Any]:
 
 
 def note_input(run: TrackedRun, name: str, data: Any) -> None:
-    """Manifest and shards, with their digest as version."""
+    """Manifest and shards, also of other corpora that a pretraining hears, with their digest as version."""
     match name:
         case "manifest":
             seconds, size = manifest_extent(data)
             run.dataset("manifest", data.digest, rows=data.rows, hours=seconds / 3600, size_bytes=size)
         case "shard_set" if data:
-            fields = data if isinstance(data, Mapping) else data.to_json()
-            size = sum(tar.stat().st_size for tar in Path(fields["folder"]).glob("*.tar"))
-            hours = float(fields["seconds"]) / 3600
-            run.dataset("shards", fields["digest"], rows=int(fields["clips"]), hours=hours, size_bytes=size)
+            _note_shards(run, "shards", data if isinstance(data, Mapping) else data.to_json())
+        case "pretrain_plan":
+            for one in data["others"]:
+                _note_shards(run, f"shards-{one['corpus']}", one["shard_set"])
+
+
+def _note_shards(run: TrackedRun, name: str, fields: Mapping[str, Any]) -> None:
+    size = sum(tar.stat().st_size for tar in Path(fields["folder"]).glob("*.tar"))
+    hours = float(fields["seconds"]) / 3600
+    run.dataset(name, fields["digest"], rows=int(fields["clips"]), hours=hours, size_bytes=size)
 
 
 def note_output(run: TrackedRun, name: str, data: Any, catalog: CatalogProtocol) -> Path | None:

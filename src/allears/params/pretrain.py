@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal, Self
+import math
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, field_validator, model_validator
 
@@ -79,6 +80,11 @@ class PretrainParams(Params):
     objectives: Objectives = Objectives()
     model: AudioEncoderConfig = AudioEncoderConfig()
     updates: int = Field(default=1500, ge=1, description="the budget; with `extend`, how many are added")
+    corpora: dict[str, Annotated[float, Field(gt=0, lt=1)] | None] = Field(
+        default={},
+        description="other corpora that are heard with this one → share of the audio heard; null: each clip as often "
+        "in an epoch as its own audit says",
+    )
     batch: BatchParams = BatchParams()
     optimiser: OptimiserParams = OptimiserParams()
     units: UnitParams = UnitParams()
@@ -137,6 +143,17 @@ class PretrainParams(Params):
             raise ValueError(
                 f"pretrain.from_epoch ({self.from_epoch}) says where a run goes on that pretrain.extend names, and "
                 "that names none; a new run begins with epoch 0"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _something_left(self) -> Self:
+        shares = {name: share for name, share in self.corpora.items() if share is not None}
+        if math.fsum(shares.values()) >= 1:
+            found = ", ".join(f"{name} {share:g}" for name, share in shares.items())
+            raise ValueError(
+                f"the shares of pretrain.corpora ({found}) leave nothing for the corpus itself: together they must be "
+                "under 1"
             )
         return self
 

@@ -20,6 +20,18 @@ class ExtendedRun(Params):
     updates: int
 
 
+class OtherCorpus(Params):
+    """A corpus that is heard beside the run's own: the version that its audit was of, shards and clips as below, and
+    its share of the audio (None: as often in an epoch as its own audit says).
+    """
+
+    corpus: str
+    version: str
+    shard_set: dict[str, Any]
+    clips: Path
+    share: float | None
+
+
 class PretrainSpec(Params):
     """`shard_set` and `targets` are the JSON of these handles, `clips` the table of selection and weights."""
 
@@ -28,6 +40,7 @@ class PretrainSpec(Params):
     identity: str
     shard_set: dict[str, Any]
     clips: Path
+    others: tuple[OtherCorpus, ...] = ()
     targets: dict[str, Any]
     extends: ExtendedRun | None = None
     pretrain: PretrainParams

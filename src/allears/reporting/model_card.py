@@ -13,13 +13,14 @@ from allears.reporting.markdown import percent, render_markdown, signed_percent
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ModelFacts:
-    """What the head of a card says. `facts`: (name, value) pairs."""
+    """What the head of a card says. `facts`: (name, value) pairs; `others`: corpora that were heard with `corpus`."""
 
     title: str
     corpus: str
     version: str
     facts: Sequence[tuple[str, str]]
     licences: Sequence[dict[str, Any]]
+    others: Sequence[str] = ()
 
 
 def model_card(facts: ModelFacts, probe: pd.DataFrame, evaluation: pd.DataFrame) -> str:
@@ -40,6 +41,7 @@ def model_card(facts: ModelFacts, probe: pd.DataFrame, evaluation: pd.DataFrame)
         "version": facts.version,
         "facts": list(facts.facts),
         "licences": list(facts.licences),
+        "others": list(facts.others),
         "probe": readable(probe[probe["chosen"]] if len(probe) else probe),
         "comparison": readable(overall),
         "groups": [

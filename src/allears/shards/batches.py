@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from allears.errors import ConfigError, CorpusError, DamageError, StaleError
 from allears.shards.ahead import announced
 from allears.shards.changes import PLAN_VERSION, Facts, batch_facts, changes
+from allears.shards.corpora import CorporaReader
 from allears.shards.plan import EpochPlan, PlanClips, PlanSpec, plan_epoch
 from allears.shards.reader import ShardReader
 from allears.storage.digest import value_digest
@@ -98,7 +99,7 @@ class HostBatch:
 
 
 def iterate(
-    reader: ShardReader,
+    reader: ShardReader | CorporaReader,
     spec: PlanSpec,
     weights_N: NDArray[np.float64],
     *,
@@ -122,7 +123,7 @@ def iterate(
         raise ConfigError(f"{world} processes cannot share steps of {spec.group} micro-batches; use one of {valid}")
     with ThreadPoolExecutor(threads, thread_name_prefix="batches") as pool:
         waiting: deque[Future[HostBatch]] = deque()
-        clips = PlanClips(reader.index.samples_N, weights_N, reader.index.shard_N)
+        clips = PlanClips(reader.index.samples_N, weights_N, reader.index.shard_N, reader.index.first_shards)
         places = _places(clips, spec, begin, last_step, rank, world)
         if reader.round_bytes:  # each is asked for before it is needed
             size_of = partial(_flac_bytes, reader.index.length_N)
@@ -197,7 +198,9 @@ def _epochs(
         epoch, epoch_step = epoch + 1, 0
 
 
-def _load(reader: ShardReader, plan: EpochPlan, micro: int, at: Cursor, group: int, skip_damaged: bool) -> HostBatch:
+def _load(
+    reader: ShardReader | CorporaReader, plan: EpochPlan, micro: int, at: Cursor, group: int, skip_damaged: bool
+) -> HostBatch:
     first, last = int(plan.bounds_M[micro]), int(plan.bounds_M[micro + 1])
     place_B, starts_B, samples_B = plan.clip_P[first:last], plan.start_P[first:last], plan.samples_P[first:last]
     audio_BT = np.zeros((last - first, int(samples_B.max(initial=0))), dtype=np.float32)

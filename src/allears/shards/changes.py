@@ -39,9 +39,12 @@ def changes(then: Facts, now: Facts) -> str:
     """Which facts differ, in words: each with its value then and now; empty when none does."""
     names = [name for name in dict.fromkeys([*then, *now]) if then.get(name) != now.get(name)]
     told = [name for name in names if name != _DATA] or names
-    return ", ".join(
-        f"{_NAMES.get(name, name)} (then {_shown(then.get(name))}, now {_shown(now.get(name))})" for name in told
-    )
+    return ", ".join(f"{_named(name)} (then {_shown(then.get(name))}, now {_shown(now.get(name))})" for name in told)
+
+
+def _named(name: str) -> str:
+    what, of, corpus = name.partition(" of ")  # of another corpus that is heard too
+    return f"{_NAMES.get(what, what)}{of}{corpus}"
 
 
 def _shown(value: str | int | None) -> str:

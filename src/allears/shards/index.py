@@ -41,7 +41,10 @@ PART_SCHEMA = SCHEMA.append(pa.field("rest_crc32", pa.int64()))  # of the clip's
 
 @dataclass(frozen=True)
 class Index:
-    """One entry a clip, in tar order. `shard_N` points into `shards`; offsets and lengths are bytes."""
+    """One entry a clip, in tar order. `shard_N` points into `shards`; offsets and lengths are bytes.
+
+    `first_shards`: where several corpora were joined, the number of each one's first tar.
+    """
 
     clips: Strings
     shards: tuple[str, ...]
@@ -51,6 +54,7 @@ class Index:
     samples_N: NDArray[np.int64]
     sha256: Digests
     pcm_sha256: Digests
+    first_shards: tuple[int, ...] = (0,)
 
     @property
     def position(self) -> Mapping[str, int]:

@@ -1,12 +1,13 @@
 """The batch plan: a pure function of sizes, weights, seed and epoch; the same batches for any number of ranks.
 
-Legend: `N` clips of the corpus, `P` planned crops of an epoch, `M` micro-batches. A global step is `group`
+Legend: `N` clips, `P` planned crops of an epoch, `M` micro-batches, `C` corpora. A global step is `group`
 micro-batches (G); rank r of W takes every W-th of them, so W must divide G.
 """
 
 from __future__ import annotations
 
 import hashlib
+import itertools
 from dataclasses import dataclass
 
 import numpy as np
@@ -53,11 +54,15 @@ class PlanSpec:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class PlanClips:
-    """What is planned, [N] each: lengths in samples, how often an epoch hears it (0: never), and its shard's number."""
+    """What is planned, [N] each: lengths in samples, how often an epoch hears it (0: never), and its shard's number.
+
+    Several corpora lie one after the other, their shards numbered on; `first_shards` are the first ones of each.
+    """
 
     samples_N: NDArray[np.int64]
     weights_N: NDArray[np.float64]
     shard_N: NDArray[np.int32]
+    first_shards: tuple[int, ...] = (0,)
 
     def __len__(self) -> int:
         return len(self.samples_N)
@@ -107,7 +112,7 @@ def plan_epoch(clips: PlanClips, spec: PlanSpec, epoch: int) -> EpochPlan:
             "no clip is selected for training: all weights are zero; look at the audit page, then loosen the policy"
         )
     clip_P = generator.permutation(clip_P)
-    window_P = _windows(clips.shard_N, spec.window_shards, generator)[clip_P]
+    window_P = _windows(clips, clip_P, spec.window_shards, generator)
     clip_P = clip_P[np.argsort(window_P, kind="stable")]
     length_P = np.minimum(clips.samples_N[clip_P], spec.crop_samples)
     room_P = (clips.samples_N[clip_P] - length_P) // spec.start_multiple
@@ -122,9 +127,12 @@ def plan_epoch(clips: PlanClips, spec: PlanSpec, epoch: int) -> EpochPlan:
 def planned_counts(clips: PlanClips, spec: PlanSpec, epoch: int) -> NDArray[np.int64]:
     """How often each clip appears in `epoch`: floor(w (e + 1) + u) − floor(w e + u), u fixed for each clip.
 
-    The u are spread evenly over the clips, so that an epoch as a whole holds about what the weights add up to.
+    The u are spread evenly over the clips of a corpus, so that it has about what its weights add up to in every epoch.
     """
-    offset_N = (_generator(spec.seed, _OFFSETS).permutation(len(clips)) + 0.5) / max(len(clips), 1)
+    generator = _generator(spec.seed, _OFFSETS)
+    bounds = [0, *np.searchsorted(clips.shard_N, clips.first_shards[1:]), len(clips)]
+    sizes = np.diff(bounds).tolist()
+    offset_N = np.concatenate([(generator.permutation(size) + 0.5) / max(size, 1) for size in sizes])
     whole_N = np.floor(clips.weights_N)
     rest_N = clips.weights_N - whole_N
     extra_N = np.floor(rest_N * (epoch + 1) + offset_N) - np.floor(rest_N * epoch + offset_N)
@@ -143,12 +151,40 @@ def _generator(seed: int, stream: int) -> np.random.Generator:
     return np.random.Generator(np.random.Philox(key=np.array([seed, stream], dtype=np.uint64)))
 
 
-def _windows(shard_N: NDArray[np.int32], size: int, generator: np.random.Generator) -> NDArray[np.int64]:
-    """The window of each clip [N]: shards in random order, `size` at a time."""
-    shards = int(shard_N.max(initial=-1)) + 1
-    window_S = np.empty(shards, dtype=np.int64)
-    window_S[generator.permutation(shards)] = np.arange(shards) // size
-    return window_S[shard_N]
+def _windows(
+    clips: PlanClips, clip_P: NDArray[np.int64], size: int, generator: np.random.Generator
+) -> NDArray[np.int64]:
+    """The window of each crop [P]: shards in random order, `size` at a time.
+
+    Of several corpora the one with the most shards to hear makes the windows. The crops of each other one, pass after
+    pass over its shards, are spread over them in proportion: every window holds the same mix.
+    """
+    shards = int(clips.shard_N.max(initial=-1)) + 1
+    rank_S = np.empty(shards, dtype=np.int64)
+    rank_S[generator.permutation(shards)] = np.arange(shards)
+    shard_P = clips.shard_N[clip_P]
+    heard_S = np.bincount(shard_P, minlength=shards) > 0
+    spans = [slice(*span) for span in itertools.pairwise([*clips.first_shards, shards])]  # shards of each corpus
+    lead = max(spans, key=lambda span: np.count_nonzero(heard_S[span]))
+    window_S = np.full(shards, -1)
+    window_S[lead] = np.argsort(np.argsort(rank_S[lead])) // size
+    window_P = window_S[shard_P]
+    ends_W = np.cumsum(np.bincount(window_P[window_P >= 0]))
+    for span in (span for span in spans if span is not lead):
+        mine_Q = np.flatnonzero((shard_P >= span.start) & (shard_P < span.stop))
+        mine_Q = mine_Q[np.lexsort((rank_S[shard_P[mine_Q]], _repetition(clip_P[mine_Q])))]
+        middle_Q = (2 * np.arange(len(mine_Q)) + 1) * ends_W[-1:]  # in whole numbers: the same on every machine
+        window_P[mine_Q] = np.searchsorted(ends_W * 2 * len(mine_Q), middle_Q, side="right")
+    return window_P
+
+
+def _repetition(clip_P: NDArray[np.int64]) -> NDArray[np.int64]:
+    """How often the clip of each crop came before [P]."""
+    order_P = np.argsort(clip_P, kind="stable")
+    sorted_P = clip_P[order_P]
+    found_P = np.empty(len(clip_P), dtype=np.int64)
+    found_P[order_P] = np.arange(len(clip_P)) - np.searchsorted(sorted_P, sorted_P)
+    return found_P
 
 
 def _batches(

@@ -49,7 +49,7 @@ class Watch(Callback):
     @property
     def hours_heard(self) -> float:
         """Hours of audio since the weights were new, without padding."""
-        return to_hours(to_seconds(self.module.samples_heard, self.data.data.shard_set.sample_rate_hz))
+        return to_hours(to_seconds(self.module.samples_heard, self.data.data.main.shard_set.sample_rate_hz))
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Start the clock (called by Lightning)."""
@@ -77,7 +77,7 @@ class Watch(Callback):
 
     def _new_meters(self) -> Meters:
         codebooks = getattr(self.module.spec.pretrain.chosen, "codebooks", 1)
-        return Meters(codebooks=codebooks, rate_hz=self.data.data.shard_set.sample_rate_hz, ranks=self.ranks)
+        return Meters(codebooks=codebooks, rate_hz=self.data.data.main.shard_set.sample_rate_hz, ranks=self.ranks)
 
     def _report(self) -> None:
         params, done = self.module.spec.pretrain, self.module.done
@@ -99,8 +99,8 @@ class Watch(Callback):
                 say(f"warning: {sentence}")
 
     def _of_copy(self) -> dict[str, float]:
-        """What this process has asked of the copy that it reads from, since it began."""
-        if self.data.updates.remote is None:
+        """What this process has asked of the copies that it reads from, since it began."""
+        if not self.data.updates.remotes:
             return {}
         return {f"copy_{name}": float(value) for name, value in asdict(self.data.updates.traffic).items()}
 

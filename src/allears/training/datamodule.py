@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
 import torch
@@ -12,8 +12,8 @@ from pytorch_lightning import LightningDataModule
 
 from allears.errors import DamageError
 from allears.shards.batches import Cursor, HostBatch, iterate
+from allears.shards.corpora import CorporaReader
 from allears.shards.plan import PlanSpec
-from allears.shards.reader import ShardReader
 from allears.shards.remote import Remote, Traffic
 from allears.training.frame_labels import FrameLabels
 from allears.training.plan import TrainingData
@@ -39,13 +39,13 @@ class Updates:
     """This rank's updates from where `begin` stands to `last`: iterable and sized, as Lightning likes it.
 
     `cursor` is where training stands after the update that was handed out last, `waited_s` what the model waited,
-    `traffic` what was asked of `remote`, the copy from which the clips are read, if any. A damaged clip is a
-    DamageError, or, with `skip_damaged`, left out.
+    `traffic` what was asked of `remotes`, the copies from which the clips are read: one a corpus, if any. A damaged
+    clip is a DamageError, or, with `skip_damaged`, left out.
     """
 
     def __init__(
         self, data: TrainingData, labels: FrameLabels | None, begin: Cursor, last: int, ranks: Ranks, threads: int,
-        remote: Remote | None = None, *, skip_damaged: bool = False,
+        remotes: Sequence[Remote] = (), *, skip_damaged: bool = False,
     ) -> None:  # fmt: skip
         self.data = data
         self.labels = labels
@@ -53,7 +53,7 @@ class Updates:
         self.last = last
         self.ranks = ranks
         self.threads = threads
-        self.remote = remote
+        self.remotes = remotes
         self.traffic = Traffic()
         self.skip_damaged = skip_damaged
         self.cursor = begin
@@ -64,9 +64,9 @@ class Updates:
 
     def __iter__(self) -> Iterator[Update]:
         spec = self.data.plan
-        with ShardReader(self.data.shard_set, self.remote) as reader:
+        with CorporaReader([one.shard_set for one in self.data.corpora], self.remotes) as reader:
             batches = iterate(
-                reader, spec, self.data.weights_N, begin=self.begin, last_step=self.last,
+                reader, spec, self.data.clips.weights_N, begin=self.begin, last_step=self.last,
                 rank=self.ranks.rank, world=self.ranks.world, threads=self.threads,
                 skip_damaged=self.skip_damaged,
             )  # fmt: skip
@@ -75,7 +75,7 @@ class Updates:
                 hosts = _next(batches, spec.group // self.ranks.world)
                 micros = [to_audio_batch(host, self.labels, spec) for host in hosts if host.keys]
                 self.waited_s += time.perf_counter() - began
-                self.traffic = reader.traffic() or self.traffic
+                self.traffic = reader.traffic()
                 self.cursor = hosts[-1].after
                 yield Update(
                     micros=micros, samples=hosts[-1].step_samples, clips=hosts[-1].step_clips,
@@ -100,13 +100,16 @@ class PretrainData(LightningDataModule):
         return self.updates
 
     def dev(self) -> Iterator[AudioBatch]:
-        """At most `dev_batches` micro-batches of dev speakers, each with the crops of epoch 0; none without them."""
+        """At most `dev_batches` micro-batches of dev speakers of the run's own corpus, each with the crops of epoch 0;
+        none without them.
+        """
         self.dev_skipped = ()
-        weights_N = self.data.dev_weights_N
+        main = self.data.main
+        weights_N = main.dev_weights_N
         spec = replace(self.data.plan, group=1)
-        if not self.dev_batches or not ((weights_N > 0) & (self.data.index.samples_N >= spec.min_samples)).any():
+        if not self.dev_batches or not ((weights_N > 0) & (main.index.samples_N >= spec.min_samples)).any():
             return
-        with ShardReader(self.data.shard_set, self.updates.remote) as reader:
+        with CorporaReader([main.shard_set], self.updates.remotes[:1]) as reader:
             batches = iterate(
                 reader, spec, weights_N, begin=Cursor(), last_step=self.dev_batches,
                 skip_damaged=self.updates.skip_damaged,
@@ -137,7 +140,9 @@ def to_audio_batch(batch: HostBatch, labels: FrameLabels | None, spec: PlanSpec)
     """Tensors of a micro-batch, with the frame labels of its crops where there are any."""
     units = None
     if labels is not None:
-        units = torch.from_numpy(labels.of(batch.keys, batch.starts_B // spec.start_multiple, batch.audio_BT.shape[1]))
+        units = torch.from_numpy(
+            labels.of(batch.place_B, batch.starts_B // spec.start_multiple, batch.audio_BT.shape[1])
+        )
     return AudioBatch(
         keys=batch.keys,
         audio_BT=torch.from_numpy(batch.audio_BT),

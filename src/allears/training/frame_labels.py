@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from allears.audio.frames import encoder_frames
+from allears.shards.corpora import Places
 from allears.shards.index import Index
 from allears.shards.sidecar import Sidecar
 
@@ -20,17 +21,25 @@ NONE = -1  # no label: beyond the clip's end
 
 
 class FrameLabels:
-    """Labels of the clips of `index` by the unit model that `targets` (the handle) names."""
+    """Labels of the clips of all corpora (`indexes`, one each) by the unit model that `targets` (the handle) names."""
 
-    def __init__(self, targets: dict[str, Any], index: Index) -> None:
-        self.sidecar = Sidecar(Path(targets["folder"]), targets["digest"], index)
+    def __init__(self, targets: dict[str, Any], indexes: Sequence[Index]) -> None:
+        folders = [targets["folder"], *targets.get("others", ())]
+        pairs = zip(folders, indexes, strict=True)
+        self.sidecars = [Sidecar(Path(folder), targets["digest"], index) for folder, index in pairs]
         self.stack = int(targets["stack"])
+        self._places = Places([len(index.clips) for index in indexes])
 
-    def of(self, keys: Sequence[str], first_B: NDArray[np.int64], samples: int) -> NDArray[np.int64]:
-        """Labels [B, F] of crops of up to `samples` samples that begin at frames `first_B`; -1 where there is none."""
+    def of(self, place_B: NDArray[np.int64], first_B: NDArray[np.int64], samples: int) -> NDArray[np.int64]:
+        """Labels [B, F] of crops of up to `samples` samples that begin at frames `first_B`; -1 where there is none.
+
+        `place_B`: of the clips, among those of all corpora.
+        """
         F = max(1, encoder_frames(samples, self.stack))
-        labels_BF = np.full((len(keys), F), NONE, dtype=np.int64)
-        for row, (key, first) in enumerate(zip(keys, first_B.tolist(), strict=True)):
-            found = self.sidecar.get(key)[first : first + F]
+        labels_BF = np.full((len(place_B), F), NONE, dtype=np.int64)
+        for row, (place, first) in enumerate(zip(place_B.tolist(), first_B.tolist(), strict=True)):
+            corpus, inner = self._places.of(place)
+            sidecar = self.sidecars[corpus]
+            found = sidecar.get(sidecar.index.clips[inner])[first : first + F]
             labels_BF[row, : len(found)] = found
         return labels_BF

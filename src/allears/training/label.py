@@ -8,7 +8,8 @@ Legend: `N` clips, `F` frames, `C` = 39 features, `V` units.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import itertools
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
@@ -25,10 +26,10 @@ from allears.params.pretrain import PretrainParams, UnitParams
 from allears.shards.handle import ShardSet
 from allears.shards.reader import ShardReader
 from allears.shards.sidecar import is_labelled, write_labels
-from allears.storage.digest import identity
+from allears.storage.digest import identity, value_digest
 from allears.storage.files import atomic_path, sweep
 from allears.storage.receipt import read_receipt, write_receipt
-from allears.training.plan import TrainingData
+from allears.training.plan import CorpusData, TrainingData
 
 VERSION = 1
 MODEL_FILE = "units.npy"
@@ -39,8 +40,11 @@ STARTS = 5
 Features = NDArray[np.float32]
 
 
-def prepare_units(data: TrainingData, params: PretrainParams, features_folder: Path) -> dict[str, Any]:
+def prepare_units(data: TrainingData, params: PretrainParams, *features: Path) -> dict[str, Any]:
     """Fit the unit model on training clips and label the clips of train and dev speakers; the handle on both.
+
+    Of several corpora each one gives as many frames to k-means as its share of the audio, and its labels lie with it:
+    `features` are the folders for those, one a corpus; the first one's holds the unit model.
 
     What is up to date is not done again; a killed pass goes on after its last shard, and a shard whose labels are
     missing or damaged is labelled anew.
@@ -48,17 +52,30 @@ def prepare_units(data: TrainingData, params: PretrainParams, features_folder: P
     units = params.objectives.masked_units.units
     stack = params.model.log_mel.stack
     asked = {"units": units, "stack": stack, "settings": params.units.model_dump(mode="json")}
-    inputs = {"audio": data.index.audio_digest, "heard": data.labelled_digest}  # in whatever tars it lies
+    main, *others = data.corpora
+    inputs = {"audio": main.index.audio_digest, "heard": main.labelled_digest}  # in whatever tars it lies
+    if others:
+        inputs["others"] = value_digest([[one.labelled_digest, one.share] for one in others])
     name = identity("units", VERSION, inputs, asked)
-    folder = features_folder / "units" / name[:12]
+    folder, *elsewhere = folders = [each / "units" / name[:12] for each in features]
     handle = {"kind": "masked_units", "folder": str(folder), "digest": name, "units": units, "stack": stack}
+    handle |= {"others": [str(each) for each in elsewhere]} if elsewhere else {}
     notes = read_receipt(folder, name)
-    wanted = frozenset(np.array(data.index.clips, dtype=object)[_heard(data)].tolist())
-    lost = [shard for shard in data.index.shards if not is_labelled(folder, name, shard, data.index, wanted)]
-    if notes is None or lost:
-        forget(folder / JOURNAL, lost)
+    lost = [_lost(one, each, name) for one, each in zip(data.corpora, folders, strict=True)]
+    if notes is None or any(lost):
+        for each, shards in zip(folders, lost, strict=True):
+            forget(each / JOURNAL, shards)
         centres_VC = _centres(folder / MODEL_FILE, data, units, stack, params.units)
-        notes = _label(data, wanted, folder, name, centres_VC, stack, params.units)
+        work = partial(
+            label_shard, model=folder / MODEL_FILE, digest=name, stack=stack, normalise=params.units.normalise
+        )
+        pairs = zip(data.corpora, folders, strict=True)
+        counts_V = np.sum([_label(one, each, len(centres_VC), work) for one, each in pairs], axis=0)
+        notes = {
+            "clips": sum(len(_wanted(one)) for one in data.corpora),
+            "frames": int(counts_V.sum()),
+            "used_share": float((counts_V > 0).mean()),
+        }
         write_receipt(folder, name, notes)
     return handle | notes
 
@@ -95,10 +112,11 @@ def fit_units(features_FC: Features, units: int, seed: int) -> Features:
 
 
 def label_shard(
-    shard: str, *, shard_set: ShardSet, folder: Path, digest: str, stack: int, normalise: str, wanted: frozenset[str]
-) -> list[int]:
+    shard: str, *, shard_set: ShardSet, folder: Path, model: Path, digest: str, stack: int, normalise: str,
+    wanted: frozenset[str],
+) -> list[int]:  # fmt: skip
     """Label the `wanted` clips of one tar; returns how often each unit occurs [V]. Runs in a worker."""
-    centres_VC = np.load(folder / MODEL_FILE, allow_pickle=False)
+    centres_VC = np.load(model, allow_pickle=False)
     labels: dict[str, NDArray[np.int32]] = {}
     counts_V = np.zeros(len(centres_VC), dtype=np.int64)
     with ShardReader(shard_set) as reader:
@@ -116,51 +134,42 @@ def label_shard(
 def _centres(path: Path, data: TrainingData, units: int, stack: int, params: UnitParams) -> Features:
     if path.exists():
         return np.asarray(np.load(path, allow_pickle=False), dtype=np.float32)
-    centres_VC = fit_units(np.concatenate(list(_sample(data, stack, params))), units, params.seed)
+    frames = [features_FC for one in data.corpora for features_FC in _sample(one, stack, params)]
+    centres_VC = fit_units(np.concatenate(frames), units, params.seed)
     with atomic_path(path) as temporary, temporary.open("wb") as file:
         np.save(file, centres_VC, allow_pickle=False)
     return centres_VC
 
 
-def _sample(data: TrainingData, stack: int, params: UnitParams) -> Iterator[Features]:
-    """Features of training clips in random order, until there are enough frames."""
-    rate_hz = data.shard_set.sample_rate_hz
-    rows = np.random.default_rng(params.seed).permutation(np.flatnonzero(data.weights_N > 0))
-    frames = np.cumsum([encoder_frames(int(data.index.samples_N[row]), stack, rate_hz) for row in rows])
-    chosen = rows[: int(np.searchsorted(frames, params.fit_frames)) + 1]
-    with ShardReader(data.shard_set) as reader, ThreadPoolExecutor(2) as pool:
+def _sample(one: CorpusData, stack: int, params: UnitParams) -> Iterator[Features]:
+    """Features of training clips in random order, until there are enough frames for the corpus's share."""
+    rate_hz = one.shard_set.sample_rate_hz
+    rows = np.random.default_rng(params.seed).permutation(np.flatnonzero(one.weights_N > 0))
+    frames = np.cumsum([encoder_frames(int(one.index.samples_N[row]), stack, rate_hz) for row in rows])
+    chosen = rows[: int(np.searchsorted(frames, params.fit_frames * one.share)) + 1]
+    with ShardReader(one.shard_set) as reader, ThreadPoolExecutor(2) as pool:
         yield from pool.map(
             lambda row: unit_features(reader.read(int(row)), rate_hz, stack, params.normalise), chosen.tolist()
         )
 
 
-def _heard(data: TrainingData) -> NDArray[np.bool_]:
-    """Clips that training or its validation hears [N]."""
-    return (data.weights_N > 0) | (data.dev_weights_N > 0)
+def _wanted(one: CorpusData) -> frozenset[str]:
+    """Clips that training or its validation hears."""
+    heard_N = (one.weights_N > 0) | (one.dev_weights_N > 0)
+    return frozenset(itertools.compress(one.index.clips, heard_N.tolist()))
 
 
-def _label(
-    data: TrainingData,
-    wanted: frozenset[str],
-    folder: Path,
-    digest: str,
-    centres_VC: Features,
-    stack: int,
-    params: UnitParams,
-) -> dict[str, Any]:
-    work = partial(
-        label_shard,
-        shard_set=data.shard_set,
-        folder=folder,
-        digest=digest,
-        stack=stack,
-        normalise=params.normalise,
-        wanted=wanted,
-    )
-    counts_V = np.zeros(len(centres_VC), dtype=np.int64)
-    outcomes = map_items(
-        work, data.index.shards, key=str, journal=folder / JOURNAL, title="Labelling", timeout_s=3600.0
-    )
+def _lost(one: CorpusData, folder: Path, digest: str) -> list[str]:
+    """Tars whose labels are missing or damaged."""
+    wanted = _wanted(one)
+    return [shard for shard in one.index.shards if not is_labelled(folder, digest, shard, one.index, wanted)]
+
+
+def _label(one: CorpusData, folder: Path, units: int, work: Callable[..., list[int]]) -> NDArray[np.int64]:
+    """Label one corpus; how often each unit occurs [V]. `work` is `label_shard` that knows the unit model."""
+    mine = partial(work, shard_set=one.shard_set, folder=folder, wanted=_wanted(one))
+    counts_V = np.zeros(units, dtype=np.int64)
+    outcomes = map_items(mine, one.index.shards, key=str, journal=folder / JOURNAL, title="Labelling", timeout_s=3600.0)
     for outcome in outcomes:
         if outcome.reason is not None:
             raise TrainingError(
@@ -169,4 +178,4 @@ def _label(
             )
         counts_V += np.array(outcome.result, dtype=np.int64)
     sweep(folder)  # a worker may have died whose shard another one labelled
-    return {"clips": len(wanted), "frames": int(counts_V.sum()), "used_share": float((counts_V > 0).mean())}
+    return counts_V

@@ -54,7 +54,7 @@ def run(spec: PretrainSpec) -> None:
 def _run(spec: PretrainSpec, ranks: Ranks, hardware: dict[str, str]) -> None:
     params = spec.pretrain
     shards = ShardSet.from_json(spec.shard_set)
-    found = training_data(shards, spec.clips, params)
+    found = training_data(shards, spec.clips, params, spec.others)
     module = PretrainModule(new_objective(params), spec, ranks)
     state = _last_state(spec, hardware["precision"])
     begin = Cursor()
@@ -63,10 +63,11 @@ def _run(spec: PretrainSpec, ranks: Ranks, hardware: dict[str, str]) -> None:
         module.done, module.samples_heard = int(state["done"]), int(state["samples_heard"])
         module.clips_skipped = int(state.get("clips_skipped", 0))  # an earlier allears skipped none
         begin = _cursor(spec, found, state)
-    labels = FrameLabels(spec.targets, found.index) if "units" in module.objective.inputs else None
-    remote = remote_of(params.shards_from, shards, params.cache_gb)
+    indexes = [one.index for one in found.corpora]
+    labels = FrameLabels(spec.targets, indexes) if "units" in module.objective.inputs else None
+    remotes = [remote_of(params.shards_from, one.shard_set, params.cache_gb) for one in found.corpora]
     updates = Updates(
-        found, labels, begin, spec.last_update, ranks, params.reader_threads, remote,
+        found, labels, begin, spec.last_update, ranks, params.reader_threads, [one for one in remotes if one],
         skip_damaged=params.on_damage == "skip",
     )  # fmt: skip
     data = PretrainData(updates, params.validate_batches)

@@ -19,7 +19,7 @@ from lhotse import CutSet, MonoCut, Recording, SupervisionSegment
 
 from allears.corpus.layouts.read import read_rows
 from allears.corpus.layouts.row import Row
-from allears.errors import ConfigError, CorpusError, StaleError, StorageError
+from allears.errors import ConfigError, CorpusError, DamageError, StaleError
 from allears.shards.clips import read_clips
 from allears.shards.export import hf
 from allears.shards.export.places import forget_exports, outside
@@ -203,10 +203,10 @@ def test_damage_and_other_versions_stop_it(shards, tmp_path):
     with pytest.raises(CorpusError, match="no clip is selected"):
         export(copy, tmp_path / "clips.parquet", "hf", tmp_path / "out", everything=False)
     os.truncate(folder / "synthetic-000001.tar", 3000)
-    with pytest.raises(StaleError, match=r"synthetic-000001\.tar, clip clip-\d+, offset \d+"):
+    with pytest.raises(DamageError, match=r"synthetic-000001\.tar, clip clip-\d+, offset \d+"):
         export(copy, shards[1], "lhotse", tmp_path / "out", everything=False)
     (folder / "synthetic-000001.tar").unlink()
-    with pytest.raises(StorageError, match=r"synthetic-000001\.tar is missing"):
+    with pytest.raises(DamageError, match=r"synthetic-000001\.tar is missing"):
         export(copy, shards[1], "nemo", tmp_path / "out", everything=False)
     assert not (tmp_path / "out" / "receipt.json").exists()
 

@@ -30,6 +30,17 @@ def planned(samples, weights=None, shards=9):
     return PlanClips(np.asarray(samples), np.asarray(weights, dtype=np.float64), shard_N.astype(np.int32))
 
 
+@st.composite
+def mixes(draw):
+    """Clips of one to three corpora, of random lengths, weights and numbers of shards; one of them is always heard."""
+    samples = draw(lengths)
+    weights = np.array(draw(st.lists(st.floats(0, 3), min_size=len(samples), max_size=len(samples))))
+    weights[draw(st.integers(0, len(samples) - 1))] = 1.0
+    clips = planned(samples, weights, shards=draw(st.integers(1, 12)))
+    corpora = {0, *draw(st.lists(st.integers(0, int(clips.shard_N.max())), max_size=2))}
+    return replace(clips, first_shards=tuple(sorted(corpora)))
+
+
 @given(lengths, specs, st.integers(0, 5))
 def test_at_weight_one_every_clip_is_planned_exactly_once(samples, spec, epoch):
     plan = plan_epoch(planned(samples), spec, epoch)
@@ -103,13 +114,12 @@ def test_short_clips_are_left_out_and_nothing_to_hear_is_a_sentence():
         PlanSpec(digest="", seed=0, capacity_samples=10, crop_samples=11)
 
 
-@settings(max_examples=40)
-@given(lengths, specs, st.integers(1, 12))
-def test_all_ranks_together_hear_the_plan_of_one(samples, spec, steps):
-    weights = np.ones(len(samples))
-    whole = _micro(samples, weights, spec, Cursor(), steps, 0, 1)
+@settings(max_examples=60)
+@given(mixes(), specs, st.integers(1, 12))
+def test_all_ranks_together_hear_the_plan_of_one(clips, spec, steps):
+    whole = _micro(clips, spec, Cursor(), steps, 0, 1)
     for world in (w for w in range(2, spec.group + 1) if spec.group % w == 0):
-        ranks = [_micro(samples, weights, spec, Cursor(), steps, rank, world) for rank in range(world)]
+        ranks = [_micro(clips, spec, Cursor(), steps, rank, world) for rank in range(world)]
         share = spec.group // world
         merged = [
             batch for step in range(steps) for k in range(share) for batch in (rank[step * share + k] for rank in ranks)
@@ -117,18 +127,31 @@ def test_all_ranks_together_hear_the_plan_of_one(samples, spec, steps):
         assert merged == whole
 
 
-@settings(max_examples=40)
-@given(lengths, specs, st.integers(1, 12), st.data())
-def test_a_prefix_and_what_is_resumed_are_the_whole(samples, spec, steps, data):
-    weights = np.where(np.arange(len(samples)) % 3 == 0, 0.7, 1.0)
-    cut = data.draw(st.integers(0, steps))
-    whole = _micro(samples, weights, spec, Cursor(), steps, 0, 1)
-    head = _micro(samples, weights, spec, Cursor(), cut, 0, 1)
-    cursor = Cursor()
-    for plan, _, at in _places(planned(samples, weights), spec, Cursor(), cut, 0, 1):
-        cursor = at.after(plan.micro_batches // spec.group)
-    resumed = Cursor.resume(cursor.state(spec, {}), spec, {})
-    assert head + _micro(samples, weights, spec, resumed, steps, 0, 1) == whole
+@given(mixes(), specs, st.integers(1, 12))
+def test_no_rank_is_without_work_before_the_last_step_of_an_epoch(clips, spec, steps):
+    whole = _micro(clips, spec, Cursor(), steps + 1, 0, 1)
+    for step in range(steps):
+        micros = whole[step * spec.group : (step + 1) * spec.group]
+        assert micros[0][2]  # no step is all padding
+        last = whole[(step + 1) * spec.group][1] > micros[0][1]
+        assert last or all(crops for _, _, crops in micros)
+
+
+@settings(max_examples=60)
+@given(mixes(), specs, st.integers(1, 12), st.data())
+def test_a_prefix_and_what_is_resumed_are_the_whole(clips, spec, steps, data):
+    """Killed at any step, as often as it likes, and gone on with any number of ranks."""
+    whole = _micro(clips, spec, Cursor(), steps, 0, 1)
+    kills = sorted(data.draw(st.lists(st.integers(0, steps), max_size=3)))
+    found, cursor = [], Cursor()
+    for until in (*kills, steps):
+        world = data.draw(st.sampled_from([w for w in range(1, spec.group + 1) if spec.group % w == 0]))
+        ranks = [_micro(clips, spec, cursor, until, rank, world) for rank in range(world)]
+        found += [batch for together in zip(*ranks, strict=True) for batch in together]
+        for plan, _, at in _places(clips, spec, cursor, until, 0, 1):
+            cursor = at.after(plan.micro_batches // spec.group)
+        cursor = Cursor.resume(cursor.state(spec, {}), spec, {})
+    assert found == whole
 
 
 def test_a_state_of_other_batches_is_refused():
@@ -168,9 +191,9 @@ def test_every_setting_of_a_plan_is_in_its_state(field):
 
 @given(lengths, specs, st.integers(1, 9))
 def test_totals_count_what_is_heard(samples, spec, steps):
-    weights = np.ones(len(samples))
-    found = totals(planned(samples, weights), spec, steps)
-    batches = [crops for _, _, crops in _micro(samples, weights, spec, Cursor(), steps, 0, 1) if crops]
+    clips = planned(samples)
+    found = totals(clips, spec, steps)
+    batches = [crops for _, _, crops in _micro(clips, spec, Cursor(), steps, 0, 1) if crops]
     assert found.clips == sum(len(crops) for crops in batches)
     assert found.samples == sum(length for crops in batches for _, _, length in crops)
     assert found.padded == sum(len(crops) * max(length for _, _, length in crops) for crops in batches)
@@ -188,10 +211,10 @@ def test_the_same_numbers_on_every_machine():
     assert plan.bounds_M.tolist() == [0, 3, 4, 5, 6, 7, 10]
 
 
-def _micro(samples, weights, spec, begin, steps, rank, world):
+def _micro(clips, spec, begin, steps, rank, world):
     """(step, epoch, crops) of every micro-batch."""
     found = []
-    for plan, micro, at in _places(planned(samples, weights), spec, begin, steps, rank, world):
+    for plan, micro, at in _places(clips, spec, begin, steps, rank, world):
         rows = slice(plan.bounds_M[micro], plan.bounds_M[micro + 1])
         crops = zip(plan.clip_P[rows], plan.start_P[rows], plan.samples_P[rows], strict=True)
         found.append((at.step, at.epoch, [tuple(int(value) for value in crop) for crop in crops]))

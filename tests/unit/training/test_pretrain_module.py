@@ -73,7 +73,7 @@ def test_updates_begin_anywhere_with_the_same_batches(tmp_path: Path) -> None:
     shards = make_shards(tmp_path / "shards", clips=30)
     spec = make_spec(shards, tmp_path / "run", params)
     data = training_data(*shards, params)
-    labels = FrameLabels(spec.targets, data.index)
+    labels = FrameLabels(spec.targets, [data.main.index])
     whole = Updates(data, labels, Cursor(), 6, Ranks(), threads=1)
     seen = [(update, whole.cursor) for update in whole]
     rest = list(Updates(data, labels, seen[2][1], 6, Ranks(), threads=2))
@@ -86,5 +86,5 @@ def test_updates_begin_anywhere_with_the_same_batches(tmp_path: Path) -> None:
     (batch,) = seen[0][0].micros
     assert (batch.starts_B > 0).any()
     for row, (key, start) in enumerate(zip(batch.keys, batch.starts_B.tolist(), strict=True)):
-        whole_clip = labels.sidecar.get(key)[start // 640 :][: batch.units_BU.shape[1]]
+        whole_clip = labels.sidecars[0].get(key)[start // 640 :][: batch.units_BU.shape[1]]
         assert batch.units_BU[row, : len(whole_clip)].tolist() == whole_clip.tolist()

@@ -34,16 +34,16 @@ def test_held_out_speakers_are_in_no_clustering_and_test_clips_get_no_labels(tmp
     params = tiny(objective="masked_units")
     data = training_data(shard_set, clips, params)
     splits = read_clips(clips).column("split")
-    sampled = np.concatenate(list(label._sample(data, 4, params.units.model_copy(update={"fit_frames": 10**6}))))
+    sampled = np.concatenate(list(label._sample(data.main, 4, params.units.model_copy(update={"fit_frames": 10**6}))))
     train = [row for row, split in enumerate(splits) if split == "train"]
-    assert len(sampled) == sum(encoder_frames(int(data.index.samples_N[row]), 4) for row in train)
+    assert len(sampled) == sum(encoder_frames(int(data.main.index.samples_N[row]), 4) for row in train)
 
     handle = label.prepare_units(data, params, tmp_path / "features")
     assert handle["clips"] == sum(split != "test" for split in splits)
-    sidecar = Sidecar(Path(handle["folder"]), handle["digest"], data.index)
+    sidecar = Sidecar(Path(handle["folder"]), handle["digest"], data.main.index)
     centres = np.load(Path(handle["folder"]) / label.MODEL_FILE)
     with ShardReader(shard_set) as reader:
-        for row, (clip, split) in enumerate(zip(data.index.clips, splits, strict=True)):
+        for row, (clip, split) in enumerate(zip(data.main.index.clips, splits, strict=True)):
             if split == "test":
                 with pytest.raises(StorageError):
                     sidecar.get(clip)
@@ -87,22 +87,22 @@ def test_merged_tars_are_not_labelled_again(tmp_path: Path) -> None:
     handle = label.prepare_units(several, params, tmp_path / "features")
     folder = Path(handle["folder"])
     one = training_data(*make_shards(tmp_path / "one", clips=30, shards=1), params)  # the same clips in the same order
-    assert one.shard_set.digest != several.shard_set.digest
-    move_labels(folder, one.shard_set)
+    assert one.main.shard_set.digest != several.main.shard_set.digest
+    move_labels(folder, one.main.shard_set)
     assert [path.name for path in folder.glob("*.arrow")] == ["synthetic-000000.labels.arrow"]
     before = {path: path.stat().st_mtime_ns for path in folder.iterdir()}
     assert label.prepare_units(one, params, tmp_path / "features") == handle
     assert {path: path.stat().st_mtime_ns for path in folder.iterdir()} == before
-    labels = {clip: Sidecar(folder, handle["digest"], one.index).get(clip).tolist() for clip in wanted(one)}
+    labels = {clip: Sidecar(folder, handle["digest"], one.main.index).get(clip).tolist() for clip in wanted(one)}
     for path in folder.glob("*.arrow"):  # lost, it is made again, and is the same
         path.unlink()
     assert label.prepare_units(one, params, tmp_path / "features") == handle
-    sidecar = Sidecar(folder, handle["digest"], one.index)
+    sidecar = Sidecar(folder, handle["digest"], one.main.index)
     assert {clip: sidecar.get(clip).tolist() for clip in wanted(one)} == labels
 
 
 def wanted(data: TrainingData) -> list[str]:
-    return np.array(data.index.clips, dtype=object)[label._heard(data)].tolist()
+    return sorted(label._wanted(data.main))
 
 
 def test_too_few_frames_for_so_many_units() -> None:

@@ -12,7 +12,7 @@ from allears.params.audit import AuditParams
 from allears.params.base import Paths
 from allears.params.pretrain import PretrainParams
 from allears.params.spec_pretrain import VERSION, ExtendedRun, PretrainSpec
-from allears.pipelines.pretrain import probe_nodes, runs, summary
+from allears.pipelines.pretrain import corpora, probe_nodes, runs, summary
 from allears.reporting.terminal import show_encoders
 from allears.shards.handle import ShardSet
 from allears.storage.digest import identity
@@ -25,15 +25,17 @@ BESIDE_THE_WEIGHTS = {
     "probe", "guards", "extend", "from_epoch", "objectives", "units", "accelerator", "checkpoint_every", "log_every",
     "validate_every", "validate_batches", "processes", "launch", "reader_threads", "shards_from", "cache_gb",
     "on_damage",
+    "corpora",  # the plan's digest knows them
 }  # fmt: skip
 
 
 def plan_pretraining(
     shard_set: dict[str, Any], clips: pd.DataFrame, params: PretrainParams, paths: Paths
 ) -> dict[str, Any]:
-    """What will be heard: digests, updates, hours, padding; and which run is extended. Reads no audio.
+    """What will be heard: digests, updates, hours, padding, corpora; and which run is extended. Reads no audio.
 
-    The table of clips is read again from its file, as the training process does, without pandas.
+    `others` are the corpora of `pretrain.corpora` as they are now: later nodes read them from here. The table of clips
+    is read again from its file, as the training process does, without pandas.
     """
     from allears.checkpoints.heard import check_unheard
     from allears.training.labels import read_labelled
@@ -47,9 +49,16 @@ def plan_pretraining(
     if extends is not None:
         cure = "The splits have changed since it was trained: start a new run, without pretrain.extend"
         check_unheard(runs.told(paths, extends.run), paths.corpus, paths.clips, shards, ("dev", "test"), cure)
-    data = training_data(shards, paths.clips, params)
+    others = corpora.find_others(params, paths)
+    data = training_data(shards, paths.clips, params, others)
     plan = summarise_plan(data, extends.updates if extends else 0, params.updates)
-    return plan | {"extends": extends.model_dump(mode="json") if extends else None}
+    names = [paths.corpus, *(one.corpus for one in others)]
+    plan["corpora"] = [{"corpus": name} | one for name, one in zip(names, plan["corpora"], strict=True)]
+    corpora.say(plan)
+    return plan | {
+        "others": [one.model_dump(mode="json") for one in others],
+        "extends": extends.model_dump(mode="json") if extends else None,
+    }
 
 
 def prepare_targets(
@@ -57,16 +66,17 @@ def prepare_targets(
 ) -> dict[str, Any]:
     """What the objective predicts, where it must be prepared: units of k-means for `masked_units`.
 
-    k-means sees training clips only; clips of train and dev speakers get labels, those of test speakers none.
+    k-means sees training clips only, of every corpus that is heard; clips of train and dev speakers get labels, those
+    of test speakers none.
     """
-    del pretrain_plan  # makes sure that there is something to train on before anything is fitted
     if params.objective != "masked_units":
         return {"kind": "none"}
     from allears.training.label import prepare_units
     from allears.training.plan import training_data
 
-    data = training_data(ShardSet.from_json(shard_set), paths.clips, params)
-    return prepare_units(data, params, paths.features.absolute())
+    others = corpora.read_others(pretrain_plan)
+    data = training_data(ShardSet.from_json(shard_set), paths.clips, params, others)
+    return prepare_units(data, params, *(one.features.absolute() for one in corpora.paths_of(paths, others)))
 
 
 def train_encoder(
@@ -89,12 +99,14 @@ def train_encoder(
         "chosen": params.chosen.model_dump(mode="json")
     }
     name = identity("pretrain", VERSION, inputs, asked)
+    others = corpora.read_others(pretrain_plan)
     folder = runs.runs_folder(paths).absolute() / name[: runs.SHOWN]
     spec = PretrainSpec(
         folder=folder,
         identity=name,
         shard_set=shard_set,
         clips=paths.clips.absolute(),
+        others=others,
         targets=targets,
         extends=extends,
         pretrain=params,
@@ -102,12 +114,15 @@ def train_encoder(
     if read_receipt(folder, name) is None:
         from allears.tracking import child_run
         from allears.training.launch import launch
+        from allears.training.plan import training_data
 
         if extends:
             runs.check_extension(extends, spec)
         elif not folder.exists():
             runs.mention_stopped(paths)
-        runs.begin(spec, shard_set, paths)
+        data = training_data(ShardSet.from_json(shard_set), paths.clips, params, others)
+        heard = corpora.heard_corpora(data, pd.read_parquet(paths.clips), others, paths.corpus)
+        runs.begin(spec, heard, paths)
         if params.launch == "external":
             runs.hand_over(spec)
         with child_run("pretrain", folder):
@@ -129,6 +144,7 @@ def train_encoder(
 
 
 def export_encoder(
+    pretrain_plan: dict[str, Any],
     pretrained: dict[str, Any],
     shard_set: dict[str, Any],
     clips: pd.DataFrame,
@@ -137,7 +153,13 @@ def export_encoder(
     paths: Paths,
 ) -> dict[str, Any]:
     """The handle of an export folder that transformers and allears load, with card and provenance."""
-    provenance = runs.provenance(pretrained, clips, str(audit_summary["version"]), paths)
+    from allears.training.plan import training_data
+
+    others = corpora.read_others(pretrain_plan)
+    data = training_data(ShardSet.from_json(shard_set), paths.clips, params, others)
+    heard = corpora.heard_corpora(data, clips, others, paths.corpus)
+    versions = [str(audit_summary["version"]), *(one.version for one in others)]
+    provenance = runs.provenance(pretrained, heard, versions, paths)
     name = identity("export", EXPORT_VERSION, {"run": pretrained["identity"]}, provenance)
     folder = runs.export_folder(paths, pretrained["run"]).absolute()
     if read_receipt(folder, name) is None:
@@ -147,8 +169,8 @@ def export_encoder(
 
         objective = new_objective(params)
         objective.load_state_dict(load_state(Path(pretrained["checkpoint"]))["objective"])
-        heard = runs.heard(pretrained["extends"], shard_set, clips, paths)
-        save_export(folder, objective.encoder, provenance, summary.card(provenance), heard)
+        whom = runs.whom(pretrained["extends"], heard, paths)
+        save_export(folder, objective.encoder, provenance, summary.card(provenance), whom)
         write_receipt(folder, name, {})
     return {"folder": str(folder), "run": pretrained["run"], "corpus": paths.corpus, "identity": name}
 

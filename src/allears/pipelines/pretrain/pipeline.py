@@ -25,7 +25,9 @@ def create_pipeline() -> Pipeline:
                 name="train_encoder",
             ),
             node(
-                nodes.export_encoder, ["pretrained", "shard_set", "clips", "audit_summary", pretrain, paths], "encoder",
+                nodes.export_encoder,
+                ["pretrain_plan", "pretrained", "shard_set", "clips", "audit_summary", pretrain, paths],
+                "encoder",
                 name="export_encoder",
             ),
             node(

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Sequence
+from functools import reduce
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
-import pandas as pd
-
-from allears.audio.frames import to_hours, to_seconds
 from allears.errors import ConfigError, TrainingError, nearest
 from allears.params.base import Paths
 from allears.params.pretrain import PretrainParams
 from allears.params.spec_pretrain import ExtendedRun, PretrainSpec
-from allears.shards.handle import ShardSet
+from allears.pipelines.pretrain.corpora import HeardCorpus, facts, licences_of
 from allears.storage.digest import value_digest
 from allears.storage.files import read_json, write_json, write_text
 from allears.storage.receipt import NAME as RECEIPT
@@ -92,16 +92,15 @@ def _spec(folder: Path) -> PretrainSpec:
     return spec
 
 
-def begin(spec: PretrainSpec, shard_set: dict[str, Any], paths: Paths) -> None:
+def begin(spec: PretrainSpec, heard: Sequence[HeardCorpus], paths: Paths) -> None:
     """Note in the run's folder, before it starts, whom it will hear and under which licences: it may never come to an
     export, and another run may extend it.
     """
     from allears.checkpoints.heard import save_heard
 
-    clips = pd.read_parquet(paths.clips)
     before = spec.extends.run if spec.extends else None
     spec.folder.mkdir(parents=True, exist_ok=True)
-    licences, earlier = _licences(heard_clips(clips), before, paths)
+    licences, earlier = _licences(heard, before, paths)
     about = {
         "run": spec.folder.name,
         "corpus": paths.corpus,
@@ -110,7 +109,7 @@ def begin(spec: PretrainSpec, shard_set: dict[str, Any], paths: Paths) -> None:
         "extends": earlier,
     }
     write_json(spec.folder / PROVENANCE, about)
-    save_heard(spec.folder, heard(before, shard_set, clips, paths))
+    save_heard(spec.folder, whom(before, heard, paths))
 
 
 def told(paths: Paths, run: str) -> Path:
@@ -161,47 +160,47 @@ def check_extension(extends: ExtendedRun, spec: PretrainSpec) -> None:
         )
 
 
-def heard_clips(clips: pd.DataFrame) -> pd.DataFrame:
-    """The rows that a training hears."""
-    return clips[(clips["split"] == "train") & clips["keep"] & (clips["weight"] > 0)]
-
-
-def heard(before: str | None, shard_set: dict[str, Any], clips: pd.DataFrame, paths: Paths) -> Heard:
+def whom(before: str | None, heard: Sequence[HeardCorpus], paths: Paths) -> Heard:
     """Whom a run hears, and whom the run `before`, which it extends, has heard."""
     from allears.checkpoints.heard import Heard, load_heard
-    from allears.shards.index import read_index
 
-    index = read_index(ShardSet.from_json(shard_set))
-    rows = heard_clips(clips)
-    now = Heard.of(paths.corpus, rows["group"], (index.pcm_sha256[index.position[clip]] for clip in rows["clip"]))
-    return now.joined(load_heard(told(paths, before)) if before else None)
+    now = [Heard.of(one.corpus, one.rows["group"], one.pcm_sha256) for one in heard]
+    return reduce(Heard.joined, now).joined(load_heard(told(paths, before)) if before else None)
 
 
-def _licences(rows: pd.DataFrame, before: str | None, paths: Paths) -> tuple[dict[str, int], dict[str, Any] | None]:
+def _licences(
+    heard: Sequence[HeardCorpus], before: str | None, paths: Paths
+) -> tuple[dict[str, int], dict[str, Any] | None]:
     """The clips heard under each licence, those of the run `before` included, and what that says of itself."""
-    licences = {str(name): int(count) for name, count in rows["licence"].value_counts(sort=False).items()}
+    licences: Counter[str] = sum((Counter(licences_of(one)) for one in heard), Counter())
     if before is None:
         return dict(sorted(licences.items())), None
     file = told(paths, before) / PROVENANCE
     earlier: dict[str, Any] = read_json(file) if file.exists() else {"run": before}
     for name, count in earlier.get("licences", {}).items():
-        licences[name] = max(licences.get(name, 0), count)
+        licences[name] = max(licences[name], count)
     return dict(sorted(licences.items())), earlier
 
 
-def provenance(pretrained: dict[str, Any], clips: pd.DataFrame, version: str, paths: Paths) -> dict[str, Any]:
-    """Where the weights come from: data digest, licences of the clips heard, objective, budget, runs before."""
-    heard = heard_clips(clips)
+def provenance(
+    pretrained: dict[str, Any], heard: Sequence[HeardCorpus], versions: Sequence[str], paths: Paths
+) -> dict[str, Any]:
+    """Where the weights come from: data digest, licences of the clips heard, objective, budget, runs before.
+
+    Clips, speakers and hours are of all corpora that are `heard`, of these `versions`; `corpora` says what of each,
+    where there are several.
+    """
     rate_hz = int(pretrained["settings"]["model"]["log_mel"]["sample_rate_hz"])
+    each = [facts(one, version, rate_hz) for one, version in zip(heard, versions, strict=True)]
     licences, earlier = _licences(heard, pretrained["extends"], paths)
     return {
         "corpus": paths.corpus,
-        "data_digest": version,
+        "data_digest": versions[0],
         "shards": pretrained["inputs"]["shards"],
         "licences": licences,
-        "clips": len(heard),
-        "speakers": int(heard["speaker"].nunique()),
-        "hours": round(to_hours(to_seconds(int(heard["samples"].sum()), rate_hz)), 4),
+        "clips": sum(one["clips"] for one in each),
+        "speakers": sum(one["speakers"] for one in each),
+        "hours": round(sum(one["hours"] for one in each), 4),
         "run": pretrained["run"],
         "objective": pretrained["objective"],
         "settings": pretrained["settings"],
@@ -211,4 +210,4 @@ def provenance(pretrained: dict[str, Any], clips: pd.DataFrame, version: str, pa
         "accelerator": pretrained["accelerator"],
         "precision": pretrained["precision"],
         "extends": earlier,
-    }
+    } | ({"corpora": each} if len(each) > 1 else {})

@@ -8,6 +8,7 @@ import pandas as pd
 from rich.table import Table
 
 from allears.params.base import Paths
+from allears.pipelines.pretrain.corpora import in_words
 from allears.reporting.terminal import comparison_table, console
 from allears.tracking import current
 
@@ -38,6 +39,7 @@ def summarise(
             "trained_on": plan["hours"],
         },
         "trained_on_clips": plan["clips"],
+        "corpora": plan["corpora"],
         "too_short": plan["too_short"],
         "run": pretrained["run"],
         "objective": pretrained["objective"],
@@ -75,11 +77,13 @@ def rows(found: dict[str, Any], paths: Paths) -> list[tuple[str, str]]:
     repeats = f", {heard / hours['trained_on']:.1f} times what there is to train on" if hours["trained_on"] else ""
     hours_text = (
         f"{hours['total']:.2f} in all, {hours['selected']:.2f} kept, {hours['trained_on']:.2f} of train speakers "
-        f"({found['trained_on_clips']:,} clips)"
+        f"({found['trained_on_clips']:,} clips{' of all corpora' if len(found['corpora']) > 1 else ''})"
     )
     encoder_text = f"{found['parameters'] / 1e6:.2f} M parameters, {found['objective']}, run {found['run']}"
+    together = found["corpora"] if len(found["corpora"]) > 1 else []
     lines = [
         ("Corpus", f"{found['corpus']}, version {found['version'][:SHOWN]}, shards {found['shards'][:SHOWN]}"),
+        *(("Heard", f"{one['corpus']}: {in_words(one)}") for one in together),
         ("Clips kept", f"{clips['keep']:,} of {sum(clips.values()):,}"),
         ("Left out", f"{clips['soft'] + clips['hard']:,} ({left_out})"),
         ("Quarantined", f"{clips['quarantined']:,} ({quarantined})"),
@@ -101,9 +105,14 @@ def _skipped(crops: int) -> str:
 def card(provenance: dict[str, Any]) -> str:
     """The README of the export, in Markdown; what it learned stands in the report, which is written later."""
     licences = ", ".join(f"{name} ({clips:,} clips)" for name, clips in provenance["licences"].items())
-    version, shards = provenance["data_digest"][:SHOWN], provenance["shards"][:SHOWN]
     skipped = _skipped(provenance.get("clips_skipped", 0))
     before = f", after run {provenance['extends']['run']}" if provenance["extends"] else ""
+    corpora = provenance.get("corpora", [provenance])
+    heard = "; ".join(
+        f"{one['corpus']}, version `{one['data_digest'][:SHOWN]}`, shards `{one['shards'][:SHOWN]}`"
+        + (f", {100 * one['share']:.1f} % of the audio" if "share" in one else "")
+        for one in corpora
+    )
     return f"""# allears encoder, run {provenance["run"]}
 
 Turns speech and other sound into one vector a frame. Pretrained without labels ({provenance["objective"]}) from new
@@ -111,7 +120,7 @@ weights{before}: {provenance["updates"]:,} updates, {provenance["hours_heard"]:.
 
 | | |
 |---|---|
-| corpus | {provenance["corpus"]}, version `{version}`, shards `{shards}` |
+| {"corpus" if len(corpora) == 1 else "corpora"} | {heard} |
 | clips heard | {provenance["clips"]:,} of {provenance["speakers"]:,} speakers, {provenance["hours"]:.2f} h |
 | licences | {licences} |
 

@@ -36,8 +36,10 @@ def write_model_card(
             ("parameters", f"{pretrained['parameters'] / 1e6:.2f} M"),
             ("updates", f"{pretrained['updates']:,}"),
             ("audio heard", f"{pretrained['hours_heard']:.2f} h"),
+            *((f"of corpus {one['corpus']}", _heard(one)) for one in provenance.get("corpora", ())),
         ],
         licences=[{"licence": name, "clips": clips} for name, clips in provenance["licences"].items()],
+        others=[one["corpus"] for one in provenance.get("corpora", ())[1:]],
     )
     return model_card(facts, probe, evaluation if _is_its(encoder, finetune_run) else evaluation.iloc[:0])
 
@@ -93,6 +95,13 @@ def draw_gains(probe: pd.DataFrame, evaluation: pd.DataFrame) -> tuple[Any, Any]
     chosen = probe[probe["chosen"].astype(bool) & probe["assessable"].astype(bool)]
     overall = evaluation[(evaluation["axis"] == "all") & evaluation["assessable"].astype(bool)]
     return gain_chart(chosen), gain_chart(overall)
+
+
+def _heard(one: dict[str, Any]) -> str:
+    return (
+        f"{100 * one['share']:.1f} %, version {one['data_digest'][:12]}, {one['clips']:,} clips, licences "
+        + ", ".join(one["licences"])
+    )
 
 
 def _is_its(encoder: dict[str, Any], finetune_run: dict[str, Any]) -> bool:
