@@ -73,6 +73,16 @@ class Index:
         first, last = np.searchsorted(self.shard_N, [shard, shard + 1])  # tars come one after the other
         return np.arange(first, last)
 
+    def of_tar(self, shard: int) -> Index:
+        """The index of tar `shard` alone, a view of this one: what a worker that reads one tar needs."""
+        first, last = np.searchsorted(self.shard_N, [shard, shard + 1]).tolist()
+        rows = slice(first, last)
+        return Index(
+            clips=self.clips[rows], shards=(self.shards[shard],), shard_N=np.zeros(last - first, dtype=np.int32),
+            offset_N=self.offset_N[rows], length_N=self.length_N[rows], samples_N=self.samples_N[rows],
+            sha256=self.sha256[rows], pcm_sha256=self.pcm_sha256[rows],
+        )  # fmt: skip
+
 
 def read_index(shard_set: ShardSet) -> Index:
     """The index of `shard_set`; StaleError when it is not the one that the handle was made for, StorageError when it is

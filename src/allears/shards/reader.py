@@ -24,9 +24,10 @@ class ShardReader:
     clip's sha256 is checked when it is read first, from a copy always: a flipped bit costs a message, not a training.
     """
 
-    def __init__(self, shard_set: ShardSet, remote: Remote | None = None) -> None:
+    def __init__(self, shard_set: ShardSet, remote: Remote | None = None, index: Index | None = None) -> None:
+        """`index`: of the tars that are read, where somebody has it already."""
         self.shard_set = shard_set
-        self.index: Index = read_index(shard_set)
+        self.index: Index = index or read_index(shard_set)
         self._tars: LocalTars | RemoteTars
         if remote is None:
             self._tars = LocalTars(shard_set.folder, self.index)

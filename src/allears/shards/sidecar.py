@@ -92,15 +92,18 @@ def _add_rows(path: Path, tables: list[pa.Table], index: Index) -> None:
     _write(path, table.take([row_of[clip] for clip in sorted(row_of, key=lambda clip: index.position[clip])]))
 
 
-def is_labelled(folder: Path, digest: str, shard: str, index: Index, wanted: Container[str]) -> bool:
-    """Whether the labels of the `wanted` clips of tar `shard` are there, by this labeller and of this very audio."""
+def is_labelled(folder: Path, digest: str, index: Index, wanted_n: NDArray[np.bool_]) -> bool:
+    """Whether the labels of the wanted clips [n] of a tar are there, by this labeller and of this very audio.
+
+    `index` is that of the tar alone.
+    """
     try:
-        table = _open(_path(folder, shard), digest)
+        table = _open(_path(folder, index.shards[0]), digest)
     except (StorageError, StaleError):
         return False
     pcm = dict(zip(table["clip"].to_pylist(), table["pcm_sha256"].to_pylist(), strict=True))
-    rows = np.flatnonzero(index.shard_N == index.shards.index(shard)).tolist()
-    return all(pcm.get(index.clips[row]) == index.pcm_sha256[row] for row in rows if index.clips[row] in wanted)
+    places = np.flatnonzero(wanted_n).tolist()
+    return all(pcm.get(index.clips[place]) == index.pcm_sha256[place] for place in places)
 
 
 class Sidecar:

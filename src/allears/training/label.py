@@ -8,9 +8,9 @@ Legend: `N` clips, `F` frames, `C` = 39 features, `V` units.
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -24,6 +24,7 @@ from allears.engine.mapping import forget, map_items
 from allears.errors import TrainingError
 from allears.params.pretrain import PretrainParams, UnitParams
 from allears.shards.handle import ShardSet
+from allears.shards.index import Index
 from allears.shards.reader import ShardReader
 from allears.shards.sidecar import is_labelled, write_labels
 from allears.storage.digest import identity, value_digest
@@ -66,13 +67,11 @@ def prepare_units(data: TrainingData, params: PretrainParams, *features: Path) -
         for each, shards in zip(folders, lost, strict=True):
             forget(each / JOURNAL, shards)
         centres_VC = _centres(folder / MODEL_FILE, data, units, stack, params.units)
-        work = partial(
-            label_shard, model=folder / MODEL_FILE, digest=name, stack=stack, normalise=params.units.normalise
-        )
+        work = partial(label_tar, model=folder / MODEL_FILE, digest=name, stack=stack, normalise=params.units.normalise)
         pairs = zip(data.corpora, folders, strict=True)
         counts_V = np.sum([_label(one, each, len(centres_VC), work) for one, each in pairs], axis=0)
         notes = {
-            "clips": sum(len(_wanted(one)) for one in data.corpora),
+            "clips": sum(int(_wanted(one).sum()) for one in data.corpora),
             "frames": int(counts_V.sum()),
             "used_share": float((counts_V > 0).mean()),
         }
@@ -111,23 +110,32 @@ def fit_units(features_FC: Features, units: int, seed: int) -> Features:
     return np.asarray(model.fit(features_FC).cluster_centers_, dtype=np.float32)
 
 
-def label_shard(
-    shard: str, *, shard_set: ShardSet, folder: Path, model: Path, digest: str, stack: int, normalise: str,
-    wanted: frozenset[str],
-) -> list[int]:  # fmt: skip
-    """Label the `wanted` clips of one tar; returns how often each unit occurs [V]. Runs in a worker."""
+@dataclass(frozen=True, slots=True, eq=False)
+class Tar:
+    """A tar to label: its own index, and which of its clips are wanted [n]."""
+
+    index: Index
+    wanted_n: NDArray[np.bool_]
+
+    @property
+    def name(self) -> str:
+        """Its file's."""
+        return self.index.shards[0]
+
+
+def label_tar(
+    tar: Tar, *, shard_set: ShardSet, folder: Path, model: Path, digest: str, stack: int, normalise: str
+) -> list[int]:
+    """Label the wanted clips of one tar; returns how often each unit occurs [V]. Runs in a worker."""
     centres_VC = np.load(model, allow_pickle=False)
     labels: dict[str, NDArray[np.int32]] = {}
     counts_V = np.zeros(len(centres_VC), dtype=np.int64)
-    with ShardReader(shard_set) as reader:
-        index = reader.index
-        for row in np.flatnonzero(index.shard_N == index.shards.index(shard)).tolist():
-            clip = index.clips[row]
-            if clip in wanted:
-                features_FC = unit_features(reader.read(row), shard_set.sample_rate_hz, stack, normalise)
-                labels[clip] = assign(features_FC, centres_VC)
-                counts_V += np.bincount(labels[clip], minlength=len(centres_VC))
-    write_labels(folder, digest, shard, labels, index)
+    with ShardReader(shard_set, index=tar.index) as reader:
+        for place in np.flatnonzero(tar.wanted_n).tolist():
+            features_FC = unit_features(reader.read(place), shard_set.sample_rate_hz, stack, normalise)
+            labels[tar.index.clips[place]] = units_F = assign(features_FC, centres_VC)
+            counts_V += np.bincount(units_F, minlength=len(centres_VC))
+    write_labels(folder, digest, tar.name, labels, tar.index)
     return [int(count) for count in counts_V]
 
 
@@ -153,28 +161,33 @@ def _sample(one: CorpusData, stack: int, params: UnitParams) -> Iterator[Feature
         )
 
 
-def _wanted(one: CorpusData) -> frozenset[str]:
-    """Clips that training or its validation hears."""
-    heard_N = (one.weights_N > 0) | (one.dev_weights_N > 0)
-    return frozenset(itertools.compress(one.index.clips, heard_N.tolist()))
+def _wanted(one: CorpusData) -> NDArray[np.bool_]:
+    """Clips that training or its validation hears [N]."""
+    return (one.weights_N > 0) | (one.dev_weights_N > 0)
+
+
+def _tars(one: CorpusData) -> list[Tar]:
+    wanted_N, index = _wanted(one), one.index
+    return [Tar(index.of_tar(shard), wanted_N[index.places_of(shard)]) for shard in range(len(index.shards))]
 
 
 def _lost(one: CorpusData, folder: Path, digest: str) -> list[str]:
     """Tars whose labels are missing or damaged."""
-    wanted = _wanted(one)
-    return [shard for shard in one.index.shards if not is_labelled(folder, digest, shard, one.index, wanted)]
+    return [tar.name for tar in _tars(one) if not is_labelled(folder, digest, tar.index, tar.wanted_n)]
 
 
 def _label(one: CorpusData, folder: Path, units: int, work: Callable[..., list[int]]) -> NDArray[np.int64]:
-    """Label one corpus; how often each unit occurs [V]. `work` is `label_shard` that knows the unit model."""
-    mine = partial(work, shard_set=one.shard_set, folder=folder, wanted=_wanted(one))
+    """Label one corpus; how often each unit occurs [V]. `work` is `label_tar` that knows the unit model."""
+    mine = partial(work, shard_set=one.shard_set, folder=folder)
     counts_V = np.zeros(units, dtype=np.int64)
-    outcomes = map_items(mine, one.index.shards, key=str, journal=folder / JOURNAL, title="Labelling", timeout_s=3600.0)
+    outcomes = map_items(
+        mine, _tars(one), key=lambda tar: tar.name, journal=folder / JOURNAL, title="Labelling", timeout_s=3600.0
+    )
     for outcome in outcomes:
         if outcome.reason is not None:
             raise TrainingError(
-                f"{outcome.item} cannot be labelled: {outcome.message}. Run the same command again; if it stays so, "
-                "delete that tar: the shard pipeline writes it anew"
+                f"{outcome.item.name} cannot be labelled: {outcome.message}. Run the same command again; if it stays "
+                "so, delete that tar: the shard pipeline writes it anew"
             )
         counts_V += np.array(outcome.result, dtype=np.int64)
     sweep(folder)  # a worker may have died whose shard another one labelled

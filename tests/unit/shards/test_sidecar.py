@@ -17,10 +17,13 @@ def index(tmp_path) -> Index:
 def test_labels_come_back_by_clip(index, tmp_path):
     labels = {clip: np.arange(place + 3) * place for place, clip in enumerate(index.clips)}
     for number, shard in enumerate(index.shards):
-        assert not is_labelled(tmp_path, "model", shard, index, index.clips)
+        tar = index.of_tar(number)
+        all_n = np.ones(len(tar.clips), dtype=bool)
+        assert not is_labelled(tmp_path, "model", tar, all_n)
         chosen = {clip: labels[clip] for clip, of in zip(index.clips, index.shard_N, strict=True) if of == number}
-        write_labels(tmp_path, "model", shard, chosen, index)
-        assert is_labelled(tmp_path, "model", shard, index, index.clips)
+        assert list(tar.clips) == list(chosen)
+        write_labels(tmp_path, "model", shard, chosen, tar)
+        assert is_labelled(tmp_path, "model", tar, all_n)
     sidecar = Sidecar(tmp_path, "model", index)
     for clip in reversed(index.clips):
         np.testing.assert_array_equal(sidecar.get(clip), labels[clip])
@@ -33,7 +36,9 @@ def test_labels_of_other_audio_or_by_another_are_refused(index, tmp_path):
     with pytest.raises(StorageError, match="missing"):
         Sidecar(tmp_path, "model", index).get(first)
     write_labels(tmp_path, "model", shard, {first: np.zeros(3)}, index)
-    assert not is_labelled(tmp_path, "model", shard, index, index.clips)  # of one clip only
+    tar = index.of_tar(0)
+    assert not is_labelled(tmp_path, "model", tar, np.ones(len(tar.clips), dtype=bool))  # of one clip only
+    assert is_labelled(tmp_path, "model", tar, np.array([clip == first for clip in tar.clips]))
     with pytest.raises(StorageError, match=f"no labels of clip {index.clips[1]}"):
         Sidecar(tmp_path, "model", index).get(index.clips[1])
     with pytest.raises(StaleError, match="fitted again"):

@@ -102,7 +102,7 @@ def test_merged_tars_are_not_labelled_again(tmp_path: Path) -> None:
 
 
 def wanted(data: TrainingData) -> list[str]:
-    return sorted(label._wanted(data.main))
+    return sorted(data.main.index.clips.take(np.flatnonzero(label._wanted(data.main))))
 
 
 def test_too_few_frames_for_so_many_units() -> None:
