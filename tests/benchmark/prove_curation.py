@@ -81,14 +81,20 @@ def prove(project: Path, corpus: str, seeds: int) -> None:
     audio, _ = plant(
         clips, project / "dirty" / corpus, dict.fromkeys(KINDS, dirty), noises=noises, seed=2, split="train"
     )
-    scores = {}
+    scores: dict[str, pd.DataFrame] = {}
+    heard: dict[str, int] = {}
     for arm, how in ARMS.items():
         name = f"{corpus}-{arm}"
         asked = [f"corpus={name}", f"ingest.path={audio}", "ingest.licence=CC0-1.0", "ingest.label=label", how]
         asked += [f"audit.curation.axis={BALANCE[corpus]},audit.curation.alpha=0.3"] if arm == "balanced" else []
         scores[arm] = pd.concat([scores_of(project, name, asked, seed) for seed in range(seeds)])
+        table = pd.read_parquet(project / "data/05_model_input" / name / "clips.parquet")
+        heard[arm] = int((table["keep"] & (table["split"] == "train")).sum())
+    if heard["everything"] <= heard["filtered"]:
+        raise SystemExit(f"the choices are not what they are called: training clips of each: {heard}")
     facts = clips.assign(name=clips["clip"], age=clips["age"].map(age_band))
-    print(f"\n## {corpus}: {len(clips):,} clean clips, {dirty} of each of {len(KINDS)} kinds of dirt for training\n")
+    print(f"\n## {corpus}: {len(clips):,} clean clips, {dirty} of each of {len(KINDS)} kinds of dirt for training;")
+    print(f"training clips: {', '.join(f'{arm} {count:,}' for arm, count in heard.items())}\n")
     report(scores, facts, BALANCE[corpus])
 
 
