@@ -70,7 +70,7 @@ def test_copies_of_copies_name_the_one_that_stays() -> None:
 
 
 def test_copies_of_copies_of_other_kinds_name_the_one_that_stays() -> None:
-    """`c1` has the samples of `c0`, `c2` the bytes of `c1`; `c4` is `c3` encoded again, `c5` has the samples of `c4`."""
+    """`c1` has the samples of `c0`, `c2` the bytes of `c1`; `c4` is `c3` encoded again, `c5` samples of `c4`."""
     bytes_, samples = {"file_sha256": "b" * 64}, {"pcm_sha256": "p", "fingerprint": print_of(0)}
     encoded = {"fingerprint": print_of(1, flipped=40), "pcm_sha256": "q"}
     table = manifest([{}, bytes_, bytes_, {}, {}, {}])
