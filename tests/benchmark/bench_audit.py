@@ -6,6 +6,8 @@ Ratios of wall time on the same cores, in one run:
   (8 kHz wav) and speechocean762 (16 kHz Opus) as they are, and speechocean762 as wav, flac, mp3 and m4a. Promise:
   ingest + decode ≥ 5 × where libsndfile reads the format, the audit ≥ 2 ×.
 - a long file: all its 30 s pieces, against bare ffmpeg decoding it once, one core each. Promise: ≥ 0.9.
+- memory: the most that a worker holds (peak RSS) while it decodes and measures a long recording as one clip. Promise:
+  ≤ 1 GB, whatever is admitted.
 The profile says which measure binds. Needs ALLEARS_REAL_DATA.
 """
 
@@ -14,6 +16,7 @@ from __future__ import annotations
 import cProfile
 import os
 import pstats
+import resource
 import subprocess
 import sys
 import tempfile
@@ -24,10 +27,13 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import soundfile
+
 sys.path.insert(0, str(Path(__file__).parents[2]))
 
 from allears.audio import ffmpeg
-from allears.audio.decode import header
+from allears.audio.decode import MAX_CLIP_BYTES, header
 from allears.audio.measures import MeasureSpec
 from allears.audit.clip import measure_clips, work_key
 from allears.corpus.clips import ClipRef, Recording
@@ -39,6 +45,8 @@ from allears.engine.mapping import map_batches
 REAL = Path(os.environ.get("ALLEARS_REAL_DATA", "/nonexistent"))
 CLIPS = 800
 LONG_S = 3600
+LONGEST_S = MAX_CLIP_BYTES // (2 * 4 * 48_000)
+LONG_CLIPS = ((600, 1, 44_100), (1_500, 2, 44_100), (2_700, 1, 44_100), (3_600, 1, 16_000), (LONGEST_S, 2, 48_000))
 CODECS: dict[str, dict[str, Any]] = {
     "wav": {"acodec": "pcm_s16le"}, "flac": {"acodec": "flac"}, "mp3": {"acodec": "libmp3lame", "b:a": "64k"},
     "m4a": {"acodec": "aac", "b:a": "64k"},
@@ -62,6 +70,9 @@ def main() -> None:
         print("\n| one hour in one file | bare ffmpeg | all its pieces | ratio |\n|---|---|---|---|")
         for name in ("wav", "mp3", "m4a"):
             long(name, opus, folder)
+        print("\n| one clip, 16-bit wav | its samples | peak RSS of the worker |\n|---|---|---|")
+        for seconds, channels, rate_hz in LONG_CLIPS:
+            memory(seconds, channels, rate_hz, folder, spec)
         profile(opus[:200], spec)
 
 
@@ -105,6 +116,28 @@ def long(form: str, clips: Sequence[Path], folder: Path) -> None:
         }
     ).values()
     print(f"| {form} | {bare:.2f} s | {ours:.2f} s | {bare / ours:.2f} |", flush=True)
+
+
+def memory(seconds: int, channels: int, rate_hz: int, folder: Path, spec: MeasureSpec) -> None:
+    """One row: noise of that length, measured by a worker of its own."""
+    path = folder / "noise.wav"
+    rng = np.random.default_rng(0)
+    with soundfile.SoundFile(path, "w", rate_hz, channels, "PCM_16") as file:
+        for _ in range(seconds):
+            file.write(0.05 * rng.standard_normal((rate_hz, channels), dtype=np.float32))
+    ref = ClipRef("noise", str(path), "0" * 64, None, 0.0, None)
+    work = partial(peak_of, spec=spec)
+    [found] = map_batches(work, [ref], key=str, journal=fresh(folder), title="", batches=batches, workers=1)
+    assert found.reason is None, found.message
+    name, held_mb = f"{seconds / 60:.0f} min, {channels} × {rate_hz:,} Hz", seconds * rate_hz * channels * 4 / 1e6
+    print(f"| {name} | {held_mb:,.0f} MB | {found.result / 1e6:,.0f} MB |", flush=True)
+
+
+def peak_of(refs: Sequence[ClipRef], spec: MeasureSpec) -> Iterator[tuple[ClipRef, int]]:
+    """In a worker: the bytes that it held at most, after each clip."""
+    for ref, measured in measure_clips(refs, spec):
+        assert isinstance(measured, dict), measured
+        yield ref, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
 
 
 def profile(files: Sequence[Path], spec: MeasureSpec) -> None:

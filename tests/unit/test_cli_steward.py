@@ -8,12 +8,16 @@ from typing import Any
 
 import pandas as pd
 import pytest
+import soundfile
 from click.testing import CliRunner
 
+from allears.audio.decode import decode
+from allears.audit.clip import pcm_digest
 from allears.checkpoints.heard import Heard, save_heard
 from allears.cli.app import app
 from allears.cli.told import show_done, show_plan
 from allears.cli.traced import trace_clip
+from allears.cli.withdrawal import prepare
 from allears.corpus import versions
 from allears.corpus.build import write_manifest
 from allears.corpus.deliveries import seconds_of
@@ -25,6 +29,7 @@ from allears.reporting.terminal import LOG_WIDTH
 from allears.shards.index import read_index
 from allears.shards.writer import write_shards
 from allears.storage.files import write_json
+from allears.storage.tables import write_parquet
 from tests.audit_tables import manifest
 from tests.unit.shards.recordings import make_recordings
 
@@ -124,3 +129,48 @@ def test_what_has_heard_a_clip_is_told_whatever_its_split_is_now(
     perhaps = [("pretraining", None)] if was == "train" else []  # its shards were none to train on this clip
     assert heard == [("encoder", 1), *perhaps]
     assert ("proves nothing" in said("trace", clip)) == (now == "test")
+
+
+def in_flac(file: Path, channel: int | None = None) -> str:
+    """Digest of what a recording decodes to when somebody has made a FLAC of it."""
+    samples, rate_hz = soundfile.read(file, dtype="int16", always_2d=True)
+    copy = file.with_suffix(".flac")
+    soundfile.write(copy, samples if channel is None else samples[:, channel], rate_hz)
+    return pcm_digest(*decode(copy))
+
+
+def test_a_tombstone_knows_the_audio_of_what_no_audit_has_decoded(paths: Paths, tmp_path: Path) -> None:
+    table = make_recordings(tmp_path / "rec", files=2)
+    save(paths, table)
+    whole = prepare(paths, "file", "f001.wav", None, "").tombstones
+    assert [one["pcm_sha256"] for one in whole] == [in_flac(tmp_path / "rec" / "f001.wav")]
+    side = prepare(paths, "file", "stereo.wav", None, "").tombstones
+    assert [one["pcm_sha256"] for one in side] == [in_flac(tmp_path / "rec" / "stereo.wav", channel=1)]
+    pieces = prepare(paths, "file", "long.wav", None, "").tombstones
+    assert len({one["pcm_sha256"] for one in pieces} - {None}) == 4
+    assert not list(paths.intermediate.glob(".*")), "nothing is left of the work"
+
+
+def test_a_tombstone_knows_the_audio_of_a_file_that_was_changed_after_the_audit(paths: Paths, tmp_path: Path) -> None:
+    table = make_recordings(tmp_path / "rec", files=2)
+    audited = save(paths, table)
+    clip = table.loc[table["path"] == "f001.wav", "clip"].item()
+    write_parquet(paths.primary / "measures.parquet", pd.DataFrame({"clip": [clip], "pcm_sha256": ["of the audit"]}))
+    verdicts = pd.DataFrame({"clip": table["clip"], "verdict": "keep", "reasons": ""})
+    versions.keep_verdicts(paths, audited.digest, verdicts)
+    assert [one["pcm_sha256"] for one in prepare(paths, "clip", clip, None, "").tombstones] == ["of the audit"]
+    save(paths, make_recordings(tmp_path / "rec", files=2, seed=1))
+    now = {one["pcm_sha256"] for one in prepare(paths, "clip", clip, None, "").tombstones}
+    assert in_flac(tmp_path / "rec" / "f001.wav") in now
+
+
+def test_who_withdraws_is_told_of_what_cannot_be_decoded(paths: Paths, tmp_path: Path) -> None:
+    table = make_recordings(tmp_path / "rec", files=2)
+    save(paths, table)
+    (tmp_path / "rec" / "f001.wav").unlink()
+    found = prepare(paths, "file", "f001.wav", None, "")
+    assert [one["pcm_sha256"] for one in found.tombstones] == [None]
+    [hint] = found.hints
+    assert found.clips[0] in hint
+    assert "cannot be decoded now" in hint
+    assert prepare(paths, "file", "f000.wav", None, "").hints == ()

@@ -7,6 +7,7 @@ its name.
 
 from __future__ import annotations
 
+import itertools
 import math
 import os
 import re
@@ -34,6 +35,7 @@ DECODERS = (
 )
 MAX_CLIP_S = 3600.0  # one clip in memory, and no more than MAX_CLIP_BYTES of samples
 MAX_CLIP_BYTES = ffmpeg.MAX_OUTPUT_BYTES
+KEPT_BYTES = 128 << 20  # of the block before: five minutes of stereo at 48 kHz
 MAX_FILE_S = 7 * 24 * 3600.0
 MIN_BYTES_PER_S = 4.0  # Opus and AMR need more for silence: a header that declares less than that lies
 SAMPLE_RATES_HZ = (1_000, 1_000_000)  # from heart sounds to bats
@@ -134,16 +136,33 @@ class Decoder:
         if whole or (not self._joined and self._seeks()):
             return _read(self.path, start_s, end_s, joined=self._joined)
         first = int(start_s // BLOCK_S)
-        last = first if end_s is None else max(first, math.ceil(end_s / BLOCK_S) - 1)
-        parts = [self._block(number) for number in range(first, last + 1)]
-        while end_s is None and len(parts[-1][0]) >= to_samples(BLOCK_S, parts[-1][1]):
-            parts.append(self._block(first + len(parts)))
-            _check_length(sum(len(part) for part, _ in parts), *parts[0], self.path)
-        rate = parts[0][1]
-        audio_TC = parts[0][0] if len(parts) == 1 else np.concatenate([part for part, _ in parts])
+        last = None if end_s is None else max(first, math.ceil(end_s / BLOCK_S) - 1)
+        block_TC, rate = self._block(first)
         begin = to_samples(start_s, rate) - to_samples(first * BLOCK_S, rate)
         stop = None if end_s is None else to_samples(end_s, rate) - to_samples(first * BLOCK_S, rate)
-        return audio_TC[begin:stop], rate
+        if first == last or (last is None and len(block_TC) < to_samples(BLOCK_S, rate)):
+            return block_TC[begin:stop], rate
+        return self._several_blocks(first, last, begin, stop), rate
+
+    def _several_blocks(self, first: int, last: int | None, begin: int, stop: int | None) -> Channels:
+        """Samples `begin` to `stop` of the blocks from `first` to `last` (None: to the end), put one behind the other.
+
+        They grow in one buffer: a list of blocks and what is made of it would need twice the memory.
+        """
+        samples = bytearray()
+        for number in itertools.count(first):
+            block_TC, rate = self._block(number)
+            taken_TC = block_TC[begin:stop]
+            samples += taken_TC.data
+            begin = max(begin - len(block_TC), 0)
+            stop = None if stop is None else max(stop - len(block_TC), 0)
+            frames = len(samples) // (4 * block_TC.shape[1])
+            _check_length(frames, block_TC, rate, self.path, beside=block_TC.nbytes - KEPT_BYTES)
+            if number == last or (last is None and len(block_TC) < to_samples(BLOCK_S, rate)):
+                break
+        if len(samples) > KEPT_BYTES:
+            self._blocks.clear()
+        return np.frombuffer(samples, np.float32).reshape(-1, block_TC.shape[1])
 
     @cached_property
     def _subtype(self) -> str | None:
@@ -163,6 +182,9 @@ class Decoder:
     def _block(self, number: int) -> tuple[Channels, int]:
         """Stretch `number` of the recording; a run-up of a second before it lets the codec find its feet."""
         if number not in self._blocks:
+            self._blocks = {
+                near: kept for near, kept in self._blocks.items() if near == number - 1 and kept[0].nbytes <= KEPT_BYTES
+            }
             start_s, end_s = number * BLOCK_S, (number + 1) * BLOCK_S
             if self._joined or self._subtype is None:
                 block = ffmpeg.decode(self.path, start_s, end_s, max_s=2 * BLOCK_S, joined=self._joined)
@@ -170,7 +192,7 @@ class Decoder:
                 before_s = max(start_s - _RUN_UP_S, 0.0)
                 audio_TC, rate = _read(self.path, before_s, end_s)
                 block = audio_TC[to_samples(start_s, rate) - to_samples(before_s, rate) :], rate
-            self._blocks = {k: v for k, v in self._blocks.items() if k == number - 1} | {number: block}
+            self._blocks[number] = block
         return self._blocks[number]
 
 
@@ -218,10 +240,10 @@ def _read(path: Path, start_s: float, end_s: float | None, *, joined: bool = Fal
         return ffmpeg.decode(path, start_s, end_s, max_s=MAX_CLIP_S)
 
 
-def _check_length(frames: int, like_TC: Channels, rate: int, path: Path) -> None:
-    """AudioError `too_long` for what does not fit into memory in one piece."""
+def _check_length(frames: int, like_TC: Channels, rate: int, path: Path, *, beside: int = 0) -> None:
+    """AudioError `too_long` for what does not fit into memory in one piece, with so many bytes `beside` it."""
     channels = like_TC.shape[1]
-    if frames > MAX_CLIP_S * rate or frames * channels * 4 > MAX_CLIP_BYTES:
+    if frames > MAX_CLIP_S * rate or frames * channels * 4 + max(beside, 0) > MAX_CLIP_BYTES:
         raise AudioError(
             "too_long",
             f"{path.name}: {frames / rate:.0f} s of {channels} channels in one piece, at most {MAX_CLIP_S:g} s and "

@@ -23,6 +23,7 @@ HIGHEST_HZ = 3400.0
 FLOOR_DB = 50.0
 STEP = 0.02  # nepers: what is under the floor gives no bits at all
 MIN_PIECES = 8
+BLOCK_FRAMES = 8192
 
 Floats = NDArray[np.float32]
 
@@ -40,16 +41,27 @@ def band_energies(power_FK: Floats, bin_hz: float) -> NDArray[np.float32]:
 def fingerprint(energy_FB: Floats) -> bytes:
     """The 128 bytes of a clip from its band energies [frames, BANDS + 1]."""
     frames = len(energy_FB)
-    cumulative = np.vstack([np.zeros((1, BANDS + 1)), np.cumsum(energy_FB, axis=0, dtype=np.float64)])
     edges = np.linspace(0, frames, PIECES + 2)
     whole = np.minimum(edges.astype(np.int64), frames - 1)
-    at_edges = cumulative[whole] + (edges - whole)[:, None] * (cumulative[whole + 1] - cumulative[whole])
+    before, after = _sums_up_to(energy_FB, whole), _sums_up_to(energy_FB, whole + 1)
+    at_edges = before + (edges - whole)[:, None] * (after - before)
     pieces_PB = np.diff(at_edges, axis=0) / (frames / (PIECES + 1))
     floor = max(float(pieces_PB.max()) * 10 ** (-FLOOR_DB / 10), 1e-12)
     log_PB = np.log(pieces_PB + floor)
     across_bands = np.diff(log_PB, axis=1)
     bits = np.diff(across_bands, axis=0) > STEP
     return np.packbits(bits).tobytes()
+
+
+def _sums_up_to(energy_FB: Floats, frames_E: NDArray[np.int64]) -> NDArray[np.float64]:
+    """Sums [E, bands] of the first so many frames, added one after the other."""
+    sums = np.zeros((len(frames_E), energy_FB.shape[1]))
+    total = sums[:1] * 0.0
+    for first in range(0, len(energy_FB), BLOCK_FRAMES):
+        total = np.cumsum(np.vstack([total[-1:], energy_FB[first : first + BLOCK_FRAMES]]), axis=0)
+        inside = (frames_E > first) & (frames_E <= first + BLOCK_FRAMES)
+        sums[inside] = total[frames_E[inside] - first]
+    return sums
 
 
 def distances(ones_NP: NDArray[np.uint32], others_NP: NDArray[np.uint32]) -> NDArray[np.float64]:

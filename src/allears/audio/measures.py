@@ -1,8 +1,8 @@
 """What can be measured of one decoded clip: level, clipping, offset, silence, signal-to-noise ratio, bandwidth.
 
 Legend: `T` samples, `F` frames, `K` frequency bins. Audio is float32 [T] in [-1, 1] at its native rate. One pass of
-half-overlapping Hann frames (32 ms, hop 16 ms) serves the spectral measures and the fingerprint; it runs in blocks, so
-that the memory does not grow with the clip.
+half-overlapping Hann frames (32 ms, hop 16 ms) serves the spectral measures and the fingerprint. All of it runs in
+blocks, so that beside its samples a clip of an hour needs as little memory as one of a minute.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ import numpy as np
 import scipy.fft
 from numpy.typing import NDArray
 
+from allears.audio.blocks import BLOCK_SAMPLES, in_blocks
 from allears.errors import AudioError
 
 FRAME_S = 0.032
@@ -92,8 +93,9 @@ def spectrum_blocks(audio_T: Floats, rate_hz: int) -> Iterator[Spectrum]:
         audio_T = np.pad(audio_T, (0, size - len(audio_T)))
     frames_FT = np.lib.stride_tricks.sliding_window_view(audio_T, size)[::hop]
     window_T = _hann(size)
-    for first in range(0, len(frames_FT), BLOCK_FRAMES):
-        bins_FK = scipy.fft.rfft(frames_FT[first : first + BLOCK_FRAMES] * window_T)
+    most = min(BLOCK_FRAMES, max(BLOCK_SAMPLES // size, 1))  # fewer at rates over 64 kHz
+    for first in range(0, len(frames_FT), most):
+        bins_FK = scipy.fft.rfft(frames_FT[first : first + most] * window_T)
         power_FK = bins_FK.real**2 + bins_FK.imag**2
         yield Spectrum(power_FK, rate_hz / size, hop / rate_hz)
 
@@ -110,25 +112,30 @@ def measure(audio_T: Floats, rate_hz: int, spec: MeasureSpec, mean_power_K: NDAr
     """
     if len(audio_T) == 0:
         raise AudioError("empty", "it decodes to no audio at all; the file is probably cut off or holds no sound")
-    magnitude_T = np.abs(audio_T)
-    peak = float(magnitude_T.max())
-    if not np.isfinite(peak):
-        raise AudioError("not_finite", "it holds samples that are not numbers; export it again as 16-bit PCM or FLAC")
-    rms = float(np.sqrt(np.mean(np.square(audio_T), dtype=np.float64)))
+    peak, squares, total, heard, clipped = 0.0, 0.0, 0.0, 0, 0
+    for block_T in in_blocks(audio_T):
+        magnitude_T = np.abs(block_T)
+        loudest = float(magnitude_T.max())
+        if not np.isfinite(loudest):
+            raise AudioError("not_finite", "it holds samples that are not numbers; export it as 16-bit PCM or FLAC")
+        peak = max(peak, loudest)
+        squares += float(np.sum(np.square(block_T), dtype=np.float64))
+        total += float(np.sum(block_T, dtype=np.float64))
+        heard += int(np.count_nonzero(magnitude_T >= HALF_STEP))
+        clipped += int(np.count_nonzero(magnitude_T >= spec.clip_level))
+    rms = float(np.sqrt(squares / len(audio_T)))
     if not np.isfinite(rms):
         raise AudioError("not_finite", f"it holds samples up to {peak:.0e}, where 1 is full scale; export it again")
-    dc_offset = float(np.mean(audio_T, dtype=np.float64))
-    heard = magnitude_T >= HALF_STEP
-    heard_share = float(np.count_nonzero(heard)) / len(audio_T)
+    dc_offset = total / len(audio_T)
     return Measures(
         decoded_duration_s=len(audio_T) / rate_hz,
         peak=peak,
         rms_dbfs=20 * float(np.log10(rms)) if rms > 0 else None,
-        clipped_share=float(np.count_nonzero(magnitude_T >= spec.clip_level)) / len(audio_T),
+        clipped_share=clipped / len(audio_T),
         dc_offset=dc_offset,
         silence_share=silence_share(audio_T, rate_hz, spec.silence_dbfs, spec.silence_below_loud_db),
-        zero_share=1 - heard_share,
-        snr_db=wada_snr_db(audio_T[heard] - np.float32(dc_offset)),
+        zero_share=1 - heard / len(audio_T),
+        snr_db=wada_snr_db(audio_T, dc_offset),
         bandwidth_hz=bandwidth_hz(mean_power_K, rate_hz / frame_samples(rate_hz), spec.bandwidth_drop_db),
     )
 
@@ -141,9 +148,7 @@ def silence_share(audio_T: Floats, rate_hz: int, silence_dbfs: float, below_loud
     `silence_dbfs` and within STEADY_DB of the softest quarter, nobody speaks: all that is under the level is silent.
     """
     size = frame_samples(rate_hz)
-    starts = np.arange(0, len(audio_T), size)
-    lengths = np.minimum(size, len(audio_T) - starts)
-    power = np.add.reduceat(np.square(audio_T), starts) / lengths
+    power = np.concatenate([_frame_powers(block_T, size) for block_T in in_blocks(audio_T, size)])
     soft, loud = (float(each) for each in np.quantile(power, (0.25, 0.9), method="lower"))
     cut = 10 ** (silence_dbfs / 10)
     if loud >= cut or loud > soft * 10 ** (STEADY_DB / 10):
@@ -151,18 +156,28 @@ def silence_share(audio_T: Floats, rate_hz: int, silence_dbfs: float, below_loud
     return float(np.mean(power < cut))
 
 
-def wada_snr_db(centred_T: Floats) -> float | None:
+def _frame_powers(audio_T: Floats, size: int) -> NDArray[np.float64]:
+    starts = np.arange(0, len(audio_T), size)
+    powers: NDArray[np.float64] = np.add.reduceat(np.square(audio_T), starts) / np.minimum(size, len(audio_T) - starts)
+    return powers
+
+
+def wada_snr_db(audio_T: Floats, offset: float = 0.0) -> float | None:
     """Waveform amplitude distribution analysis: an estimate for speech, in [-20, 100] dB.
 
-    `centred_T`: the samples without offset, and without those that a 16-bit file stores as zero: digital silence would
-    read as 100 dB, and an Opus copy otherwise than its source. None when nothing is left.
+    `offset` is taken away first; samples that a 16-bit file stores as zero, before or after that, do not count: digital
+    silence would read as 100 dB, and an Opus copy otherwise than its source. None when nothing is left.
     """
-    magnitude_T = np.abs(centred_T)
-    magnitude_T = magnitude_T[magnitude_T >= HALF_STEP]
-    if len(magnitude_T) == 0:
+    count, total, logarithms = 0, 0.0, 0.0
+    for block_T in in_blocks(audio_T):
+        magnitude_T = np.abs(block_T[np.abs(block_T) >= HALF_STEP] - np.float32(offset))
+        magnitude_T = magnitude_T[magnitude_T >= HALF_STEP]
+        count += len(magnitude_T)
+        total += float(np.sum(magnitude_T, dtype=np.float64))
+        logarithms += float(np.sum(np.log(magnitude_T), dtype=np.float64))
+    if not count:
         return None
-    mean = float(np.mean(magnitude_T, dtype=np.float64))
-    statistic = float(np.log(mean)) - float(np.mean(np.log(magnitude_T), dtype=np.float64))
+    statistic = float(np.log(total / count)) - logarithms / count
     decibels = np.arange(WADA_LOWEST_DB, WADA_LOWEST_DB + len(WADA_G))
     return float(np.interp(statistic, WADA_G, decibels))
 

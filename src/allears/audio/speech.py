@@ -1,7 +1,7 @@
 """Where there is speech: its share of a clip, and its spans in a recording of any length.
 
 Silero VAD decides, every 32 ms at 16 kHz. WebRTC's detector is faster, but takes rain, engines and the sea for speech.
-Legend: `T` samples, `N` chunks of 32 ms.
+Legend: `T` samples, `N` chunks of 32 ms, `R` stretches that are heard.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ import soxr
 from numpy.typing import NDArray
 
 from allears.audio import silero
+from allears.audio.blocks import BLOCK_SAMPLES
 from allears.audio.frames import to_samples, to_seconds
 
 MIN_S = 0.25  # a shorter clip holds too little to tell
@@ -67,25 +68,33 @@ def measure_speech(audio_T: Floats, rate_hz: int, probability: float, stride: in
     """
     if len(audio_T) < MIN_S * rate_hz:
         return None
+    heard_RT = audio_T[None]
     if len(audio_T) > WHOLE_S * rate_hz:
-        audio_T = _one_in(stride, audio_T, to_samples(STRETCH_S, rate_hz))
-    size = to_samples(BLOCK_S, rate_hz)
-    blocks = (audio_T[first : first + size] for first in range(0, len(audio_T), size))
+        heard_RT = _one_in(stride, audio_T, to_samples(STRETCH_S, rate_hz))
+    blocks = _in_blocks(heard_RT, to_samples(BLOCK_S, rate_hz))
     probability_N = np.concatenate(list(speech_probabilities(blocks, rate_hz)))
     speech_N, pause_N = probability_N >= probability, probability_N < PAUSE
-    return SpeechMeasures(float(np.mean(speech_N)), _pause_snr_db(audio_T, rate_hz, speech_N, pause_N))
+    power_N = _chunk_powers(heard_RT, to_samples(CHUNK_S, rate_hz))
+    return SpeechMeasures(float(np.mean(speech_N)), _pause_snr_db(power_N, speech_N, pause_N))
+
+
+def _chunk_powers(heard_RT: Floats, size: int) -> NDArray[np.float64]:
+    """Power [N] of each whole chunk of `size` samples."""
+    powers = []
+    for block_T in _in_blocks(heard_RT, max(BLOCK_SAMPLES // size, 1) * size):
+        block_NT = block_T[: len(block_T) // size * size].reshape(-1, size)
+        powers.append(np.einsum("nt,nt->n", block_NT, block_NT, dtype=np.float64) / size)
+    return np.concatenate(powers)
 
 
 def _pause_snr_db(
-    audio_T: Floats, rate_hz: int, speech_N: NDArray[np.bool_], pause_N: NDArray[np.bool_]
+    power_N: NDArray[np.float64], speech_N: NDArray[np.bool_], pause_N: NDArray[np.bool_]
 ) -> float | None:
-    size = to_samples(CHUNK_S, rate_hz)
-    chunks = min(len(speech_N), len(audio_T) // size)
-    speech_N, pause_N = speech_N[:chunks], pause_N[:chunks] & ~_near(speech_N, NEAR_CHUNKS)[:chunks]
+    chunks = min(len(speech_N), len(power_N))
+    power_N, speech_N = power_N[:chunks], speech_N[:chunks]
+    pause_N = pause_N[:chunks] & ~_near(speech_N, NEAR_CHUNKS)[:chunks]
     if min(np.count_nonzero(speech_N), np.count_nonzero(pause_N)) < LEAST_CHUNKS:
         return None
-    audio_NT = audio_T[: chunks * size].reshape(chunks, size)
-    power_N = np.einsum("nt,nt->n", audio_NT, audio_NT, dtype=np.float64) / size
     noise = max(float(power_N[pause_N].mean()), 1e-12)
     voice = max(float(power_N[speech_N].mean()) - noise, 1e-12)
     return float(np.clip(10 * np.log10(voice / noise), *SNR_DB))
@@ -130,9 +139,17 @@ def speech_probabilities(blocks: Iterable[Floats], rate_hz: int) -> Iterator[Flo
 
 
 def _one_in(stride: int, audio_T: Floats, size: int) -> Floats:
-    """Every `stride`-th stretch of `size` samples; what is left at the end is not heard."""
+    """Every `stride`-th stretch [R, size], a view; what is left at the end is not heard."""
     cycles = len(audio_T) // (size * stride)
-    return audio_T[: cycles * size * stride].reshape(cycles, stride, size)[:, 0].ravel()
+    return audio_T[: cycles * size * stride].reshape(cycles, stride, size)[:, 0]
+
+
+def _in_blocks(heard_RT: Floats, size: int) -> Iterator[Floats]:
+    """The rows one after the other as blocks of `size` samples; the last may be shorter."""
+    length = heard_RT.shape[1]
+    for first in range(0, heard_RT.size, size):
+        end, row = min(first + size, heard_RT.size), first // length
+        yield heard_RT[row : -(-end // length)].reshape(-1)[first - row * length : end - row * length]
 
 
 def _resampled(blocks: Iterable[Floats], rate_hz: int) -> Iterator[Floats]:

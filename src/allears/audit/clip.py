@@ -11,7 +11,7 @@ import numpy as np
 
 from allears.audio import fingerprint as fp
 from allears.audio.channels import measure_channels
-from allears.audio.decode import DECODERS, Channels, mixed
+from allears.audio.decode import DECODERS, Channels, Mono, mixed
 from allears.audio.hum import mains_hum
 from allears.audio.measures import MeasureSpec, measure, spectrum_blocks
 from allears.audio.speech import DETECTOR, measure_speech
@@ -54,8 +54,6 @@ def measure_clip(audio_TC: Channels, rate_hz: int, spec: MeasureSpec) -> dict[st
     values: dict[str, Any] = dict(measure(audio_T, rate_hz, spec, power_K / frames).to_json())
     hum = mains_hum(audio_T, rate_hz)
     speech = measure_speech(audio_T, rate_hz, spec.speech_probability, spec.speech_stride)
-    pcm = hashlib.sha256(str(rate_hz).encode())
-    pcm.update(np.ascontiguousarray(audio_T).data)
     return (
         values
         | measure_channels(audio_TC).to_json()
@@ -65,7 +63,14 @@ def measure_clip(audio_TC: Channels, rate_hz: int, spec: MeasureSpec) -> dict[st
             "speech_share": speech.speech_share if speech else None,
             "pause_snr_db": speech.pause_snr_db if speech else None,
             "decoded_rate_hz": float(rate_hz),
-            "pcm_sha256": pcm.hexdigest(),
+            "pcm_sha256": pcm_digest(audio_T, rate_hz),
             "fingerprint": fp.fingerprint(np.concatenate(energies)).hex(),
         }
     )
+
+
+def pcm_digest(audio_T: Mono, rate_hz: int) -> str:
+    """sha256 of the rate and the samples of the mean of a clip's channels: equal where the same audio is decoded."""
+    pcm = hashlib.sha256(str(rate_hz).encode())
+    pcm.update(np.ascontiguousarray(audio_T).data)
+    return pcm.hexdigest()

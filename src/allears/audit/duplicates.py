@@ -19,6 +19,7 @@ from allears.params.audit import DuplicateParams
 COLUMNS = {
     "clip": "string", "kind": "string", "duplicate_of": "string", "bit_error": "float64", "correlation": "float64",
 }  # fmt: skip
+KINDS = ("byte", "pcm", "reencoded")
 _SPLIT_ORDER = {"test": 0, "dev": 1, "train": 2}
 _PLACE = ("file_sha256", "channel", "start_s", "end_s")
 NEEDS = ("clip", "split", *_PLACE)  # columns of the manifest
@@ -33,7 +34,8 @@ Compare = Callable[[Sequence[tuple[str, str]]], NDArray[np.float64]]
 def find(manifest: pd.DataFrame, measures: pd.DataFrame, params: DuplicateParams, compare: Compare) -> pd.DataFrame:
     """One row a clip that duplicates another that stays: COLUMNS, `kind` byte | pcm | reencoded.
 
-    `manifest` must have the columns NEEDS. Fingerprints only name candidates; how surely a copy is among them,
+    A copy of a copy names the one at the end, and how much it is like that one; its `kind` is what it shares with the
+    next. `manifest` must have the columns NEEDS. Fingerprints only name candidates; how surely a copy is among them,
     `audit.alike` says. `compare` decides.
     """
     table = manifest[list(NEEDS)].merge(measures[_MEASURES], on="clip", how="left")
@@ -41,27 +43,22 @@ def find(manifest: pd.DataFrame, measures: pd.DataFrame, params: DuplicateParams
     table = table.iloc[np.argsort(rank, kind="stable")].reset_index(drop=True)
     rows = np.arange(len(table))
     by_bytes, by_pcm = _first_with(table, _PLACE), _first_with(table, ["pcm_sha256"])
-    kind = np.where(by_bytes < rows, "byte", np.where(by_pcm < rows, "pcm", ""))
-    original = np.where(by_bytes < rows, by_bytes, by_pcm)
-    singles = np.flatnonzero((kind == "") & table["fingerprint"].notna().to_numpy())
+    kind = np.where(by_bytes < rows, "byte", np.where(by_pcm < rows, "pcm", "")).astype(object)
+    same = roots(np.where(by_bytes < rows, by_bytes, by_pcm))
+    singles = np.flatnonzero((same == rows) & table["fingerprint"].notna().to_numpy())
     alike, facts = _reencoded(table.iloc[singles], params, compare)
-    copies = np.flatnonzero(alike < np.arange(len(singles)))
-    parts = [
-        _rows(table, np.flatnonzero(kind == "byte"), original, "byte"),
-        _rows(table, np.flatnonzero(kind == "pcm"), original, "pcm"),
-    ]
-    original[singles] = singles[roots(alike)]
-    own = facts.loc[copies].reset_index(drop=True)
-    copied = _rows(table, singles[copies], original, "reencoded")
-    parts.append(copied.assign(bit_error=own["bit_error"], correlation=own["correlation"]))
-    return pd.concat(parts, ignore_index=True).astype(COLUMNS)
-
-
-def _rows(table: pd.DataFrame, copies: Indices, original: Indices, kind: str) -> pd.DataFrame:
-    clips = table["clip"]
-    twins = clips.iloc[original[copies]].to_numpy()
-    same = {"bit_error": 0.0, "correlation": 1.0}
-    return pd.DataFrame({"clip": clips.iloc[copies].to_numpy(), "kind": kind, "duplicate_of": twins} | same)
+    near, error, correlation = rows.copy(), np.zeros(len(table)), np.ones(len(table))
+    near[singles] = singles[alike]
+    kind[near < rows] = "reencoded"
+    error[singles[facts.index]], correlation[singles[facts.index]] = facts["bit_error"], facts["correlation"]
+    found = pd.DataFrame(
+        {
+            "clip": table["clip"], "kind": kind, "duplicate_of": table["clip"].to_numpy()[roots(near)[same]],
+            "bit_error": error[same], "correlation": correlation[same],
+        }
+    )  # fmt: skip
+    copies: pd.DataFrame = pd.concat([found[kind == each] for each in KINDS], ignore_index=True)
+    return copies.astype(COLUMNS)
 
 
 def _first_with(table: pd.DataFrame, keys: Sequence[str]) -> Indices:

@@ -21,8 +21,10 @@ if TYPE_CHECKING:
 @click.option("--yes", "-y", is_flag=True, help="Remove it; without this, only say what would go.")
 @click.option("--verbose", "-v", is_flag=True, help="Show tracebacks.")
 def gc(corpus: str | None, *, yes: bool, verbose: bool) -> None:
-    """Remove versions, labels and tars of CORPUS (default: of all) that neither it nor a run or model uses.
+    """Remove versions and labels of CORPUS (default: of all) that neither it nor a run or model uses, and what killed
+    commands left half-written.
 
+    Tars that nothing uses go by themselves: `shard` and `allears withdraw` remove them.
     Runs and models themselves stay, and with them the versions that they were trained on: delete a run's folder first.
     """
     with sentences(verbose=verbose):

@@ -8,20 +8,21 @@ The note goes.
 from __future__ import annotations
 
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
+from allears.audit.digests import pcm_digests
 from allears.checkpoints.trained import trained_on
 from allears.corpus import mirror, purge, withdrawal, withdrawn
 from allears.corpus.deliveries import manifest_of
 from allears.corpus.left import read_left
 from allears.corpus.manifest import REF_COLUMNS, Manifest, clip_refs
 from allears.corpus.settings import known_corpora
-from allears.corpus.versions import all_versions, removed_digests
+from allears.corpus.versions import all_versions, removed_digests, verdicts_file
 from allears.corpus.withdrawal import Kind, Withdrawal
 from allears.corpus.withdrawn import Tombstone
 from allears.errors import CorpusError
@@ -52,10 +53,12 @@ def prepare(paths: Paths, kind: Kind, name: str, source: str | None, why: str) -
         why = "is withdrawn already, or left with a version that is removed"
         raise CorpusError(f"clip '{name}' of corpus '{paths.corpus}' {why}")
     chosen = withdrawal.choose(rows, kind, name, source, paths.corpus, before=before)
+    fresh, failed = _decoded_now(paths, chosen, decoded)
+    decoded |= fresh
     gone = withdrawal.with_the_same_audio(rows, chosen, decoded)
     found = withdrawal.plan(paths, rows, gone, chosen, decoded, listing, why=why, uid=uuid.uuid4().hex)
     found = _with_shards(paths, found)
-    return replace(found, hints=tuple(_hints(paths, found)))
+    return replace(found, hints=(*_undecoded(failed), *_hints(paths, found)))
 
 
 def begin(paths: Paths, found: Withdrawal) -> None:
@@ -180,6 +183,31 @@ def _decoded(paths: Paths) -> dict[str, str]:
         return {}
     known = measures[measures["pcm_sha256"].notna()]
     return dict(zip(known["clip"], known["pcm_sha256"], strict=True))
+
+
+def _decoded_now(
+    paths: Paths, chosen: pd.DataFrame, decoded: Mapping[str, str]
+) -> tuple[dict[str, str], dict[str, str]]:
+    """Clip → digest of those that the audit has not decoded, or not as they are now, and clip → why there is none."""
+    now = manifest_of(paths)
+    audited = now is not None and verdicts_file(paths, now.digest).exists()
+    known = set(decoded) if audited else set()
+    journal = paths.intermediate / ".withdraw.jsonl.tmp"
+    try:
+        return pcm_digests(clip_refs(chosen[~chosen["clip"].isin(list(known))]), journal)
+    finally:
+        journal.unlink(missing_ok=True)
+
+
+def _undecoded(failed: Mapping[str, str]) -> Iterator[str]:
+    """Clips that a tombstone knows by their files' bytes alone."""
+    if failed:
+        clips = sorted(failed)
+        named = f"{', '.join(clips[:5])}{' …' if len(clips) > 5 else ''}"
+        yield (
+            f"{named}: {len(clips)} of the clips cannot be decoded now ({failed[clips[0]]}). When they are delivered "
+            "again, the same bytes are refused, the same audio in another format is not"
+        )
 
 
 def _table(paths: Paths, name: str) -> Any:

@@ -86,8 +86,9 @@ def clip_refs(manifest: pd.DataFrame) -> list[ClipRef]:
     for clip, root, path, member, sha, size, channel, start, end, duration in rows:
         within = None if pd.isna(member) else str(member)
         one = None if pd.isna(channel) else int(channel)
+        bytes_ = None if pd.isna(size) else int(size)
         stop = None if end >= duration - 1e-6 else float(end)  # else it goes to the end
-        refs.append(ClipRef(clip, str(Path(root) / path), sha, one, float(start), stop, within, int(size)))
+        refs.append(ClipRef(clip, str(Path(root) / path), sha, one, float(start), stop, within, bytes_))
     return refs
 
 

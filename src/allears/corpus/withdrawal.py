@@ -29,7 +29,8 @@ from allears.storage.files import read_json, write_json
 Kind = Literal["speaker", "clip", "file"]
 _ROW = ("source", "name", "root", "path", "channel", "start_s", "end_s", "member")
 _COLUMNS = (
-    "clip", "source", "root", "path", "member", "channel", "start_s", "end_s", "file_sha256", "speaker", "group",
+    "clip", "source", "root", "path", "member", "channel", "start_s", "end_s", "file_sha256", "file_bytes",
+    "file_duration_s", "speaker", "group",
 )  # fmt: skip
 _SPAN = ("channel", "start_s", "end_s")
 _FILE = ("source", "path", "member")
@@ -114,6 +115,8 @@ def rows_unused(listing: pd.DataFrame, headers: pd.DataFrame, rows: pd.DataFrame
             sha.get((str(Path(root) / path), member), "")
             for root, path, member in _values(table, ("root", "path", "member"))
         ],
+        file_bytes=None,
+        file_duration_s=TO_THE_END_S,
         group=None,
     )[list(_COLUMNS)]
 

@@ -69,6 +69,19 @@ def test_copies_of_copies_name_the_one_that_stays() -> None:
     assert pairs([{}, {}, {}], values) == [("c1", "reencoded", "c0"), ("c2", "reencoded", "c0")]
 
 
+def test_copies_of_copies_of_other_kinds_name_the_one_that_stays() -> None:
+    """`c1` has the samples of `c0`, `c2` the bytes of `c1`; `c4` is `c3` encoded again, `c5` samples of `c4`."""
+    bytes_, samples = {"file_sha256": "b" * 64}, {"pcm_sha256": "p", "fingerprint": print_of(0)}
+    encoded = {"fingerprint": print_of(1, flipped=40), "pcm_sha256": "q"}
+    table = manifest([{}, bytes_, bytes_, {}, {}, {}])
+    values = [samples] * 3 + [{"fingerprint": print_of(1)}, encoded, encoded]
+    copies = find(table, measures(table, values), PARAMS, agree).set_index("clip")
+    assert copies["duplicate_of"].to_dict() == {"c1": "c0", "c2": "c0", "c4": "c3", "c5": "c3"}
+    assert copies["kind"].to_dict() == {"c1": "pcm", "c2": "byte", "c4": "reencoded", "c5": "pcm"}
+    assert copies["bit_error"].to_dict() == {"c1": 0.0, "c2": 0.0, "c4": 40 / 1024, "c5": 40 / 1024}
+    assert not set(copies["duplicate_of"]) & set(copies.index), "what is a copy itself does not stay"
+
+
 def test_a_candidate_is_no_copy_unless_the_waveforms_agree() -> None:
     values = [{"fingerprint": print_of(0, flipped=count)} for count in (0, 40, 80)]
     known = {("c0", "c1"): 0.3, ("c0", "c2"): 0.79, ("c1", "c2"): 0.9}
