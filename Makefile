@@ -54,7 +54,8 @@ bench-train bench-data bench-audit calibrate prove-curation: $(STAMP)
 test-faults: export OMP_NUM_THREADS := 1
 test-faults: export ALLEARS_LONG := 1
 test-faults: $(STAMP)
-	$(BIN)/python -m pytest tests/faults tests/integration/test_withdraw.py tests/integration/test_several_corpora.py --durations 15
+	$(BIN)/python -m pytest tests/faults tests/integration/test_withdraw.py tests/integration/test_several_corpora.py \
+		tests/unit/reporting/test_audit_page.py::test_many_clips_give_a_small_page --durations 15
 	$(BIN)/python -m tests.faults.fuzz_decode
 
 viz: $(STAMP)

@@ -52,3 +52,45 @@ def bandwidth_hz(power: Sequence[float], bin_hz: float, drop_db: float) -> float
         if value > 0 and 10 * math.log10(value / peak) >= -drop_db:
             highest = k
     return highest * bin_hz
+
+
+def pause_snr_db(
+    audio: Sequence[float], probabilities: Sequence[float], size: int, *, speech_from: float, pause_under: float,
+    near: int, least: int,
+) -> float | None:  # fmt: skip
+    """Level of the chunks of `size` samples that are speech over that of the pauses, more than `near` chunks away."""
+    speech, pauses = [], []
+    for n in range(min(len(audio) // size, len(probabilities))):
+        power = math.fsum(x * x for x in audio[n * size : (n + 1) * size]) / size
+        around = probabilities[max(n - near, 0) : n + near + 1]
+        if probabilities[n] >= speech_from:
+            speech.append(power)
+        elif probabilities[n] < pause_under and max(around) < speech_from:
+            pauses.append(power)
+    if min(len(speech), len(pauses)) < least:
+        return None
+    noise = max(math.fsum(pauses) / len(pauses), 1e-12)
+    voice = max(math.fsum(speech) / len(speech) - noise, 1e-12)
+    return min(max(10 * math.log10(voice / noise), -20), 100)
+
+
+def hum_db(audio: Sequence[float], rate_hz: int, mains_hz: int) -> float:
+    """By how many dB the second strongest of five harmonics stands out, at a rate of 1,000 to 1,999 Hz: by the DFT at
+    each quarter of a Hz, of windows of a second every half.
+    """
+    windows = [audio[at : at + rate_hz] for at in range(0, len(audio) - rate_hz + 1, rate_hz // 2)]
+    hann = [0.5 - 0.5 * math.cos(2 * math.pi * n / (rate_hz - 1)) for n in range(rate_hz)]
+
+    def level(hz: float) -> float:
+        turns = [cmath.exp(-2j * math.pi * hz / rate_hz * n) * weight for n, weight in enumerate(hann)]
+        powers = [abs(sum(x * turn for x, turn in zip(window, turns, strict=True))) ** 2 for window in windows]
+        return math.fsum(10 * math.log10(power + 1e-12) for power in powers) / len(powers)
+
+    standing = []
+    for line in (mains_hz * harmonic for harmonic in range(1, 6)):
+        near = {line + step / 4: level(line + step / 4) for step in range(-8, 9)}
+        far = sorted(level(line + side * step / 4) for side in (-1, 1) for step in range(12, 37))
+        beside = (far[len(far) // 2 - 1] + far[len(far) // 2]) / 2
+        strongest = max(near, key=lambda hz: near[hz])
+        standing.append(near[strongest] - beside if abs(strongest - line) <= 0.004 * line + 0.25 else 0.0)
+    return sorted(standing)[-2]

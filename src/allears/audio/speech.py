@@ -91,8 +91,8 @@ def _pause_snr_db(
     power_N: NDArray[np.float64], speech_N: NDArray[np.bool_], pause_N: NDArray[np.bool_]
 ) -> float | None:
     chunks = min(len(speech_N), len(power_N))
+    pause_N = (pause_N & ~_near(speech_N, NEAR_CHUNKS))[:chunks]  # a last chunk that is not full may be speech, too
     power_N, speech_N = power_N[:chunks], speech_N[:chunks]
-    pause_N = pause_N[:chunks] & ~_near(speech_N, NEAR_CHUNKS)[:chunks]
     if min(np.count_nonzero(speech_N), np.count_nonzero(pause_N)) < LEAST_CHUNKS:
         return None
     noise = max(float(power_N[pause_N].mean()), 1e-12)

@@ -5,6 +5,7 @@ import pytest
 
 from allears.audio.hum import BIN_HZ, SILENT_POWER, _standing_db, mains_hum
 from tests.real import REAL, needs_real
+from tests.reference import measures as oracle
 
 STANDS_OUT_DB = 10.0
 
@@ -25,6 +26,17 @@ def low_voice(seconds: float, rate_hz: int, pitch_hz: float) -> np.ndarray:
     time = np.arange(int(seconds * rate_hz)) / rate_hz
     phase = 2 * np.pi * np.cumsum(pitch_hz * (1.1 - 0.2 * (time % 1))) / rate_hz
     return 0.1 * sum(np.sin(k * phase) for k in range(1, 8))
+
+
+@pytest.mark.parametrize(("mains_hz", "level"), [(50, 0.02), (60.2, 0.05), (50, 0.0)])
+def test_prominence_agrees_with_the_definition_of_the_dft(mains_hz: float, level: float) -> None:
+    rate = 1_000
+    audio = (noise(1.6, rate) + hum(1.6, rate, mains_hz, level)).astype(np.float32)
+    expected = {hz: oracle.hum_db(audio.astype(float).tolist(), rate, hz) for hz in (50, 60)}
+    found = mains_hum(audio, rate)
+    assert found is not None
+    assert found.prominence_db == pytest.approx(max(expected.values()), abs=1e-3)
+    assert found.mains_hz == max(expected, key=lambda hz: expected[hz])
 
 
 @pytest.mark.parametrize("rate_hz", [8_000, 11_025, 16_000, 44_100, 48_000])

@@ -16,6 +16,7 @@ from allears.audio.speech import (
     speech_spans,
 )
 from tests.real import REAL, needs_real
+from tests.reference import measures as oracle
 
 
 def noise(samples: int, seed: int = 0) -> np.ndarray:
@@ -110,6 +111,27 @@ def test_speech_against_pauses_is_the_ratio_of_their_powers(
     assert found is not None
     assert found.speech_share == pytest.approx(17 / 47)
     assert found.pause_snr_db == pytest.approx(truth, abs=1.5)
+
+
+@given(
+    probability=st.lists(st.sampled_from([0.05, 0.1, 0.3, 0.6, 0.9]), min_size=8, max_size=60),
+    runs=st.integers(1, 9), seed=st.integers(0, 99),
+)  # fmt: skip
+@settings(max_examples=60, deadline=None)
+def test_speech_against_pauses_agrees_with_loops_over_chunks(probability: list[float], runs: int, seed: int) -> None:
+    heard = np.repeat(probability, runs)
+    level = np.random.default_rng(seed).gamma(0.4, size=len(heard))
+    audio = (noise(len(heard) * 512, seed) * np.repeat(level, 512)).astype(np.float32)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(speech, "speech_probabilities", lambda *_: [heard.astype(np.float32)])
+        found = measure_speech(audio, 16_000, 0.5)
+    assert found is not None
+    chunks = len(audio) // 512 if len(audio) <= speech.WHOLE_S * 16_000 else len(audio) // 4_096 * 8
+    expected = oracle.pause_snr_db(
+        audio[: chunks * 512].tolist(), heard.tolist(), 512, speech_from=0.5, pause_under=speech.PAUSE,
+        near=speech.NEAR_CHUNKS, least=speech.LEAST_CHUNKS,
+    )  # fmt: skip
+    assert found.pause_snr_db == (None if expected is None else pytest.approx(expected, abs=1e-4))
 
 
 @needs_real

@@ -26,6 +26,7 @@ from allears.pipelines.audit import create_pipeline
 from allears.reporting.audit_clips import MAX_BYTES, MAX_TEXT, chosen, clips_json
 from allears.reporting.audit_page import AuditData, render
 from tests.audit_tables import POLICIES, STANDARD, manifest, measures
+from tests.long import only_long
 
 PARAMS = AuditParams.model_validate({"representation": {"bootstrap_samples": 50}})
 RUN = "document.title='owned'"
@@ -167,9 +168,10 @@ def big(count: int) -> tuple[pd.DataFrame, pd.DataFrame]:
     return table[list(COLUMNS)], measured
 
 
-def test_two_hundred_thousand_clips_give_a_small_page(tmp_path: Path) -> None:
+@pytest.mark.parametrize("clips", [200_000, pytest.param(1_000_000, marks=only_long)])
+def test_many_clips_give_a_small_page(clips: int, tmp_path: Path) -> None:
     """All that grows with the clips is big; what is made of groups and reasons is a small corpus's."""
-    table, measured = big(200_000)
+    table, measured = big(clips)
     small = audit(*big(300), tmp_path)
     noisy = measured["snr_db"] < 10
     verdicts = pd.DataFrame(
@@ -187,7 +189,7 @@ def test_two_hundred_thousand_clips_give_a_small_page(tmp_path: Path) -> None:
     rows = re.search(r'"rows":(\[.*?\])\}</script>', page, re.DOTALL)
     assert rows
     assert len(json.loads(rows[1])) == PARAMS.listen.table_rows
-    assert "5,000 of 200,000 clips" in page
+    assert f"5,000 of {clips:,} clips" in page
     assert "data/03_primary/tiny/" in page
 
 
