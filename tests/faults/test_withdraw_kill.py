@@ -97,5 +97,5 @@ def test_the_next_run_finishes_it(project: Path) -> None:
     assert withdraw(project, speaker, 6).returncode == -signal.SIGKILL
     done = kedro(project, *steward.RUN)
     assert done.returncode == 0, done.stderr[-2000:]
-    assert "A withdrawal was interrupted" in done.stderr
+    assert "A withdrawal from corpus 'mine' was interrupted" in done.stderr
     assert leftovers(project / "data", needles, but=STONES) == []

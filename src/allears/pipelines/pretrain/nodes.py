@@ -99,34 +99,19 @@ def train_encoder(
         "chosen": params.chosen.model_dump(mode="json")
     }
     name = identity("pretrain", VERSION, inputs, asked)
-    others = corpora.read_others(pretrain_plan)
     folder = runs.runs_folder(paths).absolute() / name[: runs.SHOWN]
     spec = PretrainSpec(
         folder=folder,
         identity=name,
         shard_set=shard_set,
         clips=paths.clips.absolute(),
-        others=others,
+        others=corpora.read_others(pretrain_plan),
         targets=targets,
         extends=extends,
         pretrain=params,
     )
     if read_receipt(folder, name) is None:
-        from allears.tracking import child_run
-        from allears.training.launch import launch
-        from allears.training.plan import training_data
-
-        if extends:
-            runs.check_extension(extends, spec)
-        elif not folder.exists():
-            runs.mention_stopped(paths)
-        data = training_data(ShardSet.from_json(shard_set), paths.clips, params, others)
-        heard = corpora.heard_corpora(data, pd.read_parquet(paths.clips), others, paths.corpus)
-        runs.begin(spec, heard, paths)
-        if params.launch == "external":
-            runs.hand_over(spec)
-        with child_run("pretrain", folder):
-            launch(spec, folder)
+        _train(spec, paths)
     elif params.launch == "external":
         runs.adopt(folder)
     notes = read_receipt(folder, name) or {}
@@ -141,6 +126,24 @@ def train_encoder(
         "extends": extends.run if extends else None,
         **notes,
     }
+
+
+def _train(spec: PretrainSpec, paths: Paths) -> None:
+    """Note whom the run hears, then train in a child process, or hand over (TrainingError says what to type)."""
+    from allears.tracking import child_run
+    from allears.training.launch import launch
+    from allears.training.plan import training_data
+
+    if spec.extends:
+        runs.check_extension(spec.extends, spec)
+    elif not spec.folder.exists():
+        runs.mention_stopped(paths)
+    data = training_data(ShardSet.from_json(spec.shard_set), paths.clips, spec.pretrain, spec.others)
+    runs.begin(spec, corpora.heard_corpora(data, pd.read_parquet(paths.clips), spec.others, paths.corpus), paths)
+    if spec.pretrain.launch == "external":
+        runs.hand_over(spec)
+    with child_run("pretrain", spec.folder):
+        launch(spec, spec.folder)
 
 
 def export_encoder(
