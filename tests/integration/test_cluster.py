@@ -118,7 +118,7 @@ def once(condition: Callable[[], bool], act: Callable[[], object]) -> threading.
     """A thread that acts as soon as something is so."""
 
     def watch() -> None:
-        until = time.monotonic() + LIMIT_S
+        until = time.monotonic() + 6 * LIMIT_S  # workers start slowly where the machine is busy
         while not condition() and time.monotonic() < until:
             time.sleep(0.005)
         act()
