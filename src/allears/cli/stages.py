@@ -8,8 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import pyarrow.parquet as pq
-
+from allears.errors import AllearsError
 from allears.params.base import Paths
 
 STAGES = ("audit", "shard", "pretrain", "finetune", "report")
@@ -60,17 +59,14 @@ def look(data: Path, corpus: str) -> CorpusState:
 def _holds(check: Callable[[], bool]) -> bool:
     try:
         return check()
-    except (OSError, KeyError, ValueError):  # gone, of an older allears, or cut by a kill (pyarrow's are ValueErrors)
+    except (OSError, KeyError, ValueError, AllearsError):  # gone, of an older allears, or cut by a kill
         return False
 
 
 def _shards_are_fresh(paths: Paths, shards: dict[str, Any], version: str) -> bool:
-    """Of this manifest, without the clips that have a hard verdict now."""
-    from allears.shards.handle import made_from
+    from allears.shards.handle import is_made_from
 
-    verdicts = pq.read_table(paths.primary / "verdicts.parquet", columns=["clip", "verdict"]).to_pydict()
-    hard = [clip for clip, verdict in zip(verdicts["clip"], verdicts["verdict"], strict=True) if verdict == "hard"]
-    return shards.get("made_from") == made_from(version, hard)
+    return is_made_from(shards, version, paths.primary / "verdicts.parquet")
 
 
 def _pretrain_is_fresh(paths: Paths) -> bool:

@@ -80,10 +80,13 @@ class CorporaReader:
     threads, and a context manager that closes its files.
     """
 
-    def __init__(self, shard_sets: Sequence[ShardSet], remotes: Sequence[Remote] = ()) -> None:
+    def __init__(
+        self, shard_sets: Sequence[ShardSet], indexes: Sequence[Index], remotes: Sequence[Remote] = ()
+    ) -> None:
         """`remotes`: the copy of each corpus to read from; none: the tars themselves."""
         copies: Sequence[Remote | None] = remotes or [None] * len(shard_sets)
-        self._readers = [ShardReader(one, copy) for one, copy in zip(shard_sets, copies, strict=True)]
+        each = zip(shard_sets, copies, indexes, strict=True)
+        self._readers = [ShardReader(shard_set, copy, index) for shard_set, copy, index in each]
         self._places = Places([len(one.index.clips) for one in self._readers])
         self.index = joined([one.index for one in self._readers])
 
@@ -94,7 +97,7 @@ class CorporaReader:
 
     @property
     def round_bytes(self) -> int:
-        """As `ShardReader.round_bytes`: of all corpora together."""
+        """As `ShardReader.round_bytes`: the largest of all corpora."""
         return max(one.round_bytes for one in self._readers)
 
     def expect(self, places: Sequence[int]) -> None:

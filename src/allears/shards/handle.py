@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -55,3 +55,12 @@ class ShardSet:
 def made_from(manifest_digest: str, left_out: Iterable[str]) -> str:
     """Names what shards are made from: a manifest, and the clips with a hard verdict."""
     return value_digest({"manifest": manifest_digest, "left_out": sorted(left_out)})
+
+
+def is_made_from(handle: Mapping[str, Any], manifest_digest: str, verdicts: Path) -> bool:
+    """Whether the shards of a stored handle are of this manifest, without the clips that have a hard verdict now."""
+    import pyarrow.parquet as pq
+
+    table = pq.read_table(verdicts, columns=["clip", "verdict"]).to_pydict()
+    hard = [clip for clip, verdict in zip(table["clip"], table["verdict"], strict=True) if verdict == "hard"]
+    return bool(handle.get("made_from") == made_from(manifest_digest, hard))

@@ -64,7 +64,9 @@ class Updates:
 
     def __iter__(self) -> Iterator[Update]:
         spec = self.data.plan
-        with CorporaReader([one.shard_set for one in self.data.corpora], self.remotes) as reader:
+        corpora = self.data.corpora
+        indexes = [one.index for one in corpora]
+        with CorporaReader([one.shard_set for one in corpora], indexes, self.remotes) as reader:
             batches = iterate(
                 reader, spec, self.data.clips.weights_N, begin=self.begin, last_step=self.last,
                 rank=self.ranks.rank, world=self.ranks.world, threads=self.threads,
@@ -109,7 +111,7 @@ class PretrainData(LightningDataModule):
         spec = replace(self.data.plan, group=1)
         if not self.dev_batches or not ((weights_N > 0) & (main.index.samples_N >= spec.min_samples)).any():
             return
-        with CorporaReader([main.shard_set], self.updates.remotes[:1]) as reader:
+        with CorporaReader([main.shard_set], [main.index], self.updates.remotes[:1]) as reader:
             batches = iterate(
                 reader, spec, weights_N, begin=Cursor(), last_step=self.dev_batches,
                 skip_damaged=self.updates.skip_damaged,

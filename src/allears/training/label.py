@@ -56,7 +56,7 @@ def prepare_units(data: TrainingData, params: PretrainParams, *features: Path) -
     main, *others = data.corpora
     inputs = {"audio": main.index.audio_digest, "heard": main.labelled_digest}  # in whatever tars it lies
     if others:
-        inputs["others"] = value_digest([[one.labelled_digest, one.share] for one in others])
+        inputs["others"] = value_digest([[one.labelled_digest, round(one.share, 6)] for one in others])
     name = identity("units", VERSION, inputs, asked)
     folder, *elsewhere = folders = [each / "units" / name[:12] for each in features]
     handle = {"kind": "masked_units", "folder": str(folder), "digest": name, "units": units, "stack": stack}
@@ -154,7 +154,7 @@ def _sample(one: CorpusData, stack: int, params: UnitParams) -> Iterator[Feature
     rate_hz = one.shard_set.sample_rate_hz
     rows = np.random.default_rng(params.seed).permutation(np.flatnonzero(one.weights_N > 0))
     frames = np.cumsum([encoder_frames(int(one.index.samples_N[row]), stack, rate_hz) for row in rows])
-    chosen = rows[: int(np.searchsorted(frames, params.fit_frames * one.share)) + 1]
+    chosen = rows[: int(np.searchsorted(frames, params.fit_frames * round(one.share, 6))) + 1]
     with ShardReader(one.shard_set) as reader, ThreadPoolExecutor(2) as pool:
         yield from pool.map(
             lambda row: unit_features(reader.read(int(row)), rate_hz, stack, params.normalise), chosen.tolist()

@@ -96,7 +96,7 @@ class TrainingData:
         named = [(one.corpus, one.facts) for one in self.corpora]
         return {f"{what} of {name}" if name else what: fact for name, facts in named for what, fact in facts.items()}
 
-    @property
+    @cached_property
     def clips(self) -> PlanClips:
         """What is planned, of all corpora."""
         index = joined([one.index for one in self.corpora])

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from allears.shards.batches import Cursor, iterate
 from allears.shards.corpora import CorporaReader, Places, factors, joined
+from allears.shards.index import read_index
 from allears.shards.plan import PlanClips, PlanSpec, _generator, _windows, plan_epoch, planned_counts
 from allears.shards.reader import ShardReader
 from allears.shards.remote import Remote, Traffic
@@ -126,7 +127,11 @@ def test_clips_are_read_from_the_shards_of_their_corpus(tmp_path: Path) -> None:
         ("one", 12, 0, 2), ("two", 7, 1, 3),
     )]  # fmt: skip
     spec = PlanSpec(digest="", seed=0, capacity_samples=60_000, crop_samples=20_000, start_multiple=100, group=2)
-    with ShardReader(sets[0]) as first, ShardReader(sets[1]) as second, CorporaReader(sets) as both:
+    with (
+        ShardReader(sets[0]) as first,
+        ShardReader(sets[1]) as second,
+        CorporaReader(sets, [read_index(one) for one in sets]) as both,
+    ):
         assert both.index.first_shards == (0, 2)
         assert joined([first.index]) is first.index
         seen = []
@@ -148,7 +153,10 @@ def test_copies_of_two_corpora_give_the_batches_of_their_tars(tmp_path: Path) ->
     spec = PlanSpec(digest="", seed=0, capacity_samples=60_000, crop_samples=20_000, start_multiple=100)
     with serving(sets[0].folder) as one, serving(sets[1].folder) as other:
         copies = [Remote(url=each.url, round_bytes=100_000) for each in (one, other)]
-        with CorporaReader(sets) as tars, CorporaReader(sets, copies) as buckets:
+        with (
+            CorporaReader(sets, [read_index(one) for one in sets]) as tars,
+            CorporaReader(sets, [read_index(one) for one in sets], copies) as buckets,
+        ):
             near, far = (
                 list(iterate(reader, spec, np.ones(40), begin=Cursor(), last_step=9)) for reader in (tars, buckets)
             )

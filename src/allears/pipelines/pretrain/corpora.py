@@ -17,6 +17,7 @@ from allears.errors import ConfigError, StaleError, nearest
 from allears.params.base import Paths
 from allears.params.pretrain import PretrainParams
 from allears.params.spec_pretrain import OtherCorpus
+from allears.shards.handle import is_made_from
 from allears.storage.files import read_json
 
 if TYPE_CHECKING:
@@ -127,7 +128,27 @@ def _find(name: str, share: float | None, paths: Paths) -> OtherCorpus:
         raise StaleError(
             f"pretrain.corpora names '{name}', which was not audited since something was withdrawn from it: type {make}"
         )
-    return OtherCorpus(
-        corpus=name, version=str(read_json(audit)["version"]), shard_set=read_json(handle),
-        clips=other.clips.absolute(), share=share,
-    )  # fmt: skip
+    version, shards = str(read_json(audit)["version"]), read_json(handle)
+    if not (_is_sharded(other, shards, version) and _is_selected(other)):
+        raise StaleError(
+            f"pretrain.corpora names '{name}', whose shards are of another version, or of other verdicts, than its "
+            f"audit: type {make}"
+        )
+    return OtherCorpus(corpus=name, version=version, shard_set=shards, clips=other.clips.absolute(), share=share)
+
+
+def _is_sharded(other: Paths, shards: dict[str, Any], version: str) -> bool:
+    verdicts = other.primary / "verdicts.parquet"
+    return not verdicts.exists() or is_made_from(shards, version, verdicts)
+
+
+def _is_selected(other: Paths) -> bool:
+    """Whether the table of clips, which training reads, keeps and weighs what the audit does."""
+    file = other.primary / "selection.parquet"
+    if not file.exists():
+        return True
+    now, then = (
+        pd.read_parquet(one, columns=["clip", "keep", "weight"]).set_index("clip") for one in (file, other.clips)
+    )
+    now = now.reindex(then.index)
+    return bool((now["keep"] == then["keep"]).all() and (now["weight"] == then["weight"]).all())
