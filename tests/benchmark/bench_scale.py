@@ -2,8 +2,8 @@
 
 Measured on speechocean762 (through ALLEARS_REAL_DATA): what ingest, audit and shard take on these cores beyond what
 they take when there is nothing to do, and the bytes of its shards. Measured on a made-up index of MILLIONS clips: its
-size, what reading it and planning an epoch take and hold. All of it grows in proportion to clips or seconds, so the
-last table multiplies; nobody has run it.
+size, and what reading it takes and holds; of 10 million, what planning an epoch takes (`bench_plan.py`). All of it
+grows in proportion to clips or seconds, so the last table multiplies; nobody has run it.
 """
 
 from __future__ import annotations
@@ -28,8 +28,8 @@ from allears.engine.cores import cores
 from allears.params.shard import ShardParams
 from allears.shards.handle import INDEX, ShardSet
 from allears.shards.index import DIGEST, SCHEMA, read_index
-from allears.shards.plan import PlanClips, PlanSpec, plan_epoch
 from allears.storage.files import read_json
+from tests.benchmark import bench_plan
 from tests.project import kedro, make_project
 
 REAL = Path(os.environ.get("ALLEARS_REAL_DATA", "/nonexistent"))
@@ -59,18 +59,16 @@ def main() -> None:
         shards = ShardSet.from_json(read_json(folder / "project/data/05_model_input/so762/shards.json"))
         size = sum(tar.stat().st_size for tar in (folder / "project" / shards.folder).glob("*.tar"))
         index_bytes = made_up_index(folder / "index")
-        said = subprocess.run(
-            [sys.executable, __file__, "--read", str(folder / "index")], capture_output=True, text=True, check=True
-        ).stdout
+        read_s, held_gb, most_gb = (each / MILLIONS for each in numbers_of(__file__, "--read", str(folder / "index")))
+        plan_s, plan_gb = (each / 10 for each in numbers_of(bench_plan.__file__, "millions"))
     hours = shards.seconds / 3600
     core_s = {stage: seconds * cores() / hours for stage, seconds in spent_s.items()}
-    read_s, read_gb, plan_s, plan_gb = (float(each) / MILLIONS for each in said.split())
     print(f"| measured, {cores()} cores | |\n|---|---|")
     for stage, seconds in core_s.items():
         print(f"| {stage}, core seconds for an hour of audio | {seconds:.1f} |")
     print(f"| shards, MB for an hour of audio | {size / hours / 1e6:.1f} |")
     print(f"| index, MB for a million clips | {index_bytes / MILLIONS / 1e6:.0f} |")
-    print(f"| reading the index, for a million clips | {read_s:.1f} s, {read_gb:.2f} GB |")
+    print(f"| reading the index, for a million clips | {read_s:.1f} s, holds {held_gb:.2f} GB, {most_gb:.2f} at most |")
     print(f"| planning an epoch, for a million clips | {plan_s:.1f} s, {plan_gb:.2f} GB |")
     clips = given.hours * 3600 / CLIP_S / 1e6
     bytes_all = size / hours * given.hours
@@ -79,8 +77,14 @@ def main() -> None:
     print(f"| {', '.join(STAGES)}, days | {', '.join(f'{each:.2f}' for each in days.values())} |")
     print(f"| shards | {bytes_all / 1e12:.1f} TB in {bytes_all / ShardParams().target_mb / 1e6:,.0f} tars |")
     print(f"| index | {index_bytes / MILLIONS * clips / 1e9:.1f} GB |")
-    print(f"| each training process: index | {read_s * clips:.0f} s, {read_gb * clips:.1f} GB |")
-    print(f"| … and the plan of an epoch | {plan_s * clips:.0f} s, {plan_gb * clips:.1f} GB more |")
+    print(f"| each training process: index | {read_s * clips:.0f} s, holds {held_gb * clips:.1f} GB |")
+    print(f"| … and the plan of an epoch | {plan_s * clips:.0f} s, {plan_gb * clips:.1f} GB while it is made |")
+
+
+def numbers_of(script: str, *arguments: str) -> list[float]:
+    """What a script prints in a process of its own, so that its peak of memory is its own."""
+    done = subprocess.run([sys.executable, script, *arguments], capture_output=True, text=True, check=True)
+    return [float(each) for each in done.stdout.split()]
 
 
 def beyond_nothing(project: Path, stage: str) -> float:
@@ -113,17 +117,15 @@ def made_up_index(folder: Path) -> int:
     return (folder / INDEX).stat().st_size
 
 
-def reading(folder: Path) -> tuple[float, float, float, float]:
-    """Seconds and GB of reading the index, then those that planning an epoch adds at most."""
+def reading(folder: Path) -> tuple[float, float, float]:
+    """Seconds of reading the index; GB that it holds, and takes at most."""
     began, gb = time.perf_counter(), resident_gb()
     index = read_index(ShardSet(folder, "made up", 0, 0.0, RATE_HZ))
+    took_s = time.perf_counter() - began
     pa.default_memory_pool().release_unused()
-    read_s, read_gb = time.perf_counter() - began, resident_gb() - gb
-    began, gb = time.perf_counter(), resident_gb()
-    spec = PlanSpec(digest="", seed=0, capacity_samples=60 * RATE_HZ, crop_samples=30 * RATE_HZ, group=8)
-    plan_epoch(PlanClips(index.samples_N, np.ones(len(index.clips)), index.shard_N), spec, 0)
-    most_gb = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6
-    return read_s, read_gb, time.perf_counter() - began, most_gb - gb
+    held_gb, most_gb = resident_gb() - gb, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6 - gb
+    assert len(index.clips) == MILLIONS * 1_000_000
+    return took_s, held_gb, most_gb
 
 
 def resident_gb() -> float:
