@@ -45,10 +45,11 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--hours", type=float, default=100_000.0)
     parser.add_argument("--cores", type=int, default=256, help="of the cluster")
+    parser.add_argument("--make", type=Path, help=argparse.SUPPRESS)
     parser.add_argument("--read", type=Path, help=argparse.SUPPRESS)
     given = parser.parse_args()
-    if given.read:
-        print(*reading(given.read))
+    if given.make or given.read:
+        print(*(reading(given.read) if given.read else [made_up_index(given.make)]))
         return
     if not REAL.is_dir():
         raise SystemExit("ALLEARS_REAL_DATA names no folder of real recordings")
@@ -58,7 +59,7 @@ def main() -> None:
         spent_s = {stage: beyond_nothing(folder / "project", stage) for stage in STAGES}
         shards = ShardSet.from_json(read_json(folder / "project/data/05_model_input/so762/shards.json"))
         size = sum(tar.stat().st_size for tar in (folder / "project" / shards.folder).glob("*.tar"))
-        index_bytes = made_up_index(folder / "index")
+        (index_bytes,) = numbers_of(__file__, "--make", str(folder / "index"))
         read_s, held_gb, most_gb = (each / MILLIONS for each in numbers_of(__file__, "--read", str(folder / "index")))
         plan_s, plan_gb = (each / 10 for each in numbers_of(bench_plan.__file__, "millions"))
     hours = shards.seconds / 3600
@@ -82,7 +83,9 @@ def main() -> None:
 
 
 def numbers_of(script: str, *arguments: str) -> list[float]:
-    """What a script prints in a process of its own, so that its peak of memory is its own."""
+    """What a script prints in a process of its own, so that its peak of memory is its own (and not that of this one,
+    which a child inherits: this one must stay small).
+    """
     done = subprocess.run([sys.executable, script, *arguments], capture_output=True, text=True, check=True)
     return [float(each) for each in done.stdout.split()]
 
