@@ -124,6 +124,7 @@ def test_what_only_one_process_knows_is_the_reason(tmp_path: Path) -> None:
     assert f"clip {index.clips[0]}" in reason["error"]
 
 
+@only_long
 def test_several_processes_skip_what_one_does(tmp_path: Path) -> None:
     shard_set, clips = make_shards(tmp_path / "shards", clips=45)
     batch = {"seconds": 2.0, "micro_batches": 2}

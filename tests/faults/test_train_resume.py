@@ -20,7 +20,7 @@ from tests.pretraining import make_spec, tiny
 from tests.processes import LIMIT_S, children, start, wait_for
 from tests.support import make_shards
 
-KILLS = 20 if LONG else 2
+KILLS = 20 if LONG else 1
 UPDATES = 1500 if LONG else 60
 # Imported by every Python that is started: notes what each update hears, as the model gets it.
 NOTE_BATCHES = """
