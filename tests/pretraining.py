@@ -5,9 +5,13 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
+
+from allears.params.base import Paths
 from allears.params.pretrain import PretrainParams
 from allears.params.spec_pretrain import PretrainSpec
-from allears.shards.handle import ShardSet
+from allears.shards.handle import ShardSet, made_from
+from allears.storage.files import read_json, write_json
 from allears.training.label import prepare_units
 from allears.training.plan import training_data
 
@@ -28,6 +32,17 @@ TINY: dict[str, Any] = {
     "validate_every": 4,
     "validate_batches": 2,
 }
+
+
+def audited(paths: Paths, version: str) -> None:
+    """What an audit leaves of the shards and clips there, as far as a pretraining of another corpus looks at it."""
+    paths.primary.mkdir(parents=True, exist_ok=True)
+    clips = pd.read_parquet(paths.clips)
+    clips[["clip", "keep", "weight"]].to_parquet(paths.primary / "selection.parquet")
+    clips[["clip"]].assign(verdict="keep").to_parquet(paths.primary / "verdicts.parquet")
+    write_json(paths.primary / "audit_summary.json", {"version": version})
+    handle = paths.shards / "shards.json"
+    write_json(handle, read_json(handle) | {"made_from": made_from(version, [])})
 
 
 def tiny(**changes: Any) -> PretrainParams:

@@ -33,6 +33,19 @@ def start(spec: AnySpec, **env: str) -> subprocess.Popen[bytes]:
     )  # fmt: skip
 
 
+def begun(command: list[str], mark: str, folder: Path, env: dict[str, str]) -> subprocess.Popen[str]:
+    """A command in a process group of its own, in `folder`; returns once it has said `mark`."""
+    process = subprocess.Popen(
+        command, cwd=folder, env=env, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+        start_new_session=True,
+    )  # fmt: skip
+    assert process.stdout is not None
+    for line in process.stdout:
+        if line.strip() == mark:
+            return process
+    raise AssertionError(f"{command} did not start")
+
+
 def children(pid: int) -> list[int]:
     found = []
     for stat in Path("/proc").glob("[0-9]*/stat"):

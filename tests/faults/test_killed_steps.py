@@ -18,6 +18,7 @@ import soundfile
 from allears.corpus.opening import MOST_TOGETHER
 from tests.faults.steps import STARTED, WORKERS, contents
 from tests.long import LONG, only_long, report
+from tests.processes import begun
 from tests.project import ROOT, environment
 
 KILLS = 50 if LONG else 2
@@ -54,15 +55,7 @@ class Setting:
         env = environment(NOTED_READS=str(reads), NOTED_FOLDER=str(self.folder / "corpus"))
         env["PYTHONPATH"] = os.pathsep.join([str(self.folder / "site"), str(ROOT), env.get("PYTHONPATH", "")])
         command = [sys.executable, "-m", "tests.faults.steps", str(self.folder / "corpus"), step]
-        process = subprocess.Popen(
-            command, cwd=reads.parent, env=env, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
-            start_new_session=True,
-        )  # fmt: skip
-        assert process.stdout is not None
-        for line in process.stdout:
-            if line.strip() == STARTED:
-                return process
-        raise AssertionError(f"{step} did not start")
+        return begun(command, STARTED, reads.parent, env)
 
     def finish(self, step: str, reads: Path) -> float:
         """Run the step to its end; its seconds."""

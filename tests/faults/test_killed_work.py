@@ -19,6 +19,7 @@ from allears.storage.files import write_json
 from tests.faults.steps import STARTED, contents
 from tests.faults.work import WORKERS
 from tests.long import LONG, report
+from tests.processes import begun
 from tests.project import ROOT, environment
 from tests.support import make_shards
 from tests.unit.shards.recordings import as_handle, make_recordings
@@ -55,15 +56,7 @@ def start(step: str, project: Path) -> subprocess.Popen[str]:
     """The step in a process group of its own; returns once it begins to work."""
     env = environment(NOTED_WRITES=str(project / "writes"), OMP_NUM_THREADS="1")
     env["PYTHONPATH"] = os.pathsep.join([str(project / "site"), str(ROOT), env.get("PYTHONPATH", "")])
-    process = subprocess.Popen(
-        [sys.executable, "-m", "tests.faults.work", step], cwd=project, env=env, stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT, text=True, start_new_session=True,
-    )  # fmt: skip
-    assert process.stdout is not None
-    for line in process.stdout:
-        if line.strip() == STARTED:
-            return process
-    raise AssertionError(f"{step} did not start")
+    return begun([sys.executable, "-m", "tests.faults.work", step], STARTED, project, env)
 
 
 def finish(step: str, project: Path) -> float:

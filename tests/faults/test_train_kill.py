@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from allears.checkpoints.training_state import load_state, steps
+from allears.checkpoints.steps import steps
+from allears.checkpoints.training_state import load_state
 from allears.params.spec_pretrain import PretrainSpec
 from allears.storage.files import read_json
 from allears.training.events import read_events

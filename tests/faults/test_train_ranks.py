@@ -11,7 +11,8 @@ import numpy as np
 import pytest
 import torch
 
-from allears.checkpoints.training_state import load_state, steps
+from allears.checkpoints.steps import steps
+from allears.checkpoints.training_state import load_state
 from allears.errors import ConfigError
 from allears.params.spec_pretrain import PretrainSpec
 from allears.shards.index import read_index

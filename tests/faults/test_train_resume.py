@@ -13,7 +13,8 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from allears.checkpoints.training_state import load_state, steps
+from allears.checkpoints.steps import steps
+from allears.checkpoints.training_state import load_state
 from allears.params.spec_pretrain import PretrainSpec
 from tests.long import LONG, report
 from tests.pretraining import make_spec, tiny

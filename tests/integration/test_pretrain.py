@@ -26,6 +26,7 @@ from allears.params.base import Paths
 from allears.params.pretrain import PretrainParams
 from allears.params.probe import ProbeParams
 from allears.pipelines.pretrain import create_pipeline, runs
+from allears.pipelines.pretrain.corpora import find_others
 from allears.pipelines.pretrain.probe_nodes import probe_encoder
 from allears.pipelines.report.nodes import write_model_card
 from allears.shards.handle import ShardSet
@@ -34,7 +35,7 @@ from allears.storage.files import read_json, write_json
 from allears.tracking.current import entered
 from allears.tracking.outbox import Outbox, boxes, read_ops
 from allears.tracking.run import TrackedRun
-from tests.pretraining import tiny
+from tests.pretraining import audited, tiny
 from tests.support import make_shards
 
 AUDIT = {
@@ -237,7 +238,7 @@ def test_several_corpora_are_heard_and_named_everywhere(
     params = tiny(objective="masked_units", probe=PROBE, corpora={"other": 0.4})
     with pytest.raises(StaleError, match="names 'other', which was not audited since"):
         run(mine, params, until="pretrain_plan")
-    write_json(other.primary / "audit_summary.json", {"version": "e" * 64})
+    audited(other, "e" * 64)
     data = run(mine, params)
     assert "other: 40.0 % of the audio, 14 clips" in caplog.text
     assert "other: 40.0 % of the audio" in capfd.readouterr().out
@@ -275,6 +276,26 @@ def test_several_corpora_are_heard_and_named_everywhere(
     assert _pretrain_is_fresh(mine)  # no clip that it heard has changed
     table.assign(weight=0.5).to_parquet(clips)
     assert not _pretrain_is_fresh(mine)
+
+
+@pytest.mark.parametrize(
+    ("table", "change"),
+    [("verdicts", {"verdict": "hard"}), ("selection", {"keep": False}), ("selection", {"weight": 2.0})],
+)
+def test_a_corpus_that_was_audited_again_must_be_sharded_again(
+    tmp_path: Path, table: str, change: dict[str, object]
+) -> None:
+    mine, other = Paths(corpus="mine", data=tmp_path), Paths(corpus="other", data=tmp_path)
+    make_shards(other.shards, clips=20)
+    audited(other, "v")
+    assert len(find_others(tiny(corpora={"other": 0.4}), mine)) == 1
+    file = other.primary / f"{table}.parquet"
+    rows = pd.read_parquet(file)
+    for name, value in change.items():
+        rows.loc[3, name] = value
+    rows.to_parquet(file)
+    with pytest.raises(StaleError, match=r"'other', whose shards are of another version, or of other verdicts"):
+        find_others(tiny(corpora={"other": 0.4}), mine)
 
 
 def test_a_corpus_to_hear_must_be_another_and_have_shards(paths: Paths) -> None:

@@ -20,8 +20,8 @@ from allears.hooks.mlflow import rank, tracking_uri
 from allears.params.base import Paths
 from allears.params.pretrain import PretrainParams
 from allears.pipeline_registry import register_pipelines
-from allears.storage.files import write_json
 from allears.storage.lock import locked
+from tests.pretraining import audited
 from tests.support import make_shards
 
 ROOT = Path(__file__).parents[2]
@@ -183,7 +183,7 @@ def test_a_pretraining_holds_the_corpora_that_it_hears_and_nothing_else_does(tmp
         paths = Paths(corpus=name, data=tmp_path / "data")
         remember(paths, name, path=str(tmp_path / name), licence="CC0-1.0", layout="plain")
         make_shards(paths.shards, clips=10)
-        write_json(paths.primary / "audit_summary.json", {"version": "v"})
+        audited(paths, "v")
     lock = tmp_path / "data" / ".locks" / "other.lock"
     hook._paths = Paths(corpus="mine", data=tmp_path / "data")
     hook._pretrain = PretrainParams(corpora={"other": 0.3})

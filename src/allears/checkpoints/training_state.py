@@ -7,21 +7,19 @@ A file holds tensors and plain values only (numbers, strings, lists, dictionarie
 from __future__ import annotations
 
 import pickle
-import re
 from pathlib import Path
 from typing import Any
 
 import torch
 
+from allears.checkpoints.steps import step_file, steps
 from allears.errors import StorageError
 from allears.storage.files import atomic_path, storage_error
-
-_NAME = re.compile(r"step-(\d{9})\.pt")
 
 
 def save_state(folder: Path, step: int, state: dict[str, Any], keep: int = 2) -> Path:
     """Write `state` (state dicts of model and optimizer, counters) of `step`, then drop all but the newest `keep`."""
-    path = folder / f"step-{step:09d}.pt"
+    path = step_file(folder, step)
     with atomic_path(path) as temporary:
         try:
             torch.save(state, temporary)
@@ -31,21 +29,14 @@ def save_state(folder: Path, step: int, state: dict[str, Any], keep: int = 2) ->
                 "from the last checkpoint"
             ) from error
     for old in steps(folder)[:-keep]:
-        (folder / f"step-{old:09d}.pt").unlink()
+        step_file(folder, old).unlink()
     return path
-
-
-def steps(folder: Path) -> list[int]:
-    """The steps that have a checkpoint in `folder`, in order; empty when there is no such folder."""
-    if not folder.exists():
-        return []
-    return sorted(int(match[1]) for path in folder.iterdir() if (match := _NAME.fullmatch(path.name)))
 
 
 def load_latest(folder: Path, device: str = "cpu") -> tuple[int, dict[str, Any]] | None:
     """The newest step and its state, or None when `folder` has no checkpoint."""
     found = steps(folder)
-    return (found[-1], load_state(folder / f"step-{found[-1]:09d}.pt", device)) if found else None
+    return (found[-1], load_state(step_file(folder, found[-1]), device)) if found else None
 
 
 def load_state(path: Path, device: str = "cpu") -> dict[str, Any]:

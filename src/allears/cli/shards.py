@@ -178,13 +178,14 @@ def copy(corpus: str, url: str, *, verbose: bool) -> None:
     """
     with sentences(verbose=verbose):
         from allears.shards.copies import copy_shards, noted
+        from allears.shards.handle import stored_shards
         from allears.storage.bucket import typed_path
 
         place = typed_path(url)
         paths = known_corpus(corpus)
         with corpus_for_ourselves(paths, "allears shards copy"):
             known = any(one.url == place for one in noted(paths.shards))
-            shard_set = _handle(paths) if known else _shard_set(paths)
+            shard_set = stored_shards(paths.shards) if known else _shard_set(paths)
             done = copy_shards(paths.shards, shard_set, place)
         if shard_set is None:
             click.echo(f"{corpus} has no shards any more: {done.dropped} files were dropped at {place}")
@@ -199,8 +200,9 @@ def copy(corpus: str, url: str, *, verbose: bool) -> None:
 def copies_as_lines(paths: Paths, otherwise: str = "No training reads it") -> list[str]:
     """Where copies of the shards lie, and what to type where one is of others."""
     from allears.shards.copies import noted
+    from allears.shards.handle import stored_shards
 
-    now = _handle(paths)
+    now = stored_shards(paths.shards)
     return [
         f"The copy at {one.url} is of these shards."
         if now and one.shards == now.digest
@@ -210,18 +212,11 @@ def copies_as_lines(paths: Paths, otherwise: str = "No training reads it") -> li
     ]
 
 
-def _handle(paths: Paths) -> ShardSet | None:
-    from allears.shards.handle import ShardSet
-    from allears.storage.files import read_json
-
-    handle = paths.shards / "shards.json"
-    return ShardSet.from_json(read_json(handle)) if handle.exists() else None
-
-
 def _shard_set(paths: Paths) -> ShardSet:
     from allears.errors import StaleError
+    from allears.shards.handle import stored_shards
 
-    found = _handle(paths)
+    found = stored_shards(paths.shards)
     if found is None:
         command = f"kedro run --pipeline shard --params corpus={paths.corpus}"
         raise StaleError(f"corpus '{paths.corpus}' has no shards yet: run `{command}`")

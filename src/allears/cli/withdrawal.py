@@ -30,7 +30,7 @@ from allears.params.base import Paths
 from allears.params.corpus import SAMPLE
 from allears.shards.copies import renew
 from allears.shards.export.places import forget_exports, outside
-from allears.shards.handle import ShardSet, made_from
+from allears.shards.handle import made_from, stored_shards
 from allears.shards.remote import forget_cache
 from allears.shards.removal import held, remove_clips
 from allears.shards.sidecar import forget_labels
@@ -81,7 +81,7 @@ def finish(paths: Paths) -> Withdrawal | None:
     purge.keep_verdicts(paths, manifest)
     _remove_from_shards(paths, found, manifest)
     forget_cache(paths.shards)
-    renew(paths.shards, shards_now(paths))
+    renew(paths.shards, stored_shards(paths.shards))
     for folder in sorted(paths.features.glob("*/*/")):
         forget_labels(folder, set(found.clips))
     purge.purge_documents(paths, found)
@@ -143,12 +143,6 @@ def _remove_from_shards(paths: Paths, found: Withdrawal, manifest: Manifest) -> 
     source = made_from(manifest.digest, _hard(paths)) if found.shards_were_fresh else state.get("made_from")
     folder = {"folder": state["folder"]}
     write_json(handle, state | made.to_json() | folder | {"made_from": source})
-
-
-def shards_now(paths: Paths) -> ShardSet | None:
-    """The corpus's shards, if it has any."""
-    handle = paths.shards / "shards.json"
-    return ShardSet.from_json(read_json(handle)) if handle.exists() else None
 
 
 def _announce(paths: Paths, found: Withdrawal) -> None:

@@ -9,6 +9,7 @@ from typing import Any
 
 from allears.errors import StaleError
 from allears.storage.digest import value_digest
+from allears.storage.files import read_json
 
 INDEX = "index.parquet"
 
@@ -50,6 +51,12 @@ class ShardSet:
             float(value["seconds"]),
             int(value["sample_rate_hz"]),
         )
+
+
+def stored_shards(folder: Path) -> ShardSet | None:
+    """The shards whose handle lies in the folder of a corpus's shards, if it has any."""
+    handle = folder / "shards.json"
+    return ShardSet.from_json(read_json(handle)) if handle.exists() else None
 
 
 def made_from(manifest_digest: str, left_out: Iterable[str]) -> str:

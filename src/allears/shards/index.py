@@ -41,10 +41,7 @@ PART_SCHEMA = SCHEMA.append(pa.field("rest_crc32", pa.int64()))  # of the clip's
 
 @dataclass(frozen=True)
 class Index:
-    """One entry a clip, in tar order. `shard_N` points into `shards`; offsets and lengths are bytes.
-
-    `first_shards`: where several corpora were joined, the number of each one's first tar.
-    """
+    """One entry a clip, in tar order. `shard_N` points into `shards`; offsets and lengths are bytes."""
 
     clips: Strings
     shards: tuple[str, ...]
@@ -54,7 +51,11 @@ class Index:
     samples_N: NDArray[np.int64]
     sha256: Digests
     pcm_sha256: Digests
-    first_shards: tuple[int, ...] = (0,)
+
+    @property
+    def first_shards(self) -> tuple[int, ...]:
+        """The number of each corpus's first tar, as in `corpora.Joined`: here it is one corpus."""
+        return (0,)
 
     @property
     def position(self) -> Mapping[str, int]:
@@ -70,18 +71,21 @@ class Index:
 
     def places_of(self, shard: int) -> NDArray[np.int64]:
         """The places of the clips of tar `shard` (its place in `shards`), in its order."""
-        first, last = np.searchsorted(self.shard_N, [shard, shard + 1])  # tars come one after the other
-        return np.arange(first, last)
+        rows = self._rows(shard)
+        return np.arange(rows.start, rows.stop)
 
     def of_tar(self, shard: int) -> Index:
         """The index of tar `shard` alone, a view of this one: what a worker that reads one tar needs."""
-        first, last = np.searchsorted(self.shard_N, [shard, shard + 1]).tolist()
-        rows = slice(first, last)
+        rows = self._rows(shard)
         return Index(
-            clips=self.clips[rows], shards=(self.shards[shard],), shard_N=np.zeros(last - first, dtype=np.int32),
+            clips=self.clips[rows], shards=(self.shards[shard],), shard_N=np.zeros(rows.stop - rows.start, np.int32),
             offset_N=self.offset_N[rows], length_N=self.length_N[rows], samples_N=self.samples_N[rows],
             sha256=self.sha256[rows], pcm_sha256=self.pcm_sha256[rows],
         )  # fmt: skip
+
+    def _rows(self, shard: int) -> slice:
+        first, last = np.searchsorted(self.shard_N, [shard, shard + 1]).tolist()  # tars come one after the other
+        return slice(first, last)
 
 
 def read_index(shard_set: ShardSet) -> Index:

@@ -10,6 +10,7 @@ import torch
 from pytorch_lightning import Callback, LightningModule, Trainer
 
 from allears.audio.frames import to_hours, to_seconds
+from allears.checkpoints.steps import CHECKPOINTS
 from allears.checkpoints.training_state import save_state
 from allears.errors import TrainingError
 from allears.objectives.base import Objective
@@ -20,8 +21,6 @@ from allears.training.meters import Meters
 from allears.training.module import PretrainModule, add_up
 from allears.training.say import say
 from allears.types import ObjectiveOutput
-
-CHECKPOINTS = "checkpoints"
 
 
 class Watch(Callback):

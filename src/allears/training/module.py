@@ -77,9 +77,10 @@ class PretrainModule(LightningModule):
             self._check_finite(output.loss_sum, micro)
             self.manual_backward(output.loss_sum)
             outputs.append(output)
-        count = torch.stack([torch.zeros((), device=self.device), *(output.count.float() for output in outputs)]).sum()
-        lost = torch.tensor([len(batch.skipped), batch.skipped_samples], dtype=count.dtype, device=self.device)
-        self.ranks.add([count, lost])
+        lost = torch.tensor([len(batch.skipped), batch.skipped_samples], dtype=torch.float64, device=self.device)
+        counted = torch.stack([lost.new_zeros(()), *(output.count.double() for output in outputs)]).sum()
+        self.ranks.add([counted, lost])  # samples beyond 2^24 are no longer whole numbers in float32
+        count = counted.float()
         self.ranks.add_gradients(self.objective)
         norm = divide_and_clip(self.objective, count, params.optimiser.clip_norm)
         if not torch.isfinite(norm):

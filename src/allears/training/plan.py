@@ -5,6 +5,7 @@ Legend: `N` clips of a corpus, or of all, one corpus after the other.
 
 from __future__ import annotations
 
+import hashlib
 import itertools
 import math
 from collections.abc import Sequence
@@ -60,8 +61,8 @@ class CorpusData:
         weighted = rows[self.weights_N[rows] != 1]
         return {
             "shards": self.shard_set.digest,
-            "selection": value_digest(self.index.clips.take(rows)),
-            "weights": value_digest([self.index.clips.take(weighted), self.weights_N[weighted].tolist()]),
+            "selection": _bytes_digest(self.index.clips.values_N[rows]),
+            "weights": _bytes_digest(self.index.clips.values_N[weighted], self.weights_N[weighted]),
             "clips": len(rows),
         }
 
@@ -257,6 +258,13 @@ def _check_amount(data: TrainingData, batch: BatchParams) -> None:
             f"{what} smaller than one batch: {int(heard_N.sum())} training clips give {seconds:.1f} s of audio "
             f"an epoch, one update hears {wanted_s:g} s; add recordings, or lower pretrain.batch.seconds"
         )
+
+
+def _bytes_digest(*columns: NDArray[Any]) -> str:
+    digest = hashlib.sha256()
+    for column in columns:
+        digest.update(column.tobytes())
+    return digest.hexdigest()
 
 
 def _of(corpus: str | None) -> str:

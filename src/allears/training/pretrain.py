@@ -10,7 +10,8 @@ import torch
 from lightning_fabric.plugins.environments.lightning import LightningEnvironment
 from pytorch_lightning import Callback, LightningModule, Trainer
 
-from allears.checkpoints.training_state import load_latest, load_state, steps
+from allears.checkpoints.steps import CHECKPOINTS, step_file, steps
+from allears.checkpoints.training_state import load_latest, load_state
 from allears.errors import ConfigError, StaleError, TrainingError
 from allears.models.audio_encoder import AudioEncoder
 from allears.objectives.base import Objective
@@ -21,7 +22,7 @@ from allears.shards.batches import Cursor
 from allears.shards.handle import ShardSet
 from allears.shards.remote import remote_of
 from allears.storage.receipt import read_receipt, write_receipt
-from allears.training.callbacks import CHECKPOINTS, Watch
+from allears.training.callbacks import Watch
 from allears.training.datamodule import PretrainData, Updates
 from allears.training.events import EventLog, SilentLog, read_events
 from allears.training.frame_labels import FrameLabels
@@ -197,7 +198,7 @@ def _finish(watch: Watch, hardware: dict[str, str]) -> None:
         "updates": module.done,
         "hours_heard": watch.hours_heard,
         "clips_skipped": module.clips_skipped,
-        "checkpoint": str(spec.folder / CHECKPOINTS / f"step-{module.done:09d}.pt"),
+        "checkpoint": str(step_file(spec.folder / CHECKPOINTS, module.done)),
         "metrics": latest,
         **hardware,
     }

@@ -3,7 +3,8 @@ import os
 import pytest
 import torch
 
-from allears.checkpoints.training_state import load_latest, load_state, save_state, steps
+from allears.checkpoints.steps import steps
+from allears.checkpoints.training_state import load_latest, load_state, save_state
 from allears.errors import StorageError
 
 

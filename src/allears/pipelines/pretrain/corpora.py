@@ -129,7 +129,7 @@ def _find(name: str, share: float | None, paths: Paths) -> OtherCorpus:
             f"pretrain.corpora names '{name}', which was not audited since something was withdrawn from it: type {make}"
         )
     version, shards = str(read_json(audit)["version"]), read_json(handle)
-    if not (_is_sharded(other, shards, version) and _is_selected(other)):
+    if not (is_made_from(shards, version, other.primary / "verdicts.parquet") and _is_selected(other)):
         raise StaleError(
             f"pretrain.corpora names '{name}', whose shards are of another version, or of other verdicts, than its "
             f"audit: type {make}"
@@ -137,18 +137,9 @@ def _find(name: str, share: float | None, paths: Paths) -> OtherCorpus:
     return OtherCorpus(corpus=name, version=version, shard_set=shards, clips=other.clips.absolute(), share=share)
 
 
-def _is_sharded(other: Paths, shards: dict[str, Any], version: str) -> bool:
-    verdicts = other.primary / "verdicts.parquet"
-    return not verdicts.exists() or is_made_from(shards, version, verdicts)
-
-
 def _is_selected(other: Paths) -> bool:
     """Whether the table of clips, which training reads, keeps and weighs what the audit does."""
-    file = other.primary / "selection.parquet"
-    if not file.exists():
-        return True
-    now, then = (
-        pd.read_parquet(one, columns=["clip", "keep", "weight"]).set_index("clip") for one in (file, other.clips)
-    )
+    files = (other.primary / "selection.parquet", other.clips)
+    now, then = (pd.read_parquet(file, columns=["clip", "keep", "weight"]).set_index("clip") for file in files)
     now = now.reindex(then.index)
     return bool((now["keep"] == then["keep"]).all() and (now["weight"] == then["weight"]).all())

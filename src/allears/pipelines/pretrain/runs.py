@@ -8,6 +8,8 @@ from functools import reduce
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
+from allears.checkpoints.heard import NAME as HEARD
+from allears.checkpoints.steps import CHECKPOINTS, step_file, steps
 from allears.errors import ConfigError, TrainingError, nearest
 from allears.params.base import Paths
 from allears.params.pretrain import PretrainParams
@@ -22,7 +24,7 @@ from allears.training.spec_file import SPEC_FILE, forget_errors, read_spec, writ
 if TYPE_CHECKING:
     from allears.checkpoints.heard import Heard
 
-HEARD, PROVENANCE = "heard.npz", "provenance.json"  # whom a run or an export has heard, and where it comes from
+PROVENANCE = "provenance.json"  # where a run or an export comes from
 SHOWN = 12  # hexadecimal digits of a run's name
 
 
@@ -55,8 +57,8 @@ def find(paths: Paths, params: PretrainParams) -> ExtendedRun:
         receipt = read_json(folder / RECEIPT)
         name, checkpoint, updates = receipt["identity"], receipt["notes"]["checkpoint"], receipt["notes"]["updates"]
     else:
-        checkpoint = _checkpoints(folder)[-1]
-        updates = _updates(checkpoint)
+        updates = steps(folder / CHECKPOINTS)[-1]
+        checkpoint = step_file(folder / CHECKPOINTS, updates)
         name = value_digest([_spec(folder).identity, updates])
     return ExtendedRun(run=folder.name, identity=name, checkpoint=Path(checkpoint), updates=int(updates))
 
@@ -64,25 +66,17 @@ def find(paths: Paths, params: PretrainParams) -> ExtendedRun:
 def stopped(paths: Paths) -> list[Path]:
     """The folders of runs that did not come to their end, and whose weights another can go on from."""
     folders = sorted(path.parent for path in runs_folder(paths).glob(f"*/{HEARD}"))
-    return [folder for folder in folders if not (folder / RECEIPT).exists() and _checkpoints(folder)]
+    return [folder for folder in folders if not (folder / RECEIPT).exists() and steps(folder / CHECKPOINTS)]
 
 
 def mention_stopped(paths: Paths) -> None:
     """Say, where a new run begins, that another has come some way: it may be meant to go on."""
     for folder in stopped(paths):
         say(
-            f"run {folder.name} of this corpus stopped at update {_updates(_checkpoints(folder)[-1]):,}; what begins "
-            f"now is another run, as clips or settings are others. pretrain.extend={folder.name} "
-            "goes on from its weights"
+            f"run {folder.name} of this corpus stopped at update {steps(folder / CHECKPOINTS)[-1]:,}; what begins now "
+            f"is another run, as clips or settings are others. pretrain.extend={folder.name} goes on from its weights, "
+            "where model, objective and units are the same"
         )
-
-
-def _checkpoints(folder: Path) -> list[Path]:
-    return sorted(folder.glob("checkpoints/step-*.pt"))
-
-
-def _updates(checkpoint: Path) -> int:
-    return int(checkpoint.stem.removeprefix("step-"))
 
 
 def _spec(folder: Path) -> PretrainSpec:
