@@ -22,14 +22,15 @@ class AudioBatch:
 
     `audio_BT` float32 in [-1, 1]; `samples_B` int64, true lengths; `starts_B` int64, first sample of the crop inside
     the stored clip; `keys` clip ids ('' for a masked row that only pads the last step); `units_BU` int64 frame labels
-    of the crop, -1 where there is none; `epoch`, `step` and `micro` (its place in the step) count from 0 and seed
-    whatever is random about the batch.
+    of the crop, -1 where there is none; `before` how often the epoch has heard each clip before; `epoch`,
+    `step` and `micro` (its place in the step) count from 0 and seed whatever is random about the batch.
     """
 
     keys: tuple[str, ...]
     audio_BT: Tensor
     samples_B: Tensor
     starts_B: Tensor
+    before: tuple[int, ...]
     epoch: int
     step: int
     micro: int = 0

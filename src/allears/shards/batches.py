@@ -77,10 +77,10 @@ class HostBatch:
     """One micro-batch: crops padded with zeros on the right. Empty (B = 0) where it only pads the last step.
 
     `place_B`: clips' places in the index; `audio_BT` float32; `samples_B` true lengths; `starts_B` first samples of the
-    crops; `micro` counts the micro-batches of its step; `step_samples` and `step_clips` are those of the whole step,
-    over all ranks; `after` is the cursor once that step is done. `skipped` says of each damaged clip that was left out
-    what is wrong with it, `skipped_samples` how long the crops were; all else is without them, but for the counts of
-    the step.
+    crops; `before_B` how often the epoch has heard each clip before; `micro` counts the micro-batches of its step;
+    `step_samples` and `step_clips` are those of the whole step, over all ranks; `after` is the cursor once that step is
+    done. `skipped` says of each damaged clip that was left out what is wrong with it, `skipped_samples` how long the
+    crops were; all else is without them, but for the counts of the step.
     """
 
     keys: tuple[str, ...]
@@ -88,6 +88,7 @@ class HostBatch:
     audio_BT: NDArray[np.float32]
     samples_B: NDArray[np.int64]
     starts_B: NDArray[np.int64]
+    before_B: NDArray[np.int64]
     epoch: int
     step: int
     micro: int
@@ -203,6 +204,7 @@ def _load(
 ) -> HostBatch:
     first, last = int(plan.bounds_M[micro]), int(plan.bounds_M[micro + 1])
     place_B, starts_B, samples_B = plan.clip_P[first:last], plan.start_P[first:last], plan.samples_P[first:last]
+    before_B = plan.before_P[first:last]
     audio_BT = np.zeros((last - first, int(samples_B.max(initial=0))), dtype=np.float32)
     damage: dict[int, str] = {}
     for row, (place, start, samples) in enumerate(
@@ -218,6 +220,7 @@ def _load(
     if damage:
         whole_B = np.delete(np.arange(last - first), list(damage))
         place_B, starts_B, samples_B = place_B[whole_B], starts_B[whole_B], samples_B[whole_B]
+        before_B = before_B[whole_B]
         audio_BT = audio_BT[whole_B, : int(samples_B.max(initial=0))]
     whole = slice(int(plan.bounds_M[micro - micro % group]), int(plan.bounds_M[micro - micro % group + group]))
     return HostBatch(
@@ -226,6 +229,7 @@ def _load(
         audio_BT=audio_BT,
         samples_B=samples_B,
         starts_B=starts_B,
+        before_B=before_B,
         epoch=at.epoch,
         step=at.step,
         micro=micro % group,

@@ -70,11 +70,15 @@ class PlanClips:
 
 @dataclass(frozen=True, slots=True)
 class EpochPlan:
-    """All micro-batches of an epoch: micro-batch m holds the crops `bounds_M[m]:bounds_M[m + 1]` (M + 1 bounds)."""
+    """All micro-batches of an epoch: micro-batch m holds the crops `bounds_M[m]:bounds_M[m + 1]` (M + 1 bounds).
+
+    `before_P`: how often the epoch has heard the clip of each crop before.
+    """
 
     clip_P: NDArray[np.int64]
     start_P: NDArray[np.int64]
     samples_P: NDArray[np.int64]
+    before_P: NDArray[np.int64]
     bounds_M: NDArray[np.int64]
 
     @property
@@ -94,7 +98,13 @@ class EpochPlan:
         """The micro-batches of steps `first_step` up to, not including, `last_step` of the epoch."""
         bounds_M = self.bounds_M[first_step * group : last_step * group + 1]
         crops = slice(int(bounds_M[0]), int(bounds_M[-1]))
-        return EpochPlan(self.clip_P[crops], self.start_P[crops], self.samples_P[crops], bounds_M - bounds_M[0])
+        return EpochPlan(
+            self.clip_P[crops],
+            self.start_P[crops],
+            self.samples_P[crops],
+            self.before_P[crops],
+            bounds_M - bounds_M[0],
+        )
 
 
 def plan_epoch(clips: PlanClips, spec: PlanSpec, epoch: int) -> EpochPlan:
@@ -106,7 +116,8 @@ def plan_epoch(clips: PlanClips, spec: PlanSpec, epoch: int) -> EpochPlan:
     nothing is left to hear.
     """
     generator = _generator(spec.seed, epoch)
-    clip_P = np.repeat(np.arange(len(clips)), planned_counts(clips, spec, epoch))
+    counts_N = planned_counts(clips, spec, epoch)
+    clip_P = np.repeat(np.arange(len(clips)), counts_N)
     if not len(clip_P) and epoch == 0 and not (clips.weights_N > 0).any():
         raise CorpusError(
             "no clip is selected for training: all weights are zero; look at the audit page, then loosen the policy"
@@ -119,9 +130,11 @@ def plan_epoch(clips: PlanClips, spec: PlanSpec, epoch: int) -> EpochPlan:
     start_P = generator.integers(0, room_P + 1) * spec.start_multiple
     ends_W = np.cumsum(np.bincount(window_P))  # of each window's crops
     order_P, bounds_M = _batches(length_P, ends_W[np.diff(ends_W, prepend=0) > 0], spec)
-    clip_P, start_P, length_P = clip_P[order_P], start_P[order_P], length_P[order_P]
     window_M = np.searchsorted(ends_W, bounds_M[:-1], side="right")
-    return _shuffled(EpochPlan(clip_P, start_P, length_P, bounds_M), window_M, generator, spec.group)
+    order_P, bounds_M = _shuffled(order_P, bounds_M, window_M, generator, spec.group)
+    clip_P, start_P, length_P = clip_P[order_P], start_P[order_P], length_P[order_P]
+    before_P = _repetition(clip_P) if counts_N.max(initial=0) > 1 else np.zeros_like(clip_P)
+    return EpochPlan(clip_P, start_P, length_P, before_P, bounds_M)
 
 
 def planned_counts(clips: PlanClips, spec: PlanSpec, epoch: int) -> NDArray[np.int64]:
@@ -208,14 +221,22 @@ def _batches(
     return order_P, np.asarray(bounds, dtype=np.int64)
 
 
-def _shuffled(plan: EpochPlan, window_M: NDArray[np.int64], generator: np.random.Generator, group: int) -> EpochPlan:
-    """The micro-batches of each window in random order, padded with empty ones to a multiple of the group."""
-    sizes_M = np.diff(plan.bounds_M)
+def _shuffled(
+    order_P: NDArray[np.int64],
+    bounds_M: NDArray[np.int64],
+    window_M: NDArray[np.int64],
+    generator: np.random.Generator,
+    group: int,
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """The micro-batches of each window in random order, padded with empty ones to a multiple of the group.
+
+    → order [P], bounds [M + 1].
+    """
+    sizes_M = np.diff(bounds_M)
     order_M = generator.permutation(len(sizes_M))
     order_M = order_M[np.argsort(window_M[order_M], kind="stable")]
     shuffled_M = np.concatenate([[0], np.cumsum(sizes_M[order_M])]).astype(np.int64)
-    moved_M = plan.bounds_M[order_M] - shuffled_M[:-1]
-    take_P = np.arange(len(plan.clip_P)) + np.repeat(moved_M, sizes_M[order_M])
+    moved_M = bounds_M[order_M] - shuffled_M[:-1]
+    take_P = np.arange(len(order_P)) + np.repeat(moved_M, sizes_M[order_M])
     padding = np.full(-len(sizes_M) % group, shuffled_M[-1])
-    bounds_M = np.concatenate([shuffled_M, padding])
-    return EpochPlan(plan.clip_P[take_P], plan.start_P[take_P], plan.samples_P[take_P], bounds_M)
+    return order_P[take_P], np.concatenate([shuffled_M, padding])

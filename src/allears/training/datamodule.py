@@ -150,6 +150,7 @@ def to_audio_batch(batch: HostBatch, labels: FrameLabels | None, spec: PlanSpec)
         audio_BT=torch.from_numpy(batch.audio_BT),
         samples_B=torch.from_numpy(batch.samples_B),
         starts_B=torch.from_numpy(batch.starts_B),
+        before=tuple(batch.before_B.tolist()),
         epoch=batch.epoch,
         step=batch.step,
         micro=batch.micro,

@@ -7,8 +7,8 @@ from allears.objectives.masking import span_masks
 from allears.params.objective import MaskConfig
 
 
-def one(key, frames, config, seed=0, epoch=0, start=0, F=None):
-    return span_masks([key], [start], [frames], F or frames, config, seed, epoch)[0]
+def one(key, frames, config, seed=0, epoch=0, start=0, before=0, F=None):
+    return span_masks([key], [start], [before], [frames], F or frames, config, seed, epoch)[0]
 
 
 @given(
@@ -21,7 +21,7 @@ def one(key, frames, config, seed=0, epoch=0, start=0, F=None):
 def test_masks_lie_inside_each_clip_and_hide_something(frames, share, span, seed):
     config = MaskConfig(share=share, span_frames=span)
     keys = [f"clip-{row}" for row in range(len(frames))]
-    masks = span_masks(keys, [0] * len(keys), frames, 60, config, seed, 0)
+    masks = span_masks(keys, [0] * len(keys), [0] * len(keys), frames, 60, config, seed, 0)
     for mask, count in zip(masks, frames, strict=True):
         assert not mask[count:].any()
         assert mask.any() == (count > 0)
@@ -29,12 +29,12 @@ def test_masks_lie_inside_each_clip_and_hide_something(frames, share, span, seed
 
 def test_a_mask_does_not_depend_on_the_batch():
     config = MaskConfig()
-    together = span_masks(["a", "b", "c"], [0, 640, 0], [50, 30, 40], 50, config, 5, 2)
+    together = span_masks(["a", "b", "c"], [0, 640, 0], [0, 0, 1], [50, 30, 40], 50, config, 5, 2)
     np.testing.assert_array_equal(together[1, :30], one("b", 30, config, seed=5, epoch=2, start=640))
 
 
-@pytest.mark.parametrize("change", [{"seed": 1}, {"epoch": 1}, {"start": 640}, {"key": "other"}])
-def test_each_of_seed_epoch_clip_and_crop_gives_another_mask(change):
+@pytest.mark.parametrize("change", [{"seed": 1}, {"epoch": 1}, {"start": 640}, {"before": 1}, {"key": "other"}])
+def test_each_of_seed_epoch_clip_crop_and_repetition_gives_another_mask(change):
     base = {"key": "clip", "frames": 200, "config": MaskConfig()}
     assert not np.array_equal(one(**base), one(**(base | change)))
     np.testing.assert_array_equal(one(**base), one(**base))
@@ -49,7 +49,7 @@ def test_a_mask_is_pinned():
 def test_every_frame_is_hidden_with_the_same_chance(share, span):
     config = MaskConfig(share=share, span_frames=span)
     keys = [str(i) for i in range(3000)]
-    masks = span_masks(keys, [0] * 3000, [20] * 3000, 20, config, 0, 0)
+    masks = span_masks(keys, [0] * 3000, [0] * 3000, [20] * 3000, 20, config, 0, 0)
     np.testing.assert_allclose(masks.mean(0), share, atol=0.04)
 
 

@@ -41,6 +41,13 @@ def mixes(draw):
     return replace(clips, first_shards=tuple(sorted(corpora)))
 
 
+@given(mixes(), specs, st.integers(0, 3))
+def test_a_crop_says_how_often_the_epoch_has_heard_its_clip(clips, spec, epoch):
+    plan = plan_epoch(clips, spec, epoch)
+    came = [plan.clip_P[:place].tolist().count(clip) for place, clip in enumerate(plan.clip_P.tolist())]
+    assert plan.before_P.tolist() == came
+
+
 @given(lengths, specs, st.integers(0, 5))
 def test_at_weight_one_every_clip_is_planned_exactly_once(samples, spec, epoch):
     plan = plan_epoch(planned(samples), spec, epoch)

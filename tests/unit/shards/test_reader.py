@@ -108,7 +108,7 @@ def test_a_damaged_clip_stops_the_batches_with_its_name(shard_set: ShardSet):
 
 @pytest.mark.parametrize("threads", [1, 3])
 def test_skipped_clips_are_named_and_all_else_is_as_planned(shard_set: ShardSet, threads: int):
-    spec, weights = spec_of(shard_set), np.ones(shard_set.clips)
+    spec, weights = spec_of(shard_set), np.full(shard_set.clips, 1.5)
     with ShardReader(shard_set) as reader:
         whole = list(iterate(reader, spec, weights, begin=Cursor(), last_step=9))
     index = read_index(shard_set)
@@ -122,6 +122,7 @@ def test_skipped_clips_are_named_and_all_else_is_as_planned(shard_set: ShardSet,
         rows = [row for row, key in enumerate(expected.keys) if key not in lost]
         assert one.keys == tuple(expected.keys[row] for row in rows)
         np.testing.assert_array_equal(one.starts_B, expected.starts_B[rows])
+        np.testing.assert_array_equal(one.before_B, expected.before_B[rows])
         np.testing.assert_array_equal(one.samples_B, expected.samples_B[rows])
         length = max(one.samples_B, default=0)
         np.testing.assert_array_equal(one.audio_BT, expected.audio_BT[rows][:, :length])
@@ -139,3 +140,4 @@ def assert_same(ours, theirs):
         assert (one.keys, one.epoch, one.step, one.after) == (other.keys, other.epoch, other.step, other.after)
         np.testing.assert_array_equal(one.audio_BT, other.audio_BT)
         np.testing.assert_array_equal(one.starts_B, other.starts_B)
+        np.testing.assert_array_equal(one.before_B, other.before_B)
