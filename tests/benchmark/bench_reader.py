@@ -19,9 +19,9 @@ import soundfile
 
 sys.path.insert(0, str(Path(__file__).parents[2]))
 
-from allears.shards.batches import Cursor, iterate, totals
+from allears.shards.batches import Cursor, iterate
 from allears.shards.handle import ShardSet
-from allears.shards.plan import PlanClips, PlanSpec, data_digest
+from allears.shards.plan import PlanClips, PlanSpec, data_digest, plan_epoch
 from allears.shards.reader import ShardReader
 from allears.storage.files import read_json
 
@@ -65,12 +65,8 @@ def _synthetic(folder: Path) -> ShardSet:
 
 def _steps(reader: ShardReader, spec: PlanSpec, weights_N: np.ndarray) -> int:
     """Batches of one epoch."""
-    steps = 1
-    while totals(PlanClips(reader.index.samples_N, weights_N, reader.index.shard_N), spec, steps).clips < len(
-        weights_N
-    ):
-        steps += 1
-    return steps
+    clips = PlanClips(reader.index.samples_N, weights_N, reader.index.shard_N)
+    return plan_epoch(clips, spec, 0).micro_batches // spec.group
 
 
 def _decode(flac: list[bytes]) -> None:

@@ -127,7 +127,16 @@ def test_a_training_that_is_handed_over_is_adopted_when_it_is_done(
     with pytest.raises(TrainingError, match=r"torchrun .* -m allears.training.run") as told:
         run(paths, params, until="encoder")
     spec = Path(re.search(r"its spec is (\S+)\. On", str(told.value))[1])
-    subprocess.run([sys.executable, "-m", "allears.training.run", spec], check=True)  # as torchrun does
+    command = [sys.executable, "-m", "allears.training.run", spec]
+    clips = pd.read_parquet(paths.shards / "clips.parquet")
+    try:  # a node may begin long after an audit that selects other clips
+        clips.assign(keep=clips["keep"] & (clips["speaker"] != "speaker-0")).to_parquet(paths.shards / "clips.parquet")
+        late = subprocess.run(command, check=False, capture_output=True, text=True)
+        assert late.returncode == 1
+        assert "was planned on other batches than those found now" in late.stderr
+    finally:
+        clips.to_parquet(paths.shards / "clips.parquet")
+    subprocess.run(command, check=True)  # as torchrun does
     box = Outbox(tmp_path, "run")
     with entered(TrackedRun(box, "run", "tiny pretrain", {})):
         assert run(paths, params, until="encoder")["pretrained"]["updates"] == 4
@@ -189,6 +198,8 @@ def test_a_run_that_stopped_goes_on_in_other_batches_at_a_named_epoch(
     assert provenance["licences"] == {"CC0-1.0": 42}
     assert provenance["clips"] == 36
     assert provenance["extends"]["run"] == stopped.name
+    assert [provenance["extends"][name] for name in ("data_digest", "clips", "speakers")] == ["f" * 64, 42, 7]
+    assert f"| heard before, in run {stopped.name} | tiny, version `{'f' * 12}`" in (folder / "README.md").read_text()
     pcm = read_index(ShardSet.from_json(read_json(paths.shards / "shards.json"))).pcm_sha256[:1]  # of speaker-0
     found = {(one.kind, one.folder, one.clips) for one in trained_on(paths.data, "tiny", pcm=pcm, shards=())}
     assert {("pretraining", str(stopped), 1), ("encoder", str(folder), 1)} <= found
@@ -276,6 +287,13 @@ def test_several_corpora_are_heard_and_named_everywhere(
     assert _pretrain_is_fresh(mine)  # no clip that it heard has changed
     table.assign(weight=0.5).to_parquet(clips)
     assert not _pretrain_is_fresh(mine)
+
+    table.to_parquet(clips)
+    labelled = changed(other)
+    unlike = tiny(objective="masked_units", probe=PROBE, updates=2, extend=data["pretrained"]["run"])
+    with pytest.raises(TrainingError, match="the unit model must be the same"):
+        run(mine, unlike, until="encoder")
+    assert changed(other) == labelled
 
 
 @pytest.mark.parametrize(

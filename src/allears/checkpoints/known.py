@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from allears.storage.files import read_json
 from allears.storage.receipt import NAME as RECEIPT
@@ -16,12 +18,30 @@ def exports(data: Path) -> list[Path]:
     return sorted(folder for folder in folders if (folder / WEIGHTS).exists())
 
 
+def heard_in(provenance: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """What a run says of each corpus that it heard; of a single one without its share."""
+    return list(provenance.get("corpora", [dict(provenance)]))
+
+
+def heard_before(provenance: Mapping[str, Any]) -> list[tuple[str, dict[str, Any]]]:
+    """What the runs that a run extends say of each corpus that they heard, with the run's name; the latest first.
+
+    One that an earlier allears stopped says nothing.
+    """
+    found, earlier = [], provenance.get("extends")
+    while earlier:
+        found += [(str(earlier["run"]), one) for one in heard_in(earlier) if "data_digest" in one]
+        earlier = earlier.get("extends")
+    return found
+
+
 def encoder_name(export: Path) -> str:
     """`best_rq of so762, 4,000 updates, seed 0, run 875e99e3`, from what an export says of itself; else its folder."""
     file = export / "provenance.json"
     facts = read_json(file) if file.exists() else {}
     try:
-        corpora = " and ".join(one["corpus"] for one in facts.get("corpora", ())) or facts["corpus"]
+        before = [one["corpus"] for _, one in heard_before(facts)]
+        corpora = " and ".join(dict.fromkeys([*(one["corpus"] for one in heard_in(facts)), *before]))
         said = f"{facts['objective']} of {corpora}, {facts['updates']:,} updates"
         return f"{said}, seed {facts['settings']['seed']}, run {facts['run'][:8]}"
     except (KeyError, TypeError, ValueError):

@@ -33,7 +33,10 @@ class OtherCorpus(Params):
 
 
 class PretrainSpec(Params):
-    """`shard_set` and `targets` are the JSON of these handles, `clips` the table of selection and weights."""
+    """`shard_set` and `targets` are the JSON of these handles, `clips` the table of selection and weights.
+
+    `plan` names the batches that were planned; None (of an earlier allears, and in tests): those that are found.
+    """
 
     task: Literal["pretrain"] = "pretrain"
     folder: Path
@@ -41,6 +44,7 @@ class PretrainSpec(Params):
     shard_set: dict[str, Any]
     clips: Path
     others: tuple[OtherCorpus, ...] = ()
+    plan: str | None = None
     targets: dict[str, Any]
     extends: ExtendedRun | None = None
     pretrain: PretrainParams

@@ -63,7 +63,7 @@ class Cursor:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Totals:
-    """What a training of so many steps hears. Samples are at the shards' rate; `padded` counts padding too."""
+    """What so many steps of a training hear. Samples are at the shards' rate; `padded` counts padding too."""
 
     clips: int
     epochs: float
@@ -142,17 +142,26 @@ def plan_digest(spec: PlanSpec) -> str:
     return value_digest(["plan", PLAN_VERSION, asdict(spec)])
 
 
-def totals(clips: PlanClips, spec: PlanSpec, steps: int) -> Totals:
-    """What the first `steps` global steps hear, without reading any audio."""
+def cursor_after(clips: PlanClips, spec: PlanSpec, steps: int) -> Cursor:
+    """Where training stands once `steps` global steps from the beginning are done."""
+    cursor = Cursor()
+    for plan, at, first, last in _epochs(clips, spec, Cursor(), steps):
+        done = last - first
+        cursor = Cursor(at.step + done - 1, at.epoch, last - 1).after(plan.micro_batches // spec.group)
+    return cursor
+
+
+def totals(clips: PlanClips, spec: PlanSpec, begin: Cursor, last_step: int) -> Totals:
+    """What is heard from `begin` until `last_step` global steps are done, without reading any audio."""
     crops = micro_batches = samples = padded = 0
     epochs = 0.0
-    for plan, begin, first, last in _epochs(clips, spec, Cursor(), steps):
+    for plan, _, first, last in _epochs(clips, spec, begin, last_step):
         part = plan.part(first, last, spec.group)
         crops += len(part.clip_P)
         micro_batches += int((np.diff(part.bounds_M) > 0).sum())
         samples += int(part.samples_P.sum())
         padded += part.padded_samples
-        epochs = begin.epoch + last * spec.group / plan.micro_batches
+        epochs += (last - first) * spec.group / plan.micro_batches
     return Totals(clips=crops, epochs=epochs, micro_batches=micro_batches, samples=samples, padded=padded)
 
 

@@ -41,26 +41,36 @@ STARTS = 5
 Features = NDArray[np.float32]
 
 
-def prepare_units(data: TrainingData, params: PretrainParams, *features: Path) -> dict[str, Any]:
-    """Fit the unit model on training clips and label the clips of train and dev speakers; the handle on both.
+def units_handle(data: TrainingData, params: PretrainParams, *features: Path) -> dict[str, Any]:
+    """The handle on the unit model and the labels, before there are any.
 
-    Of several corpora each one gives as many frames to k-means as its share of the audio, and its labels lie with it:
-    `features` are the folders for those, one a corpus; the first one's holds the unit model.
-
-    What is up to date is not done again; a killed pass goes on after its last shard, and a shard whose labels are
-    missing or damaged is labelled anew.
+    The labels of each corpus lie with it: `features` are the folders for those, one a corpus; the first one's holds the
+    unit model.
     """
-    units = params.objectives.masked_units.units
-    stack = params.model.log_mel.stack
+    units, stack = params.objectives.masked_units.units, params.model.log_mel.stack
     asked = {"units": units, "stack": stack, "settings": params.units.model_dump(mode="json")}
     main, *others = data.corpora
     inputs = {"audio": main.index.audio_digest, "heard": main.labelled_digest}  # in whatever tars it lies
     if others:
         inputs["others"] = value_digest([[one.labelled_digest, round(one.share, 6)] for one in others])
     name = identity("units", VERSION, inputs, asked)
-    folder, *elsewhere = folders = [each / "units" / name[:12] for each in features]
-    handle = {"kind": "masked_units", "folder": str(folder), "digest": name, "units": units, "stack": stack}
-    handle |= {"others": [str(each) for each in elsewhere]} if elsewhere else {}
+    folder, *elsewhere = (str(each / "units" / name[:12]) for each in features)
+    handle = {"kind": "masked_units", "folder": folder, "digest": name, "units": units, "stack": stack}
+    return handle | ({"others": elsewhere} if elsewhere else {})
+
+
+def prepare_units(data: TrainingData, params: PretrainParams, *features: Path) -> dict[str, Any]:
+    """Fit the unit model on training clips and label the clips of train and dev speakers; the handle on both, in
+    `features` (see `units_handle`).
+
+    Of several corpora each one gives as many frames to k-means as its share of the audio.
+
+    What is up to date is not done again; a killed pass goes on after its last shard, and a shard whose labels are
+    missing or damaged is labelled anew.
+    """
+    handle = units_handle(data, params, *features)
+    name, units, stack = handle["digest"], handle["units"], handle["stack"]
+    folder, *_ = folders = [Path(each) for each in (handle["folder"], *handle.get("others", ()))]
     notes = read_receipt(folder, name)
     lost = [_lost(one, each, name) for one, each in zip(data.corpora, folders, strict=True)]
     if notes is None or any(lost):

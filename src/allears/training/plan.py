@@ -21,7 +21,7 @@ from allears.audio.frames import frame_samples, to_hours, to_samples, to_seconds
 from allears.errors import ConfigError, TrainingError
 from allears.params.pretrain import BatchParams, PretrainParams
 from allears.params.spec_pretrain import OtherCorpus
-from allears.shards.batches import plan_digest, totals
+from allears.shards.batches import Cursor, cursor_after, plan_digest, totals
 from allears.shards.clips import ClipTable
 from allears.shards.contents import read_table
 from allears.shards.corpora import factors, joined
@@ -160,13 +160,15 @@ def without_copies(corpora: Sequence[CorpusData]) -> list[CorpusData]:
     return found
 
 
-def summarise_plan(data: TrainingData, first: int, updates: int) -> dict[str, Any]:
-    """The plan of `updates` updates from `first` on, as the catalog stores it; `corpora` are in the order of `data`."""
+def summarise_plan(data: TrainingData, first: int, updates: int, from_epoch: int | None = None) -> dict[str, Any]:
+    """The plan of `updates` updates from `first` on, as the catalog stores it; `corpora` are in the order of `data`.
+
+    They begin with the epoch `from_epoch`; None: where `first` updates of this plan end.
+    """
     clips, rate_hz = data.clips, data.main.shard_set.sample_rate_hz
     samples_N, weights_N = clips.samples_N, clips.weights_N
-    before, after = (totals(clips, data.plan, steps) for steps in (first, first + updates))
-    padded = after.padded - before.padded
-    samples = after.samples - before.samples
+    begin = cursor_after(clips, data.plan, first) if from_epoch is None else Cursor(first, from_epoch)
+    planned = totals(clips, data.plan, begin, first + updates)
     return {
         "shards": data.main.shard_set.digest,
         "plan": plan_digest(data.plan),
@@ -177,9 +179,9 @@ def summarise_plan(data: TrainingData, first: int, updates: int) -> dict[str, An
         "hours": to_hours(to_seconds(int(samples_N[weights_N > 0].sum()), rate_hz)),
         "first_update": first,
         "updates": updates,
-        "epochs": round(after.epochs - before.epochs, 2),
-        "hours_planned": to_hours(to_seconds(samples, rate_hz)),
-        "padding_share": round(1 - samples / padded, 4),
+        "epochs": round(planned.epochs, 2),
+        "hours_planned": to_hours(to_seconds(planned.samples, rate_hz)),
+        "padding_share": round(1 - planned.samples / planned.padded, 4),
     }
 
 

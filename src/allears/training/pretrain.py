@@ -18,7 +18,7 @@ from allears.objectives.base import Objective
 from allears.objectives.build import build_objective
 from allears.params.pretrain import PretrainParams
 from allears.params.spec_pretrain import PretrainSpec
-from allears.shards.batches import Cursor
+from allears.shards.batches import Cursor, plan_digest
 from allears.shards.handle import ShardSet
 from allears.shards.remote import remote_of
 from allears.storage.receipt import read_receipt, write_receipt
@@ -56,6 +56,7 @@ def _run(spec: PretrainSpec, ranks: Ranks, hardware: dict[str, str]) -> None:
     params = spec.pretrain
     shards = ShardSet.from_json(spec.shard_set)
     found = training_data(shards, spec.clips, params, spec.others)
+    _check_plan(spec, found)
     module = PretrainModule(new_objective(params), spec, ranks)
     state = _last_state(spec, hardware["precision"])
     begin = Cursor()
@@ -84,6 +85,16 @@ def _run(spec: PretrainSpec, ranks: Ranks, hardware: dict[str, str]) -> None:
 def new_objective(params: PretrainParams) -> Objective:
     """The objective with new weights: the first encoder that `pretrain.seed` draws."""
     return build_objective(params.chosen, AudioEncoder(params.model, seed=params.seed), seed=params.seed)
+
+
+def _check_plan(spec: PretrainSpec, found: TrainingData) -> None:
+    """What was handed over may be trained much later, and shards or selection be others by then: StaleError."""
+    if spec.plan is not None and (now := plan_digest(found.plan)) != spec.plan:
+        raise StaleError(
+            f"run {spec.folder.name} was planned on other batches than those found now (plan {spec.plan[:12]}, now "
+            f"{now[:12]}): its corpus, or another that it hears, was audited or sharded since. Type the `kedro run "
+            "--pipeline pretrain` again that planned it; it begins a run on the clips that are selected now"
+        )
 
 
 def _last_state(spec: PretrainSpec, precision: str) -> dict[str, Any] | None:

@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from allears.errors import ConfigError, CorpusError, StaleError
-from allears.shards.batches import Cursor, _places, plan_digest, totals
+from allears.shards.batches import Cursor, _places, cursor_after, plan_digest, totals
 from allears.shards.plan import PlanClips, PlanSpec, plan_epoch, planned_counts
 
 lengths = st.lists(st.integers(1, 5000), min_size=1, max_size=120).map(lambda values: np.array(values, dtype=np.int64))
@@ -116,7 +116,7 @@ def test_short_clips_are_left_out_and_nothing_to_hear_is_a_sentence():
     with pytest.raises(CorpusError, match="all weights are zero"):
         plan_epoch(planned([500], [0.0]), spec, 0)
     with pytest.raises(CorpusError, match="shorter than the smallest crop"):
-        totals(planned([50]), spec, 5)
+        totals(planned([50]), spec, Cursor(), 5)
     with pytest.raises(ConfigError, match="fit into a batch"):
         PlanSpec(digest="", seed=0, capacity_samples=10, crop_samples=11)
 
@@ -196,11 +196,14 @@ def test_every_setting_of_a_plan_is_in_its_state(field):
         Cursor.resume(Cursor().state(spec, {}), other, {})
 
 
-@given(lengths, specs, st.integers(1, 9))
-def test_totals_count_what_is_heard(samples, spec, steps):
+@given(lengths, specs, st.integers(0, 9), st.integers(1, 9))
+def test_totals_count_what_is_heard_from_any_step_on(samples, spec, first, steps):
     clips = planned(samples)
-    found = totals(clips, spec, steps)
-    batches = [crops for _, _, crops in _micro(clips, spec, Cursor(), steps, 0, 1) if crops]
+    begin = cursor_after(clips, spec, first)
+    found = totals(clips, spec, begin, first + steps)
+    batches = [
+        crops for step, _, crops in _micro(clips, spec, Cursor(), first + steps, 0, 1) if crops and step >= first
+    ]
     assert found.clips == sum(len(crops) for crops in batches)
     assert found.samples == sum(length for crops in batches for _, _, length in crops)
     assert found.padded == sum(len(crops) * max(length for _, _, length in crops) for crops in batches)

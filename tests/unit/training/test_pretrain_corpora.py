@@ -48,7 +48,9 @@ def test_shares_are_of_the_audio_and_the_own_corpus_keeps_its_epoch(tmp_path: Pa
     assert crops[first : first + 10].sum() / crops.sum() == pytest.approx(0.5)
     assert alone.plan.digest != data.plan.digest
 
-    summary = summarise_plan(data, 0, 10)["corpora"][1]
+    plan = summarise_plan(data, 0, 10)
+    assert summarise_plan(data, 10, 10, from_epoch=0)["epochs"] == plan["epochs"]  # the same, heard once more
+    summary = plan["corpora"][1]
     assert summary["share"] == pytest.approx(0.5)
     assert summary["times_an_epoch"] > 2  # of ten clips half of what is heard
 

@@ -16,7 +16,7 @@ from allears.audio.frames import to_hours, to_seconds
 from allears.errors import ConfigError, StaleError, nearest
 from allears.params.base import Paths
 from allears.params.pretrain import PretrainParams
-from allears.params.spec_pretrain import OtherCorpus
+from allears.params.spec_pretrain import ExtendedRun, OtherCorpus
 from allears.shards.handle import is_made_from
 from allears.storage.files import read_json
 
@@ -53,6 +53,16 @@ def find_others(params: PretrainParams, paths: Paths) -> tuple[OtherCorpus, ...]
 def read_others(plan: Mapping[str, Any]) -> tuple[OtherCorpus, ...]:
     """The corpora of a plan, as it found them."""
     return tuple(OtherCorpus.model_validate(one) for one in plan["others"])
+
+
+def extended(plan: Mapping[str, Any]) -> ExtendedRun | None:
+    """The run that a plan goes on from."""
+    return ExtendedRun.model_validate(plan["extends"]) if plan["extends"] else None
+
+
+def versions_of(plan: Mapping[str, Any]) -> list[str]:
+    """The version of each corpus of a plan, the run's own first."""
+    return [str(one["version"]) for one in plan["corpora"]]
 
 
 def paths_of(paths: Paths, others: Sequence[OtherCorpus]) -> list[Paths]:
@@ -99,8 +109,22 @@ def licences_of(heard: HeardCorpus) -> dict[str, int]:
     return {str(name): int(count) for name, count in heard.rows["licence"].value_counts(sort=False).items()}
 
 
-def facts(heard: HeardCorpus, version: str, rate_hz: int) -> dict[str, Any]:
-    """What an export says of a corpus that it has heard."""
+def facts(heard: Sequence[HeardCorpus], versions: Sequence[str], rate_hz: int) -> dict[str, Any]:
+    """What a run and its export say of all corpora that are heard, of these `versions`; `corpora` says what of each,
+    where there are several.
+    """
+    each = [_facts(one, version, rate_hz) for one, version in zip(heard, versions, strict=True)]
+    return {
+        "corpus": each[0]["corpus"],
+        "data_digest": each[0]["data_digest"],
+        "shards": each[0]["shards"],
+        "clips": sum(one["clips"] for one in each),
+        "speakers": sum(one["speakers"] for one in each),
+        "hours": round(sum(one["hours"] for one in each), 4),
+    } | ({"corpora": each} if len(each) > 1 else {})
+
+
+def _facts(heard: HeardCorpus, version: str, rate_hz: int) -> dict[str, Any]:
     return {
         "corpus": heard.corpus,
         "data_digest": version,

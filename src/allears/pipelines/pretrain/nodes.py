@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,7 @@ from allears.errors import ConfigError
 from allears.params.audit import AuditParams
 from allears.params.base import Paths
 from allears.params.pretrain import PretrainParams
-from allears.params.spec_pretrain import VERSION, ExtendedRun, PretrainSpec
+from allears.params.spec_pretrain import VERSION, PretrainSpec
 from allears.pipelines.pretrain import corpora, probe_nodes, runs, summary
 from allears.reporting.terminal import show_encoders
 from allears.shards.handle import ShardSet
@@ -30,7 +31,11 @@ BESIDE_THE_WEIGHTS = {
 
 
 def plan_pretraining(
-    shard_set: dict[str, Any], clips: pd.DataFrame, params: PretrainParams, paths: Paths
+    shard_set: dict[str, Any],
+    clips: pd.DataFrame,
+    audit_summary: dict[str, Any],
+    params: PretrainParams,
+    paths: Paths,
 ) -> dict[str, Any]:
     """What will be heard: digests, updates, hours, padding, corpora; and which run is extended. Reads no audio.
 
@@ -51,9 +56,10 @@ def plan_pretraining(
         check_unheard(runs.told(paths, extends.run), paths.corpus, paths.clips, shards, ("dev", "test"), cure)
     others = corpora.find_others(params, paths)
     data = training_data(shards, paths.clips, params, others)
-    plan = summarise_plan(data, extends.updates if extends else 0, params.updates)
-    names = [paths.corpus, *(one.corpus for one in others)]
-    plan["corpora"] = [{"corpus": name} | one for name, one in zip(names, plan["corpora"], strict=True)]
+    plan = summarise_plan(data, extends.updates if extends else 0, params.updates, params.from_epoch)
+    named = [{"corpus": paths.corpus, "version": str(audit_summary["version"])}]
+    named += [{"corpus": one.corpus, "version": one.version} for one in others]
+    plan["corpora"] = [one | planned for one, planned in zip(named, plan["corpora"], strict=True)]
     corpora.say(plan)
     return plan | {
         "others": [one.model_dump(mode="json") for one in others],
@@ -67,16 +73,23 @@ def prepare_targets(
     """What the objective predicts, where it must be prepared: units of k-means for `masked_units`.
 
     k-means sees training clips only, of every corpus that is heard; clips of train and dev speakers get labels, those
-    of test speakers none.
+    of test speakers none. TrainingError, before anything is labelled, when a run is extended that has other targets.
     """
-    if params.objective != "masked_units":
-        return {"kind": "none"}
-    from allears.training.label import prepare_units
+    from allears.training.label import prepare_units, units_handle
     from allears.training.plan import training_data
 
+    extends = corpora.extended(pretrain_plan)
+    if params.objective != "masked_units":
+        targets = {"kind": "none"}
+        if extends:
+            runs.check_extension(extends, params, targets)
+        return targets
     others = corpora.read_others(pretrain_plan)
     data = training_data(ShardSet.from_json(shard_set), paths.clips, params, others)
-    return prepare_units(data, params, *(one.features.absolute() for one in corpora.paths_of(paths, others)))
+    features = [one.features.absolute() for one in corpora.paths_of(paths, others)]
+    if extends:
+        runs.check_extension(extends, params, units_handle(data, params, *features))
+    return prepare_units(data, params, *features)
 
 
 def train_encoder(
@@ -87,7 +100,7 @@ def train_encoder(
     paths: Paths,
 ) -> dict[str, Any]:
     """The handle of the trained run; trained in a child process, once for the same plan, targets and parameters."""
-    extends = ExtendedRun.model_validate(pretrain_plan["extends"]) if pretrain_plan["extends"] else None
+    extends = corpora.extended(pretrain_plan)
     inputs = {
         "plan": str(pretrain_plan["plan"]),
         "targets": str(targets.get("digest", "none")),
@@ -106,12 +119,13 @@ def train_encoder(
         shard_set=shard_set,
         clips=paths.clips.absolute(),
         others=corpora.read_others(pretrain_plan),
+        plan=str(pretrain_plan["plan"]),
         targets=targets,
         extends=extends,
         pretrain=params,
     )
     if read_receipt(folder, name) is None:
-        _train(spec, paths)
+        _train(spec, corpora.versions_of(pretrain_plan), paths)
     elif params.launch == "external":
         runs.adopt(folder)
     notes = read_receipt(folder, name) or {}
@@ -128,18 +142,17 @@ def train_encoder(
     }
 
 
-def _train(spec: PretrainSpec, paths: Paths) -> None:
+def _train(spec: PretrainSpec, versions: Sequence[str], paths: Paths) -> None:
     """Note whom the run hears, then train in a child process, or hand over (TrainingError says what to type)."""
     from allears.tracking import child_run
     from allears.training.launch import launch
     from allears.training.plan import training_data
 
-    if spec.extends:
-        runs.check_extension(spec.extends, spec)
-    elif not spec.folder.exists():
+    if not (spec.extends or spec.folder.exists()):
         runs.mention_stopped(paths)
     data = training_data(ShardSet.from_json(spec.shard_set), paths.clips, spec.pretrain, spec.others)
-    runs.begin(spec, corpora.heard_corpora(data, pd.read_parquet(paths.clips), spec.others, paths.corpus), paths)
+    heard = corpora.heard_corpora(data, pd.read_parquet(paths.clips), spec.others, paths.corpus)
+    runs.begin(spec, heard, versions, paths)
     if spec.pretrain.launch == "external":
         runs.hand_over(spec)
     with child_run("pretrain", spec.folder):
@@ -151,7 +164,6 @@ def export_encoder(
     pretrained: dict[str, Any],
     shard_set: dict[str, Any],
     clips: pd.DataFrame,
-    audit_summary: dict[str, Any],
     params: PretrainParams,
     paths: Paths,
 ) -> dict[str, Any]:
@@ -161,8 +173,7 @@ def export_encoder(
     others = corpora.read_others(pretrain_plan)
     data = training_data(ShardSet.from_json(shard_set), paths.clips, params, others)
     heard = corpora.heard_corpora(data, clips, others, paths.corpus)
-    versions = [str(audit_summary["version"]), *(one.version for one in others)]
-    provenance = runs.provenance(pretrained, heard, versions, paths)
+    provenance = runs.provenance(pretrained, heard, corpora.versions_of(pretrain_plan), paths)
     name = identity("export", EXPORT_VERSION, {"run": pretrained["identity"]}, provenance)
     folder = runs.export_folder(paths, pretrained["run"]).absolute()
     if read_receipt(folder, name) is None:

@@ -13,7 +13,7 @@ def create_pipeline() -> Pipeline:
     return Pipeline(
         [
             node(
-                nodes.plan_pretraining, ["shard_set", "clips", pretrain, paths], "pretrain_plan",
+                nodes.plan_pretraining, ["shard_set", "clips", "audit_summary", pretrain, paths], "pretrain_plan",
                 name="plan_pretraining",
             ),
             node(
@@ -26,7 +26,7 @@ def create_pipeline() -> Pipeline:
             ),
             node(
                 nodes.export_encoder,
-                ["pretrain_plan", "pretrained", "shard_set", "clips", "audit_summary", pretrain, paths],
+                ["pretrain_plan", "pretrained", "shard_set", "clips", pretrain, paths],
                 "encoder",
                 name="export_encoder",
             ),

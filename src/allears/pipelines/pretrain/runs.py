@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import reduce
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
@@ -86,9 +86,9 @@ def _spec(folder: Path) -> PretrainSpec:
     return spec
 
 
-def begin(spec: PretrainSpec, heard: Sequence[HeardCorpus], paths: Paths) -> None:
-    """Note in the run's folder, before it starts, whom it will hear and under which licences: it may never come to an
-    export, and another run may extend it.
+def begin(spec: PretrainSpec, heard: Sequence[HeardCorpus], versions: Sequence[str], paths: Paths) -> None:
+    """Note in the run's folder, before it starts, whom it will hear, of which versions and under which licences: it may
+    never come to an export, and another run may extend it.
     """
     from allears.checkpoints.heard import save_heard
 
@@ -97,7 +97,7 @@ def begin(spec: PretrainSpec, heard: Sequence[HeardCorpus], paths: Paths) -> Non
     licences, earlier = _licences(heard, before, paths)
     about = {
         "run": spec.folder.name,
-        "corpus": paths.corpus,
+        **facts(heard, versions, spec.pretrain.model.log_mel.sample_rate_hz),
         "objective": spec.pretrain.objective,
         "licences": licences,
         "extends": earlier,
@@ -138,13 +138,13 @@ def adopt(folder: Path) -> None:
         write_text(told, "MLflow has been told of this training, which ran elsewhere\n")
 
 
-def check_extension(extends: ExtendedRun, spec: PretrainSpec) -> None:
+def check_extension(extends: ExtendedRun, params: PretrainParams, targets: Mapping[str, Any]) -> None:
     """A run can only be extended by the same model, objective and targets. TrainingError says which differ."""
     before = _spec(extends.checkpoint.parents[1])
     pairs = {
-        "pretrain.model": (before.pretrain.model, spec.pretrain.model),
-        "pretrain.objective": (before.pretrain.chosen, spec.pretrain.chosen),
-        "the unit model": (before.targets.get("digest"), spec.targets.get("digest")),
+        "pretrain.model": (before.pretrain.model, params.model),
+        "pretrain.objective": (before.pretrain.chosen, params.chosen),
+        "the unit model": (before.targets.get("digest"), targets.get("digest")),
     }
     if different := [name for name, (was, now) in pairs.items() if was != now]:
         raise TrainingError(
@@ -179,22 +179,14 @@ def _licences(
 def provenance(
     pretrained: dict[str, Any], heard: Sequence[HeardCorpus], versions: Sequence[str], paths: Paths
 ) -> dict[str, Any]:
-    """Where the weights come from: data digest, licences of the clips heard, objective, budget, runs before.
-
-    Clips, speakers and hours are of all corpora that are `heard`, of these `versions`; `corpora` says what of each,
-    where there are several.
+    """Where the weights come from: what is `heard` of corpora of these `versions`, under which licences, objective,
+    budget, runs before.
     """
     rate_hz = int(pretrained["settings"]["model"]["log_mel"]["sample_rate_hz"])
-    each = [facts(one, version, rate_hz) for one, version in zip(heard, versions, strict=True)]
     licences, earlier = _licences(heard, pretrained["extends"], paths)
     return {
-        "corpus": paths.corpus,
-        "data_digest": versions[0],
-        "shards": pretrained["inputs"]["shards"],
+        **facts(heard, versions, rate_hz),
         "licences": licences,
-        "clips": sum(one["clips"] for one in each),
-        "speakers": sum(one["speakers"] for one in each),
-        "hours": round(sum(one["hours"] for one in each), 4),
         "run": pretrained["run"],
         "objective": pretrained["objective"],
         "settings": pretrained["settings"],
@@ -204,4 +196,4 @@ def provenance(
         "accelerator": pretrained["accelerator"],
         "precision": pretrained["precision"],
         "extends": earlier,
-    } | ({"corpora": each} if len(each) > 1 else {})
+    }

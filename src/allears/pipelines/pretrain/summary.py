@@ -7,6 +7,7 @@ from typing import Any
 import pandas as pd
 from rich.table import Table
 
+from allears.checkpoints.known import heard_before, heard_in
 from allears.params.base import Paths
 from allears.pipelines.pretrain.corpora import in_words
 from allears.reporting.terminal import comparison_table, console
@@ -107,12 +108,8 @@ def card(provenance: dict[str, Any]) -> str:
     licences = ", ".join(f"{name} ({clips:,} clips)" for name, clips in provenance["licences"].items())
     skipped = _skipped(provenance.get("clips_skipped", 0))
     before = f", after run {provenance['extends']['run']}" if provenance["extends"] else ""
-    corpora = provenance.get("corpora", [provenance])
-    heard = "; ".join(
-        f"{one['corpus']}, version `{one['data_digest'][:SHOWN]}`, shards `{one['shards'][:SHOWN]}`"
-        + (f", {100 * one['share']:.1f} % of the audio" if "share" in one else "")
-        for one in corpora
-    )
+    corpora = heard_in(provenance)
+    earlier = "".join(f"\n| heard before, in run {run} | {_heard(one)} |" for run, one in heard_before(provenance))
     return f"""# allears encoder, run {provenance["run"]}
 
 Turns speech and other sound into one vector a frame. Pretrained without labels ({provenance["objective"]}) from new
@@ -120,7 +117,7 @@ weights{before}: {provenance["updates"]:,} updates, {provenance["hours_heard"]:.
 
 | | |
 |---|---|
-| {"corpus" if len(corpora) == 1 else "corpora"} | {heard} |
+| {"corpus" if len(corpora) == 1 else "corpora"} | {"; ".join(map(_heard, corpora))} |{earlier}
 | clips heard | {provenance["clips"]:,} of {provenance["speakers"]:,} speakers, {provenance["hours"]:.2f} h |
 | licences | {licences} |
 
@@ -128,3 +125,8 @@ Speakers of dev and test were in no pretraining and no clustering of units. How 
 initialisation and with training from scratch stands in the report and model card of the corpus. `provenance.json` has
 the full digests and settings. It knows what its corpus holds; whom the corpus leaves out, it serves worse.
 """
+
+
+def _heard(corpus: dict[str, Any]) -> str:
+    share = f", {100 * corpus['share']:.1f} % of the audio" if "share" in corpus else ""
+    return f"{corpus['corpus']}, version `{corpus['data_digest'][:SHOWN]}`, shards `{corpus['shards'][:SHOWN]}`{share}"

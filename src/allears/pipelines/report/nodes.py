@@ -7,6 +7,7 @@ from typing import Any
 
 import pandas as pd
 
+from allears.checkpoints.known import heard_before
 from allears.corpus.manifest import Manifest
 from allears.errors import StaleError
 from allears.params.base import Paths
@@ -26,6 +27,7 @@ def write_model_card(
     from allears.reporting.model_card import ModelFacts, model_card
 
     provenance = read_json(Path(encoder["folder"]) / "provenance.json")
+    several, before = provenance.get("corpora", []), heard_before(provenance)
     facts = ModelFacts(
         title=f"allears encoder of {paths.corpus}",
         corpus=paths.corpus,
@@ -36,10 +38,15 @@ def write_model_card(
             ("parameters", f"{pretrained['parameters'] / 1e6:.2f} M"),
             ("updates", f"{pretrained['updates']:,}"),
             ("audio heard", f"{pretrained['hours_heard']:.2f} h"),
-            *((f"of corpus {one['corpus']}", _heard(one)) for one in provenance.get("corpora", ())),
+            *((f"of corpus {one['corpus']}", _heard(one)) for one in several),
+            *((f"before, in run {run}, of corpus {one['corpus']}", _heard(one)) for run, one in before),
         ],
         licences=[{"licence": name, "clips": clips} for name, clips in provenance["licences"].items()],
-        others=[one["corpus"] for one in provenance.get("corpora", ())[1:]],
+        others=list(
+            dict.fromkeys(
+                one["corpus"] for one in [*several, *(one for _, one in before)] if one["corpus"] != paths.corpus
+            )
+        ),
     )
     return model_card(facts, probe, evaluation if _is_its(encoder, finetune_run) else evaluation.iloc[:0])
 
@@ -98,10 +105,8 @@ def draw_gains(probe: pd.DataFrame, evaluation: pd.DataFrame) -> tuple[Any, Any]
 
 
 def _heard(one: dict[str, Any]) -> str:
-    return (
-        f"{100 * one['share']:.1f} %, version {one['data_digest'][:12]}, {one['clips']:,} clips, licences "
-        + ", ".join(one["licences"])
-    )
+    share = f"{100 * one['share']:.1f} %, " if "share" in one else ""
+    return f"{share}version {one['data_digest'][:12]}, {one['clips']:,} clips, licences " + ", ".join(one["licences"])
 
 
 def _is_its(encoder: dict[str, Any], finetune_run: dict[str, Any]) -> bool:
