@@ -55,6 +55,7 @@ test-faults: export OMP_NUM_THREADS := 1
 test-faults: export ALLEARS_LONG := 1
 test-faults: $(STAMP)
 	$(BIN)/python -m pytest tests/faults tests/integration/test_withdraw.py tests/integration/test_several_corpora.py \
+		tests/integration/test_cluster.py tests/unit/corpus/test_deliveries.py tests/unit/shards/test_packing.py \
 		tests/unit/reporting/test_audit_page.py::test_many_clips_give_a_small_page --durations 15
 	$(BIN)/python -m tests.faults.fuzz_decode
 

@@ -38,7 +38,7 @@ from tests.real import REAL
 from tests.support import make_shards
 from tests.unit.shards.recordings import as_handle, make_recordings, verdicts_of
 
-FILES, REAL_FILES = 24, 8  # REAL_FILES of each corpus
+FILES, REAL_FILES = 15, 3  # REAL_FILES of each corpus
 STEPS = 4  # that map: headers, measures, excerpts, tars
 LAYERS = ("data/02_", "data/03_", "data/05_")  # the others hold what is remembered, and pages
 
