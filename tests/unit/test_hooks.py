@@ -15,7 +15,7 @@ from allears.corpus.settings import remember
 from allears.errors import ConfigError, LockedError
 from allears.hooks import CorpusHook, parameters
 from allears.hooks.corpus import describe
-from allears.hooks.logged import gains, numbers
+from allears.hooks.logged import asked_pipelines, gains, numbers
 from allears.hooks.mlflow import rank, tracking_uri
 from allears.params.base import Paths
 from allears.params.pretrain import PretrainParams
@@ -150,6 +150,12 @@ def test_only_the_first_rank_tracks(monkeypatch):
     assert rank() == 0
     monkeypatch.setenv("SLURM_PROCID", "3")
     assert rank() == 3
+
+
+def test_pipelines_are_named_in_the_order_of_the_data():
+    asked = {"pretrain", "shard", "ingest", "audit"}  # as Kedro keeps them
+    assert asked_pipelines({"pipeline_names": asked}) == ["ingest", "audit", "shard", "pretrain"]
+    assert asked_pipelines({"pipeline_names": None}) == ["__default__"]
 
 
 def test_the_numbers_of_a_summary_become_metrics():

@@ -14,6 +14,7 @@ from rich.text import Text
 from allears.corpus.settings import recall, remember
 from allears.corpus.version import version_of
 from allears.corpus.withdrawal import note_file
+from allears.hooks.logged import asked_pipelines
 from allears.hooks.parameters import check_parameters
 from allears.params.base import Paths
 from allears.params.corpus import CorpusSettings
@@ -49,7 +50,7 @@ class CorpusHook:
     @hook_impl(tryfirst=True)
     def before_pipeline_run(self, run_params: dict[str, Any], pipeline: Pipeline) -> None:
         """Lock, remember and print the corpus and its version, and others that a pretraining hears with it."""
-        doing = f"kedro run {','.join(run_params.get('pipeline_names') or ['__default__'])}"
+        doing = f"kedro run {','.join(asked_pipelines(run_params))}"
         self._held.close()
         try:
             self._lock(self._paths, doing)

@@ -12,6 +12,7 @@ from kedro.pipeline import Pipeline
 
 from allears.corpus.manifest import Manifest
 from allears.params.base import Paths
+from allears.pipeline_registry import PARTS
 from allears.storage.digest import file_digest
 from allears.tracking import TrackedRun
 from allears.tracking.run import ENCODER_MODEL
@@ -25,11 +26,16 @@ TABLES = ("probe", "probe_comparison", "evaluation", "encoder_comparison")  # wh
 SUMMARIES = ("audit_summary", "pretrain_summary")  # their numbers become metrics of the run
 
 
+def asked_pipelines(run_params: Mapping[str, Any]) -> list[str]:
+    """The names of the pipelines that were asked for, in the order of the data (Kedro gives them in any)."""
+    asked = run_params.get("pipeline_names") or ["__default__"]
+    return sorted(asked, key=list(PARTS).index)
+
+
 def run_tags(run_params: Mapping[str, Any], catalog: CatalogProtocol) -> dict[str, str]:
     """What was asked for: pipelines, environment, corpus, command-line parameters."""
-    names = run_params.get("pipeline_names") or ["__default__"]
     tags = {
-        "pipelines": ",".join(names),
+        "pipelines": ",".join(asked_pipelines(run_params)),
         "env": run_params.get("env") or "local",
         "corpus": catalog.load("params:corpus"),
     }

@@ -61,7 +61,7 @@ class MlflowHook(PluginHook):
         if rank() != 0:
             return
         leftovers = recover(OUTBOXES)
-        names = run_params.get("pipeline_names") or ["__default__"]
+        names = logged.asked_pipelines(run_params)
         self._pump = pump(self.mlflow_config, self._project)
         if set(names) & set(self.mlflow_config.tracking.disable_tracking.pipelines):
             self._pump.start(leftovers)
