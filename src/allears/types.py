@@ -21,8 +21,8 @@ class AudioBatch:
     """Clips of one micro-batch, padded with zeros on the right.
 
     `audio_BT` float32 in [-1, 1]; `samples_B` int64, true lengths; `starts_B` int64, first sample of the crop inside
-    the stored clip; `keys` clip ids ('' for a masked row that only pads the last step); `units_BU` int64 frame labels
-    of the crop, -1 where there is none; `before` how often the epoch has heard each clip before; `epoch`,
+    the stored clip; `before` [B] how often the epoch has heard each clip before; `keys` [B] clip ids ('' for a masked
+    row that only pads the last step); `units_BU` int64 frame labels of the crop, -1 where there is none; `epoch`,
     `step` and `micro` (its place in the step) count from 0 and seed whatever is random about the batch.
     """
 

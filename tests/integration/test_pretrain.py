@@ -18,7 +18,9 @@ from transformers import AutoModel
 from allears.checkpoints.export import load_export
 from allears.checkpoints.heard import load_heard
 from allears.checkpoints.known import encoder_name
+from allears.checkpoints.steps import CHECKPOINTS, step_file, steps
 from allears.checkpoints.trained import trained_on
+from allears.checkpoints.training_state import load_state
 from allears.cli.stages import _pretrain_is_fresh
 from allears.errors import ConfigError, StaleError, TrainingError
 from allears.params.audit import AuditParams
@@ -188,10 +190,15 @@ def test_a_run_that_stopped_goes_on_in_other_batches_at_a_named_epoch(
         before = changed(paths)
         assert run(paths, params, until="encoder")["pretrained"] == more["pretrained"]
         assert changed(paths) == before
+        chain = run(paths, tiny(updates=2, extend=more["pretrained"]["run"], **settings), until="pretrained")
         run(paths, tiny(updates=2, seed=7), until="pretrained")
         assert f"run {stopped.name} of this corpus stopped" in capfd.readouterr().out
     finally:
         clips.to_parquet(paths.shards / "clips.parquet")
+    hours = [load_state(step_file(stopped / CHECKPOINTS, steps(stopped / CHECKPOINTS)[-1]))["samples_heard"] / 57.6e6]
+    for each in (more, chain):  # the plan counts what the epoch that was named holds
+        hours.append(each["pretrained"]["hours_heard"])
+        assert each["pretrain_plan"]["hours_planned"] == pytest.approx(hours[-1] - hours[-2], abs=1e-6)
     folder = Path(more["encoder"]["folder"])
     assert load_heard(folder).knows_group("tiny", ["speaker-0"])
     provenance = read_json(folder / "provenance.json")

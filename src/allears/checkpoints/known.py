@@ -19,18 +19,19 @@ def exports(data: Path) -> list[Path]:
 
 
 def heard_in(provenance: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """What a run says of each corpus that it heard; of a single one without its share."""
-    return list(provenance.get("corpora", [dict(provenance)]))
+    """What a run says of each corpus that it heard.
+
+    An earlier allears told corpora apart only where there were several, and of a run that it stopped only the name.
+    """
+    whole = ("corpus", "data_digest", "shards", "clips", "speakers", "hours")
+    return list(provenance.get("corpora", [{name: provenance[name] for name in whole if name in provenance}]))
 
 
 def heard_before(provenance: Mapping[str, Any]) -> list[tuple[str, dict[str, Any]]]:
-    """What the runs that a run extends say of each corpus that they heard, with the run's name; the latest first.
-
-    One that an earlier allears stopped says nothing.
-    """
+    """What the runs that a run extends say of each corpus that they heard, with the run's name; the latest first."""
     found, earlier = [], provenance.get("extends")
     while earlier:
-        found += [(str(earlier["run"]), one) for one in heard_in(earlier) if "data_digest" in one]
+        found += [(str(earlier["run"]), one) for one in heard_in(earlier) if "corpus" in one]
         earlier = earlier.get("extends")
     return found
 

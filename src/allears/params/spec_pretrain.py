@@ -8,7 +8,7 @@ from typing import Any, Literal
 from allears.params.base import Params
 from allears.params.pretrain import PretrainParams
 
-VERSION = 2  # raised when a change of code gives other results for the same spec
+VERSION = 3  # raised when a change of code gives other results for the same spec
 
 
 class ExtendedRun(Params):
@@ -35,7 +35,7 @@ class OtherCorpus(Params):
 class PretrainSpec(Params):
     """`shard_set` and `targets` are the JSON of these handles, `clips` the table of selection and weights.
 
-    `plan` names the batches that were planned; None (of an earlier allears, and in tests): those that are found.
+    `plan` names the batches that were planned; None: not checked, as in specs of an earlier allears.
     """
 
     task: Literal["pretrain"] = "pretrain"

@@ -13,7 +13,9 @@ from allears.reporting.markdown import percent, render_markdown, signed_percent
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ModelFacts:
-    """What the head of a card says. `facts`: (name, value) pairs; `others`: corpora that were heard with `corpus`."""
+    """What the head of a card says. `facts`: (name, value) pairs; `others`: corpora that were heard with `corpus`,
+    `before`: those that the runs before heard, which this one extends.
+    """
 
     title: str
     corpus: str
@@ -21,6 +23,7 @@ class ModelFacts:
     facts: Sequence[tuple[str, str]]
     licences: Sequence[dict[str, Any]]
     others: Sequence[str] = ()
+    before: Sequence[str] = ()
 
 
 def model_card(facts: ModelFacts, probe: pd.DataFrame, evaluation: pd.DataFrame) -> str:
@@ -42,6 +45,7 @@ def model_card(facts: ModelFacts, probe: pd.DataFrame, evaluation: pd.DataFrame)
         "facts": list(facts.facts),
         "licences": list(facts.licences),
         "others": list(facts.others),
+        "before": list(facts.before),
         "probe": readable(probe[probe["chosen"]] if len(probe) else probe),
         "comparison": readable(overall),
         "groups": [

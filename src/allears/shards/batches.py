@@ -142,10 +142,10 @@ def plan_digest(spec: PlanSpec) -> str:
     return value_digest(["plan", PLAN_VERSION, asdict(spec)])
 
 
-def cursor_after(clips: PlanClips, spec: PlanSpec, steps: int) -> Cursor:
-    """Where training stands once `steps` global steps from the beginning are done."""
-    cursor = Cursor()
-    for plan, at, first, last in _epochs(clips, spec, Cursor(), steps):
+def advanced(clips: PlanClips, spec: PlanSpec, begin: Cursor, last_step: int) -> Cursor:
+    """Where training that is at `begin` stands once `last_step` global steps are done."""
+    cursor = begin
+    for plan, at, first, last in _epochs(clips, spec, begin, last_step):
         done = last - first
         cursor = Cursor(at.step + done - 1, at.epoch, last - 1).after(plan.micro_batches // spec.group)
     return cursor

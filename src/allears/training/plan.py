@@ -21,7 +21,7 @@ from allears.audio.frames import frame_samples, to_hours, to_samples, to_seconds
 from allears.errors import ConfigError, TrainingError
 from allears.params.pretrain import BatchParams, PretrainParams
 from allears.params.spec_pretrain import OtherCorpus
-from allears.shards.batches import Cursor, cursor_after, plan_digest, totals
+from allears.shards.batches import Cursor, plan_digest, totals
 from allears.shards.clips import ClipTable
 from allears.shards.contents import read_table
 from allears.shards.corpora import factors, joined
@@ -160,15 +160,11 @@ def without_copies(corpora: Sequence[CorpusData]) -> list[CorpusData]:
     return found
 
 
-def summarise_plan(data: TrainingData, first: int, updates: int, from_epoch: int | None = None) -> dict[str, Any]:
-    """The plan of `updates` updates from `first` on, as the catalog stores it; `corpora` are in the order of `data`.
-
-    They begin with the epoch `from_epoch`; None: where `first` updates of this plan end.
-    """
+def summarise_plan(data: TrainingData, begin: Cursor, updates: int) -> dict[str, Any]:
+    """The plan of `updates` updates from `begin` on, as the catalog stores it; `corpora` are in the order of `data`."""
     clips, rate_hz = data.clips, data.main.shard_set.sample_rate_hz
     samples_N, weights_N = clips.samples_N, clips.weights_N
-    begin = cursor_after(clips, data.plan, first) if from_epoch is None else Cursor(first, from_epoch)
-    planned = totals(clips, data.plan, begin, first + updates)
+    planned = totals(clips, data.plan, begin, begin.step + updates)
     return {
         "shards": data.main.shard_set.digest,
         "plan": plan_digest(data.plan),
@@ -177,7 +173,7 @@ def summarise_plan(data: TrainingData, first: int, updates: int, from_epoch: int
         "clips": int((weights_N > 0).sum()),
         "too_short": int(((weights_N > 0) & (samples_N < data.plan.min_samples)).sum()),
         "hours": to_hours(to_seconds(int(samples_N[weights_N > 0].sum()), rate_hz)),
-        "first_update": first,
+        "first_update": begin.step,
         "updates": updates,
         "epochs": round(planned.epochs, 2),
         "hours_planned": to_hours(to_seconds(planned.samples, rate_hz)),

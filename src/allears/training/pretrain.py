@@ -56,7 +56,6 @@ def _run(spec: PretrainSpec, ranks: Ranks, hardware: dict[str, str]) -> None:
     params = spec.pretrain
     shards = ShardSet.from_json(spec.shard_set)
     found = training_data(shards, spec.clips, params, spec.others)
-    _check_plan(spec, found)
     module = PretrainModule(new_objective(params), spec, ranks)
     state = _last_state(spec, hardware["precision"])
     begin = Cursor()
@@ -65,6 +64,7 @@ def _run(spec: PretrainSpec, ranks: Ranks, hardware: dict[str, str]) -> None:
         module.done, module.samples_heard = int(state["done"]), int(state["samples_heard"])
         module.clips_skipped = int(state.get("clips_skipped", 0))  # an earlier allears skipped none
         begin = _cursor(spec, found, state)
+    _check_plan(spec, found)
     indexes = [one.index for one in found.corpora]
     labels = FrameLabels(spec.targets, indexes) if "units" in module.objective.inputs else None
     remotes = [remote_of(params.shards_from, one.shard_set, params.cache_gb) for one in found.corpora]
@@ -88,12 +88,12 @@ def new_objective(params: PretrainParams) -> Objective:
 
 
 def _check_plan(spec: PretrainSpec, found: TrainingData) -> None:
-    """What was handed over may be trained much later, and shards or selection be others by then: StaleError."""
+    """What was handed over may be trained much later, and the batches be others by then: StaleError."""
     if spec.plan is not None and (now := plan_digest(found.plan)) != spec.plan:
         raise StaleError(
             f"run {spec.folder.name} was planned on other batches than those found now (plan {spec.plan[:12]}, now "
-            f"{now[:12]}): its corpus, or another that it hears, was audited or sharded since. Type the `kedro run "
-            "--pipeline pretrain` again that planned it; it begins a run on the clips that are selected now"
+            f"{now[:12]}): a corpus that it hears was audited or sharded since, or this is another allears. Type the "
+            "`kedro run --pipeline pretrain` again that planned it; it begins a run on the clips that are selected now"
         )
 
 

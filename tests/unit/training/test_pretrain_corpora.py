@@ -48,8 +48,10 @@ def test_shares_are_of_the_audio_and_the_own_corpus_keeps_its_epoch(tmp_path: Pa
     assert crops[first : first + 10].sum() / crops.sum() == pytest.approx(0.5)
     assert alone.plan.digest != data.plan.digest
 
-    plan = summarise_plan(data, 0, 10)
-    assert summarise_plan(data, 10, 10, from_epoch=0)["epochs"] == plan["epochs"]  # the same, heard once more
+    plan = summarise_plan(data, Cursor(), 10)
+    again = summarise_plan(data, Cursor(10, 0), 10)  # the same, heard once more
+    assert again == plan | {"first_update": 10}
+    assert summarise_plan(data, Cursor(10, 1), 10)["hours_planned"] != plan["hours_planned"]
     summary = plan["corpora"][1]
     assert summary["share"] == pytest.approx(0.5)
     assert summary["times_an_epoch"] > 2  # of ten clips half of what is heard

@@ -1,8 +1,12 @@
 from pathlib import Path
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 import torch
+from torch import Tensor
 
+from allears.objectives.masking import batch_masks
 from allears.shards.batches import Cursor
 from allears.training.datamodule import Updates
 from allears.training.frame_labels import FrameLabels
@@ -88,3 +92,22 @@ def test_updates_begin_anywhere_with_the_same_batches(tmp_path: Path) -> None:
     for row, (key, start) in enumerate(zip(batch.keys, batch.starts_B.tolist(), strict=True)):
         whole_clip = labels.sidecars[0].get(key)[start // 640 :][: batch.units_BU.shape[1]]
         assert batch.units_BU[row, : len(whole_clip)].tolist() == whole_clip.tolist()
+
+
+def test_a_clip_heard_again_in_an_epoch_is_masked_anew(tmp_path: Path) -> None:
+    params = tiny(batch={"crop_s": 8.0, "seconds": 8.0})
+    shard_set, clips = make_shards(tmp_path / "shards", clips=30)
+    table = pq.read_table(clips)
+    twice = pa.array([2.0] * len(table))
+    pq.write_table(table.set_column(table.column_names.index("weight"), "weight", twice), clips)
+    data = training_data(shard_set, clips, params)
+    masks: dict[str, list[Tensor]] = {}
+    for update in Updates(data, None, Cursor(), 20, Ranks(), threads=1):
+        for batch in update.micros:
+            if batch.epoch:
+                continue
+            masks_BF = batch_masks(batch, batch.samples_B // 640, 200, params.chosen.mask, seed=0)
+            for key, mask_F in zip(batch.keys, masks_BF, strict=True):
+                masks.setdefault(key, []).append(mask_F)
+    assert len(masks) == 21
+    assert all(len(found) == 2 and not torch.equal(*found) for found in masks.values())

@@ -61,8 +61,10 @@ def extended(plan: Mapping[str, Any]) -> ExtendedRun | None:
 
 
 def versions_of(plan: Mapping[str, Any]) -> list[str]:
-    """The version of each corpus of a plan, the run's own first."""
-    return [str(one["version"]) for one in plan["corpora"]]
+    """The version of each corpus of a plan, the run's own first. StaleError for a plan of an earlier allears."""
+    if "version" not in plan:
+        raise StaleError("the plan was made by an earlier allears; run `kedro run --pipeline pretrain` from its start")
+    return [str(plan["version"]), *(one.version for one in read_others(plan))]
 
 
 def paths_of(paths: Paths, others: Sequence[OtherCorpus]) -> list[Paths]:
@@ -110,9 +112,7 @@ def licences_of(heard: HeardCorpus) -> dict[str, int]:
 
 
 def facts(heard: Sequence[HeardCorpus], versions: Sequence[str], rate_hz: int) -> dict[str, Any]:
-    """What a run and its export say of all corpora that are heard, of these `versions`; `corpora` says what of each,
-    where there are several.
-    """
+    """What a run and its export say of all corpora that are heard, of these `versions`, and in `corpora` of each."""
     each = [_facts(one, version, rate_hz) for one, version in zip(heard, versions, strict=True)]
     return {
         "corpus": each[0]["corpus"],
@@ -121,7 +121,8 @@ def facts(heard: Sequence[HeardCorpus], versions: Sequence[str], rate_hz: int) -
         "clips": sum(one["clips"] for one in each),
         "speakers": sum(one["speakers"] for one in each),
         "hours": round(sum(one["hours"] for one in each), 4),
-    } | ({"corpora": each} if len(each) > 1 else {})
+        "corpora": each,
+    }
 
 
 def _facts(heard: HeardCorpus, version: str, rate_hz: int) -> dict[str, Any]:

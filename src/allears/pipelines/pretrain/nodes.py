@@ -19,7 +19,7 @@ from allears.shards.handle import ShardSet
 from allears.storage.digest import identity
 from allears.storage.receipt import read_receipt, write_receipt
 
-EXPORT_VERSION = 2
+EXPORT_VERSION = 3
 # What the weights do not depend on, or (from_epoch) among the inputs. Where something is damaged they do depend on
 # on_damage; but a run that it stopped must be able to go on, and the receipt counts what was skipped.
 BESIDE_THE_WEIGHTS = {
@@ -56,12 +56,12 @@ def plan_pretraining(
         check_unheard(runs.told(paths, extends.run), paths.corpus, paths.clips, shards, ("dev", "test"), cure)
     others = corpora.find_others(params, paths)
     data = training_data(shards, paths.clips, params, others)
-    plan = summarise_plan(data, extends.updates if extends else 0, params.updates, params.from_epoch)
-    named = [{"corpus": paths.corpus, "version": str(audit_summary["version"])}]
-    named += [{"corpus": one.corpus, "version": one.version} for one in others]
-    plan["corpora"] = [one | planned for one, planned in zip(named, plan["corpora"], strict=True)]
+    plan = summarise_plan(data, runs.begins(paths, data, extends, params.from_epoch), params.updates)
+    names = [paths.corpus, *(one.corpus for one in others)]
+    plan["corpora"] = [{"corpus": name} | one for name, one in zip(names, plan["corpora"], strict=True)]
     corpora.say(plan)
     return plan | {
+        "version": str(audit_summary["version"]),
         "others": [one.model_dump(mode="json") for one in others],
         "extends": extends.model_dump(mode="json") if extends else None,
     }
@@ -78,18 +78,14 @@ def prepare_targets(
     from allears.training.label import prepare_units, units_handle
     from allears.training.plan import training_data
 
-    extends = corpora.extended(pretrain_plan)
-    if params.objective != "masked_units":
-        targets = {"kind": "none"}
-        if extends:
-            runs.check_extension(extends, params, targets)
-        return targets
     others = corpora.read_others(pretrain_plan)
     data = training_data(ShardSet.from_json(shard_set), paths.clips, params, others)
     features = [one.features.absolute() for one in corpora.paths_of(paths, others)]
-    if extends:
-        runs.check_extension(extends, params, units_handle(data, params, *features))
-    return prepare_units(data, params, *features)
+    units = params.objective == "masked_units"
+    targets = units_handle(data, params, *features) if units else {"kind": "none"}
+    if (extends := corpora.extended(pretrain_plan)) is not None:
+        runs.check_extension(extends, params, targets)
+    return prepare_units(data, params, *features) if units else targets
 
 
 def train_encoder(
@@ -148,7 +144,9 @@ def _train(spec: PretrainSpec, versions: Sequence[str], paths: Paths) -> None:
     from allears.training.launch import launch
     from allears.training.plan import training_data
 
-    if not (spec.extends or spec.folder.exists()):
+    if spec.extends:
+        runs.check_extension(spec.extends, spec.pretrain, spec.targets)
+    elif not spec.folder.exists():
         runs.mention_stopped(paths)
     data = training_data(ShardSet.from_json(spec.shard_set), paths.clips, spec.pretrain, spec.others)
     heard = corpora.heard_corpora(data, pd.read_parquet(paths.clips), spec.others, paths.corpus)

@@ -23,6 +23,8 @@ from allears.training.spec_file import SPEC_FILE, forget_errors, read_spec, writ
 
 if TYPE_CHECKING:
     from allears.checkpoints.heard import Heard
+    from allears.shards.batches import Cursor
+    from allears.training.plan import TrainingData
 
 PROVENANCE = "provenance.json"  # where a run or an export comes from
 SHOWN = 12  # hexadecimal digits of a run's name
@@ -77,6 +79,24 @@ def mention_stopped(paths: Paths) -> None:
             f"is another run, as clips or settings are others. pretrain.extend={folder.name} goes on from its weights, "
             "where model, objective and units are the same"
         )
+
+
+def begins(paths: Paths, data: TrainingData, extends: ExtendedRun | None, from_epoch: int | None) -> Cursor:
+    """Where in the batches of `data` a run begins: where the run that it extends ends, unless an epoch is named.
+
+    That one counts from the last epoch that was named for it, or for one before it.
+    """
+    from allears.shards.batches import Cursor, advanced
+
+    if extends is None:
+        return Cursor()
+    if from_epoch is not None:
+        return Cursor(extends.updates, from_epoch)
+    spec: PretrainSpec | None = _spec(runs_folder(paths) / extends.run)
+    while spec and spec.pretrain.from_epoch is None:
+        spec = _spec(runs_folder(paths) / spec.extends.run) if spec.extends else None
+    named = Cursor(spec.first_update, int(spec.pretrain.from_epoch or 0)) if spec else Cursor()
+    return advanced(data.clips, data.plan, named, extends.updates)
 
 
 def _spec(folder: Path) -> PretrainSpec:

@@ -128,5 +128,9 @@ the full digests and settings. It knows what its corpus holds; whom the corpus l
 
 
 def _heard(corpus: dict[str, Any]) -> str:
-    share = f", {100 * corpus['share']:.1f} % of the audio" if "share" in corpus else ""
-    return f"{corpus['corpus']}, version `{corpus['data_digest'][:SHOWN]}`, shards `{corpus['shards'][:SHOWN]}`{share}"
+    said = [str(corpus["corpus"])]
+    if "data_digest" in corpus:  # a run that an earlier allears stopped has the name alone
+        said.append(f"version `{corpus['data_digest'][:SHOWN]}`, shards `{corpus['shards'][:SHOWN]}`")
+    if corpus.get("share", 1) < 1:
+        said.append(f"{100 * corpus['share']:.1f} % of the audio")
+    return ", ".join(said)

@@ -7,7 +7,7 @@ from typing import Any
 
 import pandas as pd
 
-from allears.checkpoints.known import heard_before
+from allears.checkpoints.known import heard_before, heard_in
 from allears.corpus.manifest import Manifest
 from allears.errors import StaleError
 from allears.params.base import Paths
@@ -27,7 +27,7 @@ def write_model_card(
     from allears.reporting.model_card import ModelFacts, model_card
 
     provenance = read_json(Path(encoder["folder"]) / "provenance.json")
-    several, before = provenance.get("corpora", []), heard_before(provenance)
+    now, before = heard_in(provenance), heard_before(provenance)
     facts = ModelFacts(
         title=f"allears encoder of {paths.corpus}",
         corpus=paths.corpus,
@@ -38,15 +38,12 @@ def write_model_card(
             ("parameters", f"{pretrained['parameters'] / 1e6:.2f} M"),
             ("updates", f"{pretrained['updates']:,}"),
             ("audio heard", f"{pretrained['hours_heard']:.2f} h"),
-            *((f"of corpus {one['corpus']}", _heard(one)) for one in several),
+            *((f"of corpus {one['corpus']}", _heard(one)) for one in now if len(now) > 1),
             *((f"before, in run {run}, of corpus {one['corpus']}", _heard(one)) for run, one in before),
         ],
         licences=[{"licence": name, "clips": clips} for name, clips in provenance["licences"].items()],
-        others=list(
-            dict.fromkeys(
-                one["corpus"] for one in [*several, *(one for _, one in before)] if one["corpus"] != paths.corpus
-            )
-        ),
+        others=[one["corpus"] for one in now[1:]],
+        before=list(dict.fromkeys(one["corpus"] for _, one in before)),
     )
     return model_card(facts, probe, evaluation if _is_its(encoder, finetune_run) else evaluation.iloc[:0])
 
@@ -105,8 +102,11 @@ def draw_gains(probe: pd.DataFrame, evaluation: pd.DataFrame) -> tuple[Any, Any]
 
 
 def _heard(one: dict[str, Any]) -> str:
-    share = f"{100 * one['share']:.1f} %, " if "share" in one else ""
-    return f"{share}version {one['data_digest'][:12]}, {one['clips']:,} clips, licences " + ", ".join(one["licences"])
+    """What is known: a run that an earlier allears stopped says little of itself."""
+    said = [f"{100 * one['share']:.1f} %"] if one.get("share", 1) < 1 else []
+    said += [f"version {one['data_digest'][:12]}", f"{one['clips']:,} clips"] if "data_digest" in one else []
+    said += [f"licences {', '.join(one['licences'])}"] if "licences" in one else []
+    return ", ".join(said)
 
 
 def _is_its(encoder: dict[str, Any], finetune_run: dict[str, Any]) -> bool:
