@@ -1,5 +1,6 @@
 """A command that is killed outright: its workers end with it, and the next one goes on where it stopped."""
 
+import os
 import signal
 import subprocess
 import sys
@@ -7,6 +8,7 @@ import time
 from pathlib import Path
 
 import psutil
+import pytest
 
 from allears.engine.mapping import map_items
 
@@ -14,7 +16,10 @@ ITEMS = [f"item-{i:02d}" for i in range(40)]
 
 
 def slow(item: str) -> str:
-    """A tenth of a second of work."""
+    """A tenth of a second of work; when it is begun is noted, where that is asked for."""
+    if log := os.environ.get("NOTED_STARTS"):
+        with Path(log).open("a") as file:
+            file.write(f"{time.time()}\n")
     time.sleep(0.1)
     return item.upper()
 
@@ -49,6 +54,20 @@ def test_sigkill_loses_nothing_and_leaves_nobody(tmp_path: Path) -> None:
     outcomes = list(map_items(slow, ITEMS, key=str, journal=journal, title="slow", workers=2))
     assert [outcome.result for outcome in outcomes] == [item.upper() for item in ITEMS]
     assert 5 <= sum(not outcome.fresh for outcome in outcomes) < len(ITEMS)
+
+
+def test_workers_without_a_command_begin_nothing_more(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What was dealt to them ahead is the next command's: two would work on it."""
+    log = tmp_path / "starts"
+    monkeypatch.setenv("NOTED_STARTS", str(log))
+    process = start(tmp_path / "slow.jsonl")
+    wait_for_lines(log, 5)
+    family = psutil.Process(process.pid).children(recursive=True)
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    killed = time.time()
+    psutil.wait_procs(family, timeout=15)
+    assert not [line for line in log.read_text().splitlines() if float(line) > killed]
 
 
 def test_ctrl_c_ends_at_once(tmp_path: Path) -> None:

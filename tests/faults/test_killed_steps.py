@@ -16,6 +16,7 @@ import pytest
 import soundfile
 
 from allears.corpus.opening import MOST_TOGETHER
+from allears.engine.processes import AHEAD
 from tests.faults.steps import STARTED, WORKERS, contents
 from tests.long import LONG, only_long, report
 from tests.processes import begun
@@ -25,7 +26,7 @@ KILLS = 50 if LONG else 2
 KILLS_A_TRIAL = 3  # then it may end, and is compared
 FILES = 240 if LONG else 24
 LIMIT_S = 300
-IN_FLIGHT = 2 * WORKERS * MOST_TOGETHER  # what each worker is at, and what it has done and nobody has noted yet
+IN_FLIGHT = AHEAD * WORKERS * MOST_TOGETHER  # dealt to the workers, done or not, and not in the journal yet
 # Imported by every Python that is started: notes each recording whose bytes are read for its digest, which ingest and
 # audit do once each time that they decode it.
 NOTE_READS = """

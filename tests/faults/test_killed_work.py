@@ -15,6 +15,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from allears.engine.processes import AHEAD
 from allears.storage.files import write_json
 from tests.faults.steps import STARTED, contents
 from tests.faults.work import WORKERS
@@ -27,7 +28,7 @@ from tests.unit.shards.recordings import as_handle, make_recordings
 KILLS = 50 if LONG else 2
 KILLS_A_TRIAL = 3  # then it may end, and is compared
 LIMIT_S = 300
-IN_FLIGHT = 2 * WORKERS  # files that each worker is at, and that it has written and nobody has noted yet
+IN_FLIGHT = AHEAD * WORKERS  # files dealt to the workers, written or not, and not in the journal yet
 # Imported by every Python that is started: notes each tar and each file of labels that is put in its place.
 NOTE_WRITES = """
 import os, sys

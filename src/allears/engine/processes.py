@@ -17,7 +17,7 @@ from allears.engine.worker import prepare_worker, run_batch, settle
 from allears.errors import AllearsError
 
 LOOK_S = 2.0  # between looks whether the workers are still there
-AHEAD = 8  # batches in flight for each worker: the pool's own queue hands them out
+AHEAD = 4  # batches in flight for each worker: what a killed command may have to do again
 NOBODY = (
     "the worker processes ended before they took up any work. A script that calls allears needs "
     "`if __name__ == '__main__':` around what it does, as each worker imports it; else memory may have run out: give "
