@@ -77,7 +77,10 @@ def gain_row(found: Gain) -> dict[str, object]:
 def _matrices(
     scores: pd.DataFrame, arms: tuple[str, ...]
 ) -> tuple[dict[str, NDArray[np.float64]], NDArray[np.float64], list[str]] | None:
-    """Errors [R, N] by arm, totals [R, N] and clips [N]: what all arms have in common."""
+    """Errors [R, N] by arm, totals [R, N] and clips [N]: what all arms have in common.
+
+    Not every repetition need have tested every clip: what one of the arms lacks counts in none.
+    """
     tables = {
         arm: scores[scores["arm"] == arm].pivot_table(
             index="repetition", columns="clip", values=["errors", "total"], aggfunc="first"
@@ -95,9 +98,13 @@ def _matrices(
         return None
     errors = {arm: table["errors"].loc[repetitions, clips].to_numpy(float) for arm, table in tables.items()}
     totals = first["total"].loc[repetitions, clips].to_numpy(float)
+    shared = ~np.isnan([*errors.values(), totals]).any(axis=0)
+    here = shared.any(axis=0)
+    errors = {arm: np.where(shared, each, 0.0)[:, here] for arm, each in errors.items()}
+    totals = np.where(shared, totals, 0.0)[:, here]
     if totals.sum() <= 0:
         return None
-    return errors, totals, [str(clip) for clip in clips]
+    return errors, totals, [str(clip) for clip in clips[here]]
 
 
 def _groups(scores: pd.DataFrame, clips: list[str]) -> list[str]:

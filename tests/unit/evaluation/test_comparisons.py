@@ -43,5 +43,19 @@ def test_only_shared_clips_and_repetitions_are_compared():
     assert (found.clips, found.speakers, found.repetitions) == (110, 11, 2)
 
 
+def test_repetitions_may_have_tested_other_clips():
+    """As where each draws its own test clips: the gain is over the pairs of clip and repetition that both arms have."""
+    scores = _scores({"scratch": 0.5, "pretrained": 0.2})
+    drawn = np.random.default_rng(0).random(len(scores) // 2) < 0.6  # of (repetition, clip), the same for both arms
+    scores = scores[np.tile(drawn, 2)]
+    lost = scores.index[scores["arm"] == "scratch"][:5]  # and one arm lacks some of them
+    pairs = scores.drop(lost).pivot_table(index=["repetition", "clip"], columns="arm", values="errors").dropna()
+    found = gain(scores.drop(lost), "scratch")
+    assert found is not None
+    assert found.gain == pytest.approx(pairs["scratch"].mean() - pairs["pretrained"].mean())
+    assert found.low < found.gain < found.high
+    assert found.clips == pairs.index.get_level_values("clip").nunique()
+
+
 def test_no_shared_clip_is_no_comparison():
     assert gain(_scores({"pretrained": 0.2}), "scratch") is None
