@@ -141,7 +141,7 @@ def withdrawal(project: Path, speaker: str) -> None:
         assert "did you mean" not in again.stderr
     assert not set(steward.index_of(project).clips) & gone
     clips = steward.table(project, "05_model_input/mine/clips.parquet")  # the next plan reads these two
-    assert tuple(clips["clip"]) == steward.index_of(project).clips
+    assert clips["clip"].tolist() == list(steward.index_of(project).clips)
     in_mlflow(project)
 
     tars = steward.tars(project)
