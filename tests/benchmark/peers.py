@@ -88,4 +88,4 @@ def _cuts(reader: ShardReader) -> Iterator[Any]:
 
     index: Index = reader.index
     for place, clip in enumerate(index.clips):
-        yield Recording.from_bytes(data=reader._bytes(place), recording_id=clip).to_cut()
+        yield Recording.from_bytes(data=reader.flac(place), recording_id=clip).to_cut()
