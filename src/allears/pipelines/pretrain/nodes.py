@@ -56,7 +56,7 @@ def plan_pretraining(
         check_unheard(runs.told(paths, extends.run), paths.corpus, paths.clips, shards, ("dev", "test"), cure)
     others = corpora.find_others(params, paths)
     data = training_data(shards, paths.clips, params, others)
-    plan = summarise_plan(data, runs.begins(paths, data, extends, params.from_epoch), params.updates)
+    plan = summarise_plan(data, runs.first_cursor(paths, data, extends, params.from_epoch), params.updates)
     names = [paths.corpus, *(one.corpus for one in others)]
     plan["corpora"] = [{"corpus": name} | one for name, one in zip(names, plan["corpora"], strict=True)]
     corpora.say(plan)
@@ -78,14 +78,14 @@ def prepare_targets(
     from allears.training.label import prepare_units, units_handle
     from allears.training.plan import training_data
 
+    if params.objective != "masked_units":
+        return {"kind": "none"}  # nothing is read for it, and `train_encoder` checks what is extended
     others = corpora.read_others(pretrain_plan)
     data = training_data(ShardSet.from_json(shard_set), paths.clips, params, others)
     features = [one.features.absolute() for one in corpora.paths_of(paths, others)]
-    units = params.objective == "masked_units"
-    targets = units_handle(data, params, *features) if units else {"kind": "none"}
     if (extends := corpora.extended(pretrain_plan)) is not None:
-        runs.check_extension(extends, params, targets)
-    return prepare_units(data, params, *features) if units else targets
+        runs.check_extension(extends, params, units_handle(data, params, *features))
+    return prepare_units(data, params, *features)
 
 
 def train_encoder(

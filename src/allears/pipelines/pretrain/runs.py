@@ -81,7 +81,7 @@ def mention_stopped(paths: Paths) -> None:
         )
 
 
-def begins(paths: Paths, data: TrainingData, extends: ExtendedRun | None, from_epoch: int | None) -> Cursor:
+def first_cursor(paths: Paths, data: TrainingData, extends: ExtendedRun | None, from_epoch: int | None) -> Cursor:
     """Where in the batches of `data` a run begins: where the run that it extends ends, unless an epoch is named.
 
     That one counts from the last epoch that was named for it, or for one before it.
