@@ -1,10 +1,12 @@
 """Frame labels of clips, beside the shards: one file a tar, keyed by the clip's audio and by who labelled it.
 
-Arrow files, mapped into memory: what is not read costs nothing. Free of pandas.
+Arrow streams, mapped into memory, each with its own sha256 behind it: Arrow does not check what it reads, and a flipped
+bit in its lengths can end the process. Free of pandas.
 """
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Container, Mapping
 from itertools import groupby
 from pathlib import Path
@@ -20,6 +22,7 @@ from allears.storage.files import atomic_path
 
 _SUFFIX = ".labels.arrow"
 _LABELLER = b"allears.labeller"
+_SUM = 64  # bytes at the end
 Labels = NDArray[np.int32]
 
 
@@ -39,9 +42,8 @@ def forget_labels(folder: Path, clips: Container[str]) -> None:
     """Take the labels of `clips` out of every file of a labeller's folder."""
     for path in sorted(folder.glob(f"*{_SUFFIX}")):
         try:
-            with pa.OSFile(str(path), "rb") as stream:
-                table = pa.ipc.open_file(stream).read_all()
-        except (OSError, pa.ArrowException):  # of no use to anybody: it is made again
+            table = _read(path)
+        except StorageError:  # of no use to anybody: it is made again
             path.unlink(missing_ok=True)
             continue
         kept = [clip not in clips for clip in table["clip"].to_pylist()]
@@ -64,8 +66,8 @@ def move_labels(folder: Path, shard_set: ShardSet) -> None:
     moving: list[tuple[str, pa.Table]] = []
     for path in gone:
         try:
-            table = pa.ipc.open_file(pa.memory_map(str(path))).read_all()
-        except (OSError, pa.ArrowException):  # of no use to anybody: it is made again
+            table = _read(path)
+        except StorageError:  # of no use to anybody: it is made again
             continue
         places = [index.position.get(clip) for clip in table["clip"].to_pylist()]
         targets = [None if place is None else index.shards[int(index.shard_N[place])] for place in places]
@@ -83,8 +85,8 @@ def move_labels(folder: Path, shard_set: ShardSet) -> None:
 def _add_rows(path: Path, tables: list[pa.Table], index: Index) -> None:
     """Rows of the same labeller beside those that are there, each clip once, in the order of the index."""
     try:
-        there = [pa.ipc.open_file(pa.memory_map(str(path))).read_all()]
-    except (OSError, pa.ArrowException):
+        there = [_read(path)]
+    except StorageError:
         there = []
     schema = tables[0].schema
     table = pa.concat_tables([one for one in (*there, *tables) if one.schema.equals(schema, check_metadata=True)])
@@ -149,12 +151,7 @@ class Sidecar:
 
 
 def _open(path: Path, digest: str) -> pa.Table:
-    try:
-        table = pa.ipc.open_file(pa.memory_map(str(path))).read_all()
-    except FileNotFoundError:
-        raise StorageError(f"{path}: labels are missing; run the pretrain pipeline again") from None
-    except (OSError, pa.ArrowException) as error:
-        raise StorageError(f"{path}: cannot be read ({error}); delete it and run the pretrain pipeline") from error
+    table = _read(path)
     found = (table.schema.metadata or {}).get(_LABELLER, b"").decode()
     if found != digest:
         raise StaleError(
@@ -164,13 +161,31 @@ def _open(path: Path, digest: str) -> pa.Table:
     return table
 
 
+def _read(path: Path) -> pa.Table:
+    """What `_write` was given. StorageError when it is not there, or holds anything else."""
+    try:
+        buffer = pa.memory_map(str(path)).read_buffer()
+    except FileNotFoundError:
+        raise StorageError(f"{path}: labels are missing; run the pretrain pipeline again") from None
+    except OSError as error:
+        raise StorageError(f"{path}: cannot be read ({error}); delete it and run the pretrain pipeline") from error
+    stream, said = buffer[:-_SUM], bytes(buffer[-_SUM:])
+    if hashlib.sha256(stream).hexdigest().encode() != said:
+        raise StorageError(
+            f"{path}: these are not the labels that were written (their sha256 is another): the file was changed, the "
+            "disk is failing, or it is of an earlier allears; run the pretrain pipeline again, which labels anew"
+        )
+    return pa.ipc.open_stream(stream).read_all()
+
+
 def _write(path: Path, table: pa.Table) -> None:
-    with (
-        atomic_path(path) as temporary,
-        pa.OSFile(str(temporary), "wb") as stream,
-        pa.ipc.new_file(stream, table.schema) as writer,
-    ):
+    stream = pa.BufferOutputStream()
+    with pa.ipc.new_stream(stream, table.schema) as writer:
         writer.write_table(table)
+    data = stream.getvalue()
+    with atomic_path(path) as temporary, temporary.open("wb") as file:
+        file.write(data)
+        file.write(hashlib.sha256(data).hexdigest().encode())
 
 
 def _shard(path: Path) -> str:
