@@ -128,10 +128,10 @@ def test_a_killed_copy_is_not_read_and_is_finished(store: Store, tmp_path: Path)
     child.wait()
     assert 1 < len(keys(store)) < 62
     with pytest.raises(StaleError, match="is being changed, or was left half copied"):
-        remote_of((url,), shard_set, 0.0)
+        remote_of((url,), shard_set, read_index(shard_set), 0.0)
     copy_shards(home, shard_set, url)
     assert len(keys(store)) == 62
-    assert remote_of((url,), shard_set, 0.0) is not None
+    assert remote_of((url,), shard_set, read_index(shard_set), 0.0) is not None
 
 
 def test_what_is_not_ours_is_left_alone_and_what_is_damaged_is_not_copied(

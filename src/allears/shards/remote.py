@@ -17,7 +17,7 @@ from threading import Lock
 from allears.errors import DamageError, StaleError
 from allears.shards.ahead import Piece, pieces
 from allears.shards.handle import ShardSet
-from allears.shards.index import Index, read_index
+from allears.shards.index import Index
 from allears.storage.bucket import Bucket
 from allears.storage.cache import Cache
 from allears.storage.ranges import PATIENT, Patience, Ranges
@@ -52,8 +52,9 @@ class Traffic:
     not_cached: int = 0
 
 
-def remote_of(urls: Sequence[str], shard_set: ShardSet, cache_gb: float) -> Remote | None:
-    """The first of the copies at `urls` that is of these shards; None without any URL. Its cache is tidied up.
+def remote_of(urls: Sequence[str], shard_set: ShardSet, index: Index, cache_gb: float) -> Remote | None:
+    """The first of the copies at `urls` that is of these shards (`index` is theirs); None without any URL. Its cache is
+    tidied up.
 
     StaleError says what lies at each URL when none is, StorageError that one cannot be read.
     """
@@ -63,7 +64,7 @@ def remote_of(urls: Sequence[str], shard_set: ShardSet, cache_gb: float) -> Remo
     for url in urls:
         marker = read_marker(Bucket(url))
         if marker.get("shards") == shard_set.digest:
-            return Remote(url=url, cache=_cache(shard_set, cache_gb))
+            return Remote(url=url, cache=_cache(shard_set, index, cache_gb))
         said.append(f"{url} {_holds(marker)}")
     corpus = shard_set.folder.absolute().parent.name
     raise StaleError(
@@ -198,10 +199,10 @@ def _holds(marker: dict[str, str]) -> str:
     return f"holds shards {marker['shards'][:12]} of corpus '{marker.get('corpus')}'"
 
 
-def _cache(shard_set: ShardSet, cache_gb: float) -> Cache | None:
+def _cache(shard_set: ShardSet, index: Index, cache_gb: float) -> Cache | None:
     """What left the corpus, by a withdrawal for example, leaves the cache here."""
     if not cache_gb:
         return None
     cache = Cache(shard_set.folder.parent / CACHE, int(cache_gb * 1e9))
-    cache.prune(frozenset(read_index(shard_set).sha256))
+    cache.prune(index.sha256)
     return cache

@@ -14,7 +14,7 @@ import os
 import secrets
 import shutil
 import time
-from collections.abc import Collection, Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
@@ -36,8 +36,9 @@ class Cache:
         self.damaged = self.refused = 0
         self._full = False
 
-    def prune(self, keep: Collection[str]) -> None:
-        """Delete what is not in `keep` (sha256, hexadecimal), and what is too much; count what is left.
+    def prune(self, keep: Iterable[str]) -> None:
+        """Delete what is not in `keep` (sha256, hexadecimal), and what is too much; count what is left. It takes memory
+        for what is here, however much there is to keep.
 
         Raises StorageError when the folder cannot be used.
         """
@@ -114,15 +115,18 @@ class Cache:
         finally:
             os.close(total)
 
-    def _prune(self, keep: Collection[str]) -> int:
+    def _prune(self, keep: Iterable[str]) -> int:
         total = 0
-        for folder in (entry for entry in os.scandir(self.folder) if entry.is_dir()):
-            for entry in os.scandir(folder.path):
+        folders = [entry.path for entry in os.scandir(self.folder) if entry.is_dir()]
+        unknown = {entry.name for folder in folders for entry in os.scandir(folder)}
+        unknown.difference_update(keep)
+        for folder in folders:
+            for entry in os.scandir(folder):
                 state = entry.stat()
                 if entry.name.startswith("."):
                     drop = time.time() - state.st_mtime > HALF_WRITTEN_S
                 else:
-                    drop = entry.name not in keep or total + state.st_size > self.most_bytes
+                    drop = entry.name in unknown or total + state.st_size > self.most_bytes
                     total += 0 if drop else state.st_size
                 if drop:
                     Path(entry.path).unlink(missing_ok=True)

@@ -67,7 +67,7 @@ def _run(spec: PretrainSpec, ranks: Ranks, hardware: dict[str, str]) -> None:
     _check_plan(spec, found)
     indexes = [one.index for one in found.corpora]
     labels = FrameLabels(spec.targets, indexes) if "units" in module.objective.inputs else None
-    remotes = [remote_of(params.shards_from, one.shard_set, params.cache_gb) for one in found.corpora]
+    remotes = [remote_of(params.shards_from, one.shard_set, one.index, params.cache_gb) for one in found.corpora]
     updates = Updates(
         found, labels, begin, spec.last_update, ranks, params.reader_threads, [one for one in remotes if one],
         skip_damaged=params.on_damage == "skip",

@@ -195,23 +195,23 @@ def test_what_is_wanted_twice_is_asked_for_once(shard_set: ShardSet, server: Fau
 
 
 def test_only_the_copy_of_these_shards_is_read(shard_set: ShardSet, server: Faulty, tmp_path: Path) -> None:
-    assert remote_of((), shard_set, 1.0) is None
+    assert remote_of((), shard_set, read_index(shard_set), 1.0) is None
     home, other = tmp_path / "mine", tmp_path / "other"
     with pytest.raises(StaleError, match=rf"{server.url} holds no copy\. Run `allears shards copy"):
-        remote_of((server.url,), shard_set, 0.0)
+        remote_of((server.url,), shard_set, read_index(shard_set), 0.0)
     make_shards(other, clips=20, seconds=0.4, seed=1)
     others = ShardSet.from_json(make_shards(other, clips=20, seconds=0.4, seed=1)[0].to_json())
     for name, shards in (("a", others), ("b", shard_set)):
         copy_shards(home, shards, str(tmp_path / name))
     urls = tuple(str(tmp_path / name) for name in "ab")
-    found = remote_of(urls, shard_set, 0.0)
+    found = remote_of(urls, shard_set, read_index(shard_set), 0.0)
     assert found is not None
     assert (found.url, found.cache) == (urls[1], None)
     with pytest.raises(StaleError, match=rf"a holds shards {others.digest[:12]} of corpus 'mine'"):
-        remote_of(urls[:1], shard_set, 0.0)
+        remote_of(urls[:1], shard_set, read_index(shard_set), 0.0)
     (tmp_path / "b" / "copy.json").write_text('{"corpus": "mine", "shards": ""}')
     with pytest.raises(StaleError, match="b is being changed, or was left half copied"):
-        remote_of(urls[1:], shard_set, 0.0)
+        remote_of(urls[1:], shard_set, read_index(shard_set), 0.0)
     for one, other_batch in itertools.islice(
         zip(batches(shard_set, found)[0], batches(shard_set, None)[0], strict=True), 5
     ):
