@@ -48,7 +48,7 @@ bench-audit: scripts := bench_audit bench_audit_tables bench_duplicates bench_un
 calibrate: scripts := calibrate calibrate_measures calibrate_fingerprint calibrate_texts
 prove-curation: scripts := prove_curation
 bench-train bench-data bench-audit calibrate prove-curation: $(STAMP)
-	@set -e; for script in $(scripts); do echo; echo "== $$script"; $(BIN)/python tests/benchmark/$$script.py; done
+	@$(BIN)/python tests/benchmark/in_turn.py $(scripts)
 
 # The long versions of the fault tests, and the tables that stand in RESULTS.md.
 test-faults: export OMP_NUM_THREADS := 1

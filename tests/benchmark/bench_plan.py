@@ -30,6 +30,7 @@ from allears.shards.index import join_parts, write_part
 from allears.shards.plan import EpochPlan, PlanClips, PlanSpec, data_digest, plan_epoch
 from allears.shards.reader import ShardReader
 from allears.shards.tar import Sound, write_tar
+from tests.benchmark import peers
 
 REAL = Path(os.environ.get("ALLEARS_REAL_DATA", "/nonexistent"))
 RATE_HZ = 16_000
@@ -98,6 +99,10 @@ def padding(corpus: Corpus) -> list[str]:
         share = found if pool == 256 else share
         used = plan.samples_P.sum() / (np.count_nonzero(np.diff(plan.bounds_M)) * BATCH)
         print(f"| {name} | {found:.1%} | {used:.1%} |")
+    batches = peers.planned_by_lhotse(corpus.samples_N, RATE_HZ, 0)
+    padded = sum(len(batch) * int(corpus.samples_N[batch].max()) for batch in batches)
+    used = corpus.samples_N.sum() / (len(batches) * BATCH)
+    print(f"| lhotse, 30 buckets, all in its buffer | {1 - corpus.samples_N.sum() / padded:.1%} | {used:.1%} |")
     return [f"padding ({share:.1%})"] if share > 0.05 else []
 
 
@@ -114,6 +119,9 @@ def shuffling(corpus: Corpus) -> list[str]:
             print(f"| {name}, {window} of {SHARDS} tars | {each[:, 0].mean():.3f} | {each[:, 1].mean():.2%} |")
         worse = (ours.mean(axis=0) > np.quantile(drawn, 0.975, axis=0)).any()
         missed += [f"shuffling of {window} tars"] if worse else []
+    theirs = [np.concatenate(peers.planned_by_lhotse(corpus.samples_N, RATE_HZ, seed)) for seed in range(20)]
+    each = np.array([facts(corpus, order_P) for order_P in theirs])
+    print(f"| lhotse, 30 buckets, all in its buffer | {each[:, 0].mean():.3f} | {each[:, 1].mean():.2%} |")
     return missed
 
 

@@ -32,6 +32,7 @@ from tests.benchmark.bench_data import (
     REAL,
     epoch_of,
     heard,
+    keep_memory,
     long_clips,
     plan_spec,
     shards_of_speech,
@@ -125,4 +126,5 @@ def serving(folder: Path) -> Iterator[str]:
 
 
 if __name__ == "__main__":
+    keep_memory()
     main()

@@ -6,12 +6,15 @@ from __future__ import annotations
 
 import io
 import logging
+import warnings
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import soundfile
 import torch
+from numpy.typing import NDArray
 
 from allears.shards.index import Index
 from allears.shards.reader import ShardReader
@@ -61,6 +64,24 @@ def write_shar(reader: ShardReader, folder: Path, clips_a_shard: int) -> Path:
         for cut in CutSet.from_cuts(_cuts(reader)):
             writer.write(cut)
     return folder
+
+
+def planned_by_lhotse(samples_N: NDArray[np.int64], rate_hz: int, seed: int) -> list[list[int]]:
+    """Clips of each batch of an epoch: the sampler of `by_lhotse` over clips of these lengths, all in its buffer."""
+    from lhotse import CutSet, Recording
+    from lhotse.dataset import DynamicBucketingSampler
+
+    cuts = [
+        Recording(str(place), [], rate_hz, samples, samples / rate_hz).to_cut()
+        for place, samples in enumerate(samples_N.tolist())
+    ]
+    cuts = [cuts[place] for place in np.random.default_rng(seed).permutation(len(cuts))]
+    warnings.filterwarnings("ignore", message="You are using DynamicBucketingSampler with an eagerly read CutSet")
+    sampler = DynamicBucketingSampler(
+        CutSet.from_cuts(cuts), max_duration=WORKSPACE_S, shuffle=True, num_buckets=30, buffer_size=len(cuts),
+        drop_last=False, seed=seed, rank=0, world_size=1,
+    )  # fmt: skip
+    return [[int(cut.recording_id) for cut in batch] for batch in sampler]
 
 
 def by_lhotse(folder: Path) -> int:
