@@ -113,7 +113,7 @@ def iterate(
 ) -> Iterator[HostBatch]:
     """The micro-batches of this rank from `begin` until `last_step` global steps are done, read ahead by `threads`.
 
-    libsndfile decodes without Python's lock, so threads are as good as processes; how many changes no batch.
+    Clips are decoded without Python's lock, so threads are as good as processes; how many changes no batch.
 
     `weights_N` [N] is in the order of the reader's index; 0 leaves a clip out. Each step gives group / world
     micro-batches. ConfigError when `world` does not divide the group, CorpusError when no clip can be planned,

@@ -1,16 +1,16 @@
-"""Read clips out of the shards, on this machine or in a bucket: FLAC at indexed offsets, decoded by libsndfile."""
+"""Read clips out of the shards, on this machine or in a bucket: FLAC at indexed offsets."""
 
 from __future__ import annotations
 
-import io
 from collections.abc import Sequence
 from types import TracebackType
 from typing import Self
 
 import numpy as np
-import soundfile
 from numpy.typing import NDArray
 
+from allears.audio.flac import decode_into
+from allears.errors import AudioError
 from allears.shards.handle import ShardSet
 from allears.shards.index import Index, read_index
 from allears.shards.local import LocalTars
@@ -48,12 +48,9 @@ class ShardReader:
         """Fill `out_T` with the clip's samples from `start` on; errors as `read`."""
         data = self._tars.read(place)
         try:
-            with soundfile.SoundFile(io.BytesIO(data)) as sound:
-                if start:
-                    sound.seek(start)
-                found = len(sound.read(dtype="float32", out=out_T))
-        except soundfile.LibsndfileError as error:
-            raise self._tars.damaged(place, f"they are not FLAC ({error})") from error
+            found = decode_into(data, start, out_T)
+        except AudioError as error:
+            raise self._tars.damaged(place, str(error)) from error
         if found != len(out_T):
             wanted = start + len(out_T)
             raise self._tars.damaged(place, f"they hold {start + found} samples, expected at least {wanted}")
@@ -68,9 +65,8 @@ class ShardReader:
         return self._tars.round_bytes
 
     def expect(self, places: Sequence[int]) -> None:
-        """These clips are read next, in about this order: ask the copy for them. Each is held until it is read."""
-        if isinstance(self._tars, RemoteTars):
-            self._tars.expect(places)
+        """These clips are read next, in about this order: have them fetched. Those of a copy are held until read."""
+        self._tars.expect(places)
 
     def traffic(self) -> Traffic | None:
         """What was asked of the copy so far; None without one."""
