@@ -5,22 +5,26 @@ from __future__ import annotations
 import errno
 import hashlib
 import os
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from threading import Lock
 
 import numpy as np
 
 from allears.errors import DamageError
+from allears.shards.ahead import pieces
 from allears.shards.index import Index
 from allears.storage.files import storage_error
 
 MAX_OPEN = 256  # shards that stay open; many systems allow a process 1,024 files
+ROUND_BYTES = 16 << 20  # of FLAC that the system is told of at a time, before it is read
 
 
 class LocalTars:
     """FLAC by a clip's place in the index. Safe to use from several threads."""
 
-    round_bytes = 0  # nothing is asked for before it is needed: see `ahead`
+    round_bytes = ROUND_BYTES if hasattr(os, "posix_fadvise") else 0  # not everywhere (macOS)
 
     def __init__(self, folder: Path, index: Index) -> None:
         self.folder = folder
@@ -29,13 +33,23 @@ class LocalTars:
         self._files: dict[int, int] = {}
         self._lock = Lock()
 
+    def expect(self, places: Sequence[int]) -> None:
+        """Tell the system that the clips at `places` are read next: it fetches them into its page cache meanwhile,
+        neighbours together. What fails here fails when it is read.
+        """
+        with suppress(OSError):
+            for piece in pieces(self.index, places):
+                with self._opened(piece.shard) as handle:
+                    os.posix_fadvise(handle, piece.start, piece.end - piece.start, os.POSIX_FADV_WILLNEED)
+
     def read(self, place: int) -> bytes:
         """The FLAC of the clip at `place`. DamageError names shard, clip and offset."""
         index, shard = self.index, int(self.index.shard_N[place])
         offset, length = int(index.offset_N[place]), int(index.length_N[place])
-        path = self.folder / index.shards[shard]
+        path = self._path(shard)
         try:
-            data = self._pread(shard, path, length, offset)
+            with self._opened(shard) as handle:
+                data = os.pread(handle, length, offset)
         except FileNotFoundError as error:
             raise DamageError(
                 f"shard {path} is missing, though the index has it (clip {index.clips[place]}, offset {offset}); "
@@ -55,7 +69,7 @@ class LocalTars:
 
     def damaged(self, place: int, found: str) -> DamageError:
         """The sentence for bytes that are not those of the index."""
-        shard = self.folder / self.index.shards[int(self.index.shard_N[place])]
+        shard = self._path(int(self.index.shard_N[place]))
         return DamageError(
             f"shard {shard}, clip {self.index.clips[place]}, offset {int(self.index.offset_N[place])}: these are not "
             f"the bytes of the index: {found}. The file was changed or the disk is failing; delete this shard and run "
@@ -69,12 +83,18 @@ class LocalTars:
                 os.close(handle)
             self._files.clear()
 
-    def _pread(self, shard: int, path: Path, length: int, offset: int) -> bytes:
+    @contextmanager
+    def _opened(self, shard: int) -> Iterator[int]:
+        """A tar's file descriptor: kept open, while there are not too many."""
         with self._lock:
             handle = self._files.get(shard)
             if handle is None and len(self._files) < MAX_OPEN:
-                handle = self._files[shard] = os.open(path, os.O_RDONLY)
+                handle = self._files[shard] = os.open(self._path(shard), os.O_RDONLY)
         if handle is not None:
-            return os.pread(handle, length, offset)
-        with path.open("rb", buffering=0) as file:
-            return os.pread(file.fileno(), length, offset)
+            yield handle
+            return
+        with self._path(shard).open("rb", buffering=0) as file:
+            yield file.fileno()
+
+    def _path(self, shard: int) -> Path:
+        return self.folder / self.index.shards[shard]
