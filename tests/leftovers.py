@@ -21,5 +21,5 @@ def found(file: Path, needles: list[bytes]) -> list[bytes]:
     if file.suffix == ".parquet":
         data += str(pq.read_table(file).to_pylist()).encode()
     elif file.suffix == ".arrow":
-        data += str(pa.ipc.open_file(data).read_all().to_pylist()).encode()
+        data += str(pa.ipc.open_stream(data).read_all().to_pylist()).encode()
     return [needle for needle in needles if needle in data]

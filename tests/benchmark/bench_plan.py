@@ -3,7 +3,7 @@
 Promise: padding ≤ 5 % of the seconds in a batch of 60 s with speechocean762's lengths; order and neighbours as random
 as a full shuffle's; 10 M clips planned in ≤ 60 s and ≤ 2 GB; the first batch of 100 k clips in ≤ 2 s; the memory of the
 reading process flat over an epoch. Lengths and speakers of speechocean762 come through ALLEARS_REAL_DATA (Kaldi's
-tables and the headers of its recordings).
+tables and the headers of its recordings). What lhotse's sampler makes of them stands beside it.
 """
 
 from __future__ import annotations

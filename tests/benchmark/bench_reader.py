@@ -38,7 +38,7 @@ def main() -> None:
             seed=0, capacity_samples=80 * shard_set.sample_rate_hz, crop_samples=60 * shard_set.sample_rate_hz,
         )  # fmt: skip
         with ShardReader(shard_set) as reader:
-            flac = [reader.flac(place) for place in range(shard_set.clips)]  # checked once, before the clock
+            flac = [reader.flac(place) for place in range(shard_set.clips)]
             steps = _steps(reader, spec, weights_N)
             seconds = _best(
                 {

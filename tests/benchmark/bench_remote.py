@@ -2,7 +2,7 @@
 
 The two corpora of `bench_data`; one epoch, sides in turn, the best of each. The server (`tests/range_server.py`, files
 with range requests over HTTP) is a process of its own on the same cores, so what it takes counts against the copy. All
-sums are checked: of the tars before the clock, of the copy on the way. CPU seconds stand where other work runs beside.
+sums are checked on both sides. CPU seconds stand where other work runs beside.
 
 Promise: collated batches from the copy come at ≥ 70 % of those from the tars, with one reading thread.
 """
@@ -71,7 +71,6 @@ def compare(name: str, shard_set: ShardSet, cache: Path, rounds: int) -> list[st
     with serving(shard_set.folder) as url, ShardReader(shard_set) as local:
         spec = plan_spec(shard_set)
         epoch = len(epoch_of(local, spec)[0])
-        heard(local, spec, 1)  # every sum is checked once, before the clock
         copy, kept = Remote(url=url), Remote(url=url, cache=Cache(cache, 10**12))
         print(traffic(shard_set, kept))  # which fills the cache
         for threads in (1, 2):

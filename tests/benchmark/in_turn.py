@@ -23,8 +23,8 @@ def main() -> None:
         if missed:
             said[name] = missed
         if status:
-            said[name], failed = f"ended with status {status}", True
-    print(f"\nMissed in all: {'; '.join(f'{name}: {what}' for name, what in said.items()) or 'nothing is promised'}")
+            said[name], failed = f"{missed and missed + ', and '}it ended with status {status}", True
+    print(f"\nMissed in all: {'; '.join(f'{name}: {what}' for name, what in said.items()) or 'see the tables'}")
     sys.exit(failed)
 
 
@@ -32,7 +32,7 @@ def run(script: Path) -> tuple[str, int]:
     """What the script says that it missed (empty: it says nothing of it), and its exit status. Its lines show."""
     missed = ""
     command, unbuffered = [sys.executable, str(script)], os.environ | {"PYTHONUNBUFFERED": "1"}
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=unbuffered) as process:
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, errors="replace", env=unbuffered) as process:
         assert process.stdout is not None
         for line in process.stdout:
             print(line, end="", flush=True)

@@ -1,5 +1,6 @@
-"""The same shards through other libraries' loaders, for `bench_data.py`: each function reads one epoch and returns the
-number of clips that it gave.
+"""The same clips through other libraries' loaders, for `bench_data.py` and `bench_plan.py`.
+
+Each function reads one epoch and returns the number of clips that it gave; `planned_by_lhotse` plans one.
 """
 
 from __future__ import annotations
@@ -7,7 +8,7 @@ from __future__ import annotations
 import io
 import logging
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,19 +17,30 @@ import soundfile
 import torch
 from numpy.typing import NDArray
 
+from allears.audio.flac import decode_into
 from allears.shards.index import Index
 from allears.shards.reader import ShardReader
 
 WORKSPACE_S = 60.0
 
 
-def bare(reader: ShardReader, places: Sequence[int]) -> int:
-    """Decode each clip by itself: the same positional reads and libsndfile, no batch, no order, no checks."""
+def libsndfile(flac: bytes, samples: int) -> None:
+    """Decode a clip as most loaders do."""
+    assert len(soundfile.read(io.BytesIO(flac), dtype="float32")[0]) == samples
+
+
+def dr_flac(flac: bytes, samples: int) -> None:
+    """Decode a clip as our reader does."""
+    assert decode_into(flac, 0, np.empty(samples, np.float32)) == samples
+
+
+def bare(reader: ShardReader, places: Sequence[int], decode: Callable[[bytes, int], None]) -> int:
+    """Decode each clip by itself: the same positional reads, no batch, no order, no checks."""
     index = reader.index
     for place in places:
         with (reader.shard_set.folder / index.shards[int(index.shard_N[place])]).open("rb", buffering=0) as tar:
             tar.seek(int(index.offset_N[place]))
-            soundfile.read(io.BytesIO(tar.read(int(index.length_N[place]))), dtype="float32")
+            decode(tar.read(int(index.length_N[place])), int(index.samples_N[place]))
     return len(places)
 
 

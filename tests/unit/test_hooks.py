@@ -36,6 +36,7 @@ VALID = {"corpus": "mine", "paths": {"corpus": "mine"}, "pretrain": {}, "finetun
         ({"zzz": "x"}, r"'zzz' is not known\. Valid are"),
         ({"corpus": 3}, r"corpus: expected a name, found 3"),
         ({"pretrain": {"shards_from": "copies/mine"}}, "copies/mine, which is neither a URL nor an absolute path"),
+        ({"pretrain": {"shards_from": ["s3://a/b", "/c", "~/d", "file://e"]}}, "names file://e, which is neither"),
         ({"ingest": {"limt": 3}}, r"'ingest\.limt' is not known; did you mean 'limit'\? Valid under 'ingest': path"),
         ({"ingest": {"splits": {"tset": 1}}}, r"'ingest\.splits\.tset' .*'test'\? Valid under 'ingest\.splits': dev"),
         ({"ingest": {"limit": "x"}}, r"ingest\.limit: expected a valid integer.*found 'x'"),

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from importlib import import_module
+from pathlib import Path
 from typing import Any, get_args
 
 from pydantic import BaseModel, RootModel, ValidationError
 from pydantic_core import ErrorDetails
 
 from allears.errors import ConfigError, nearest
+from allears.storage.bucket import is_url
 
 # Top-level key → the model that checks what is below it.
 MODELS = {
@@ -51,6 +53,16 @@ def check_parameters(parameters: Mapping[str, Any], given: Mapping[str, Any]) ->
     from allears.audit.policy import check
 
     check(models["policies"].chosen(models["audit"].policy), models["audit"])
+    _check_places(models["pretrain"].shards_from)
+
+
+def _check_places(urls: Sequence[str]) -> None:
+    for each in urls:
+        if not is_url(each) and not Path(each.removeprefix("file://")).expanduser().is_absolute():
+            raise ConfigError(
+                f"pretrain.shards_from names {each}, which is neither a URL nor an absolute path: a training may run "
+                "in another folder or on another machine. Give s3://bucket/folder or /the/whole/path"
+            )
 
 
 def load_model(location: str) -> type[BaseModel]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, field_validator, model_validator
@@ -128,17 +127,6 @@ class PretrainParams(Params):
     @classmethod
     def _one_url(cls, value: Any) -> Any:
         return (value,) if isinstance(value, str) else value
-
-    @field_validator("shards_from")
-    @classmethod
-    def _from_anywhere(cls, value: tuple[str, ...]) -> tuple[str, ...]:
-        for each in value:
-            if "://" not in each and not Path(each).is_absolute():
-                raise ValueError(
-                    f"pretrain.shards_from names {each}, which is neither a URL nor an absolute path: a training may "
-                    "run in another folder or on another machine. Give s3://bucket/folder or /the/whole/path"
-                )
-        return value
 
     @model_validator(mode="after")
     def _shared_out(self) -> Self:

@@ -214,13 +214,14 @@ def _load(
     first, last = int(plan.bounds_M[micro]), int(plan.bounds_M[micro + 1])
     place_B, starts_B, samples_B = plan.clip_P[first:last], plan.start_P[first:last], plan.samples_P[first:last]
     before_B = plan.before_P[first:last]
-    audio_BT = np.zeros((last - first, int(samples_B.max(initial=0))), dtype=np.float32)
+    audio_BT = np.empty((last - first, int(samples_B.max(initial=0))), dtype=np.float32)
     damage: dict[int, str] = {}
     for row, (place, start, samples) in enumerate(
         zip(place_B.tolist(), starts_B.tolist(), samples_B.tolist(), strict=True)
     ):
         try:
             reader.read_into(place, start, audio_BT[row, :samples])
+            audio_BT[row, samples:] = 0
         except DamageError as error:
             if not skip_damaged:
                 raise

@@ -21,7 +21,7 @@ class ShardReader:
     """Clips by their place in the index. Safe to use from several threads; a context manager that closes its files.
 
     `remote` is where a copy of the tars lies, from which the clips are read; without one it is the tars themselves. A
-    clip's sha256 is checked when it is read first, from a copy always: a flipped bit costs a message, not a training.
+    clip's sha256 is checked whenever it is read: a flipped bit costs a message, not a training.
     """
 
     def __init__(self, shard_set: ShardSet, remote: Remote | None = None, index: Index | None = None) -> None:

@@ -56,6 +56,43 @@ def test_what_is_not_indexed_is_named(shard_set: ShardSet):
         reader.read(0)
 
 
+def test_damage_that_comes_later_is_found_too(shard_set: ShardSet):
+    with ShardReader(shard_set) as reader:
+        place = max(range(20), key=lambda place: int(reader.index.length_N[place]))
+        reader.read(place)
+        tar = shard_set.folder / reader.index.shards[int(reader.index.shard_N[place])]
+        content = bytearray(tar.read_bytes())
+        content[int(reader.index.offset_N[place]) + int(reader.index.length_N[place]) // 2] ^= 1
+        tar.write_bytes(content)
+        for start in (0, 1000):  # a part of it may be decoded without a word
+            with pytest.raises(DamageError, match="sha256 is another"):
+                reader.read(place, start, 500)
+
+
+@pytest.mark.skipif(not hasattr(os, "posix_fadvise"), reason="this system takes no advice")
+def test_the_system_is_told_of_every_byte_that_is_read_next(shard_set: ShardSet, monkeypatch: pytest.MonkeyPatch):
+    told: list[tuple[int, int]] = []
+    advise = os.posix_fadvise
+
+    def note(file: int, start: int, length: int, advice: int) -> None:
+        advise(file, start, length, advice)
+        told.append((start, start + length))
+
+    monkeypatch.setattr(os, "posix_fadvise", note)
+    monkeypatch.setattr("allears.shards.local.ADVICE_BYTES", 5000)
+    index = read_index(shard_set)
+    (shard_set.folder / index.shards[0]).unlink()
+    left = [place for place in range(20) if index.shard_N[place]]
+    with ShardReader(shard_set) as reader:
+        reader.expect(range(20))
+    assert left
+    assert {end - start for start, end in told} >= {5000}
+    for place in left:
+        start = int(index.offset_N[place])
+        wanted = set(range(start, start + int(index.length_N[place])))
+        assert wanted <= {byte for first, end in told for byte in range(first, end)}
+
+
 def test_an_index_of_another_version_is_refused(shard_set: ShardSet):
     other = ShardSet.from_json(shard_set.to_json() | {"digest": "0" * 64})
     with pytest.raises(StaleError, match="rewritten since"):
