@@ -5,13 +5,14 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
 from allears.corpus import withdrawn
+from allears.corpus.channels import Doubts, channels_meant, doubtful, mixed_turns
 from allears.corpus.clips import Recording, clip_id, recording_at
 from allears.corpus.corrections import Correction, corrected
 from allears.corpus.deliveries import Before, join, seconds_of, splits_so_far
@@ -20,7 +21,8 @@ from allears.corpus.licences import joined
 from allears.corpus.listing import COLUMNS as LISTING_COLUMNS
 from allears.corpus.manifest import COLUMNS, NO_GAPS, Gaps, Manifest, parts_digest
 from allears.corpus.probe import Probed
-from allears.corpus.segment import OF_WHOLE, Span, pauses, pieces, span
+from allears.corpus.remarks import Remarks
+from allears.corpus.segment import OF_WHOLE, Span, duration_slack_s, past_end_s, pauses, pieces, settled, span
 from allears.corpus.speech import NOT_HEARD, Heard, Side, sides
 from allears.corpus.splits import carve
 from allears.corpus.withdrawn import Refused
@@ -38,7 +40,7 @@ _KNOWN = ("text", "label", "language", "accent", "gender", "age", "speaker", "se
 @dataclass(frozen=True, slots=True)
 class Built:
     """All manifest rows (in memory), the quarantine, how many listed rows became clips, and what of those rows is in no
-    clip; `idle`: corrections of clips that have left the corpus.
+    clip; `idle`: corrections of clips that have left the corpus; `remarks`: where corpus and recordings differ.
     """
 
     clips: pd.DataFrame
@@ -46,6 +48,7 @@ class Built:
     rows_used: int
     gaps: Gaps
     idle: int = 0
+    remarks: Remarks = field(default_factory=Remarks)
 
 
 def build(
@@ -61,9 +64,12 @@ def build(
     clips: list[dict[str, Any]] = []
     rejects: list[dict[str, Any]] = []
     used, given_s, gaps = 0, 0.0, NO_GAPS
+    listing = channels_meant(listing, probed)
+    known = _Known(probed, doubtful(listing, probed, params.channels), _slacks_s(listing))
+    known.remarks.mixed = mixed_turns(listing, probed, params.channels, known.doubts)
     for record in records(listing[list(LISTING_COLUMNS)]):
         try:
-            made, row_s, row_gaps = _clips(record, probed, params, refused, heard)
+            made, row_s, row_gaps = _clips(record, known, params, refused, heard)
             clips += made
             given_s += row_s
             gaps += row_gaps
@@ -79,13 +85,15 @@ def build(
     if someone := {one.clip for one in applied if one.column == "speaker"}:
         rows = table["clip"].isin(list(someone))
         table.loc[rows, "group"] = [_group(record) for record in records(table[rows])]
+    recordings = _shared_recordings(table)
+    table["session"] = table["session"].fillna(recordings)
     table["split"], table["split_origin"] = carve(
         [None if pd.isna(split) else split for split in table["split"]], list(table["group"]),
         dev=params.splits.dev, test=params.splits.test, seed=params.splits.seed, known=splits_so_far(before, table),
-        sessions_N=_sessions(table),
+        sessions_N=_within_source(table, table["session"]), recordings_N=_within_source(table, recordings),
     )  # fmt: skip
     quarantine = pd.DataFrame(rejects, columns=list(QUARANTINE_COLUMNS)).astype("string")
-    return Built(table, quarantine, used, gaps, len(corrections) - len(applied))
+    return Built(table, quarantine, used, gaps, len(corrections) - len(applied), known.remarks)
 
 
 def check_share(built: Built, max_share: float, corpus: str) -> None:
@@ -151,21 +159,51 @@ class _Rejected(Exception):  # noqa: N818  not an error of the run
         self.stage, self.reason = stage, reason
 
 
+@dataclass(slots=True)
+class _Known:
+    """Facts of the recordings, doubts about their channels, slack of each source's durations, and what is noted."""
+
+    facts: Mapping[Recording, Probed]
+    doubts: Doubts
+    slack_s: Mapping[str, float]
+    clips: set[str] = field(default_factory=set)
+    remarks: Remarks = field(default_factory=Remarks)
+
+    def take(self, record: dict[str, Any], clips: Sequence[dict[str, Any]]) -> None:
+        """Take the clips of a row; a second row about the same piece of a file is rejected."""
+        if any(clip["clip"] in self.clips for clip in clips):
+            why = f"{record['path']}: this piece of it was described before; the first counts"
+            raise _Rejected("segment", "duplicate_id", why)
+        self.clips.update(clip["clip"] for clip in clips)
+
+    def note(
+        self, record: dict[str, Any], given: tuple[float | None, float | None], probed: Probed, slack_s: float
+    ) -> None:
+        """Note where the times of a row that was used and the end of its file differ; `given`: as they were listed."""
+        duration = given[0] is None and given[1] is not None
+        if duration and record["end_s"] is not None:
+            self.remarks.beginnings.add(probed.duration_s - record["end_s"], record["path"])
+        past_s = past_end_s(probed.duration_s, given[1])
+        self.remarks.note_past(past_s, record["path"], whole=duration, slack_s=slack_s)
+
+
+def _slacks_s(listing: pd.DataFrame) -> dict[str, float]:
+    """The slack of each source whose rows give durations without a start."""
+    durations = listing.loc[listing["start_s"].isna() & listing["end_s"].notna(), ["source", "end_s"]]
+    return {str(source): duration_slack_s(rows) for source, rows in durations.groupby("source")["end_s"]}
+
+
 def _clips(
-    record: dict[str, Any], facts: Mapping[Recording, Probed], params: IngestParams, refused: Refused, heard: Heard
+    record: dict[str, Any], known: _Known, params: IngestParams, refused: Refused, heard: Heard
 ) -> tuple[list[dict[str, Any]], float, Gaps]:
     """The clips of a row, the seconds that it speaks of (of each side), and those that are in no clip."""
-    if record["reason"] is not None:
-        raise _Rejected("layout", record["reason"], record["message"])
-    recording = recording_at(record["root"], record["path"], record["member"])
-    probed = facts[recording]
-    if probed.reason is not None:
-        raise _Rejected("probe", probed.reason, probed.message or probed.reason)
+    recording, probed = _readable(record, known)
     channel = record["channel"]
-    if channel is not None and channel >= probed.channels:
-        raise _Rejected("probe", "no_such_channel", f"{record['path']}: no channel {channel}, it has {probed.channels}")
+    given, slack_s = (record["start_s"], record["end_s"]), known.slack_s.get(record["source"], 0.0)
+    start_s, end_s = settled(probed.duration_s, *given, slack_s)
+    record = record | {"start_s": start_s, "end_s": end_s}
     try:
-        whole = span(probed.duration_s, record["start_s"], record["end_s"], min_s=params.min_duration_s)
+        whole = span(probed.duration_s, start_s, end_s, min_s=params.min_duration_s)
         cuts = {side.channel: _cut(whole, heard, side, params) for side in sides(recording, channel, probed, params)}
     except AudioError as error:
         raise _Rejected("segment", error.reason, f"{record['path']}: {error}") from None
@@ -182,8 +220,23 @@ def _clips(
                 clips.append(_clip(one, probed, piece, _group(record)))
     if not clips:
         raise _Rejected("probe", withdrawn.REASON, withdrawn.MESSAGE)
+    known.take(record, clips)
+    known.note(record, given, probed, slack_s)
     given_s = len(cuts) * (whole.end_s - whole.start_s)
     return clips, given_s, Gaps(sum(pauses(cut, whole) for cut in cuts.values()), withdrawn_s)
+
+
+def _readable(record: dict[str, Any], known: _Known) -> tuple[Recording, Probed]:
+    """Return a row's recording and its facts; _Rejected for a line, a file or a channel that cannot be used."""
+    if record["reason"] is not None:
+        raise _Rejected("layout", record["reason"], record["message"])
+    recording = recording_at(record["root"], record["path"], record["member"])
+    probed = known.facts[recording]
+    if probed.reason is not None:
+        raise _Rejected("probe", probed.reason, probed.message or probed.reason)
+    if doubt := known.doubts.get((recording, record["channel"] is not None)):
+        raise _Rejected("probe", *doubt)
+    return recording, probed
 
 
 def _cut(whole: Span, heard: Heard, side: Side, params: IngestParams) -> list[Span]:
@@ -232,12 +285,21 @@ def _group(record: dict[str, Any]) -> str:
     raise AssertionError(record)  # pragma: no cover  a row has a path
 
 
-def _sessions(table: pd.DataFrame) -> list[str | None]:
-    """The session of each clip, which counts within its source."""
-    return [
-        None if pd.isna(session) else f"{source}/{session}"
-        for source, session in zip(table["source"], table["session"], strict=True)
-    ]
+def _shared_recordings(table: pd.DataFrame) -> pd.Series[str]:
+    """The recording of each clip of one whose clips are of several groups; unknown for the others."""
+    found = pd.Series(pd.NA, index=table.index, dtype="string")
+    file = ["source", "path", "member"]
+    several = table.loc[table.duplicated(file, keep=False), [*file, "group"]]
+    pairs = several.drop_duplicates()
+    shared = pairs.loc[pairs.duplicated(file, keep=False), file].drop_duplicates()
+    rows = several.reset_index().merge(shared, on=file).set_index("index")
+    found[rows.index] = rows["path"].where(rows["member"].isna(), rows["path"] + ":" + rows["member"].fillna(""))
+    return found
+
+
+def _within_source(table: pd.DataFrame, names: pd.Series[str]) -> list[str | None]:
+    """Each clip's session or recording, which count within their source."""
+    return [None if pd.isna(name) else f"{source}/{name}" for source, name in zip(table["source"], names, strict=True)]
 
 
 def _with(attributes: str | None, name: str, value: str) -> str:

@@ -18,6 +18,7 @@ from allears.corpus.layouts.detect import check_present, detect
 from allears.corpus.layouts.files import audio_in, shown, walk_audio
 from allears.corpus.layouts.read import explain_label, read_rows
 from allears.corpus.layouts.row import Reject, Row
+from allears.corpus.layouts.sides import settle_sides
 from allears.corpus.mirror import REASON, mirror_of, named, reflect
 from allears.errors import CorpusError
 from allears.params.base import Paths
@@ -25,10 +26,10 @@ from allears.params.corpus import CorpusSettings, Layout, SourceSettings
 from allears.storage.tables import records
 
 TEXT_COLUMNS = (
-    "source", "root", "licence_of_source", "name", "path", "member", "text", "label", "language", "accent", "gender",
-    "age", "speaker", "session", "licence", "split", "attributes", "reason", "message",
+    "source", "root", "licence_of_source", "name", "path", "member", "side", "text", "label", "language", "accent",
+    "gender", "age", "speaker", "session", "licence", "split", "attributes", "reason", "message",
 )  # fmt: skip
-COLUMNS = (*TEXT_COLUMNS[:6], "channel", "start_s", "end_s", *TEXT_COLUMNS[6:])
+COLUMNS = (*TEXT_COLUMNS[:7], "channel", "start_s", "end_s", *TEXT_COLUMNS[7:])
 _of_row = attrgetter(*(field.name for field in fields(Row) if field.name != "attributes"))  # in the order of COLUMNS
 
 
@@ -109,7 +110,7 @@ def read_listing(sources: Iterable[Source], limit: int | None) -> pd.DataFrame:
         roots = ", ".join(str(source.root) for source in sources)
         raise CorpusError(f"{roots}: the layout's tables describe no recording; check that they are not empty")
     types = dict.fromkeys(TEXT_COLUMNS, "string") | {"channel": "Int64", "start_s": "float64", "end_s": "float64"}
-    return table.astype(types)
+    return settle_sides(table.astype(types))
 
 
 def unlisted(sources: Iterable[Source], listing: pd.DataFrame) -> Iterator[tuple[Source, int, int]]:

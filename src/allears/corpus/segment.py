@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from allears.audio.frames import equal_pieces
+from allears.corpus.layouts.spans import TO_THE_END
 from allears.errors import AudioError
 
-_TOLERANCE_S = 0.1  # a segment may end this much after what the header declares: tables are rounded
+TABLE_SLACK_S = 0.1  # times in tables are rounded, and codecs pad: as much as `audit.truncated` allows
+_DECIMALS = 3  # of seconds; more make no difference beside TABLE_SLACK_S
 LONGEST_PAUSE_S = 1.0  # a longer one is no part of a piece
 OF_WHOLE = "_of_whole"  # ends an attribute's name: known of a recording, and of none of its pieces or channels
 SHORTEST_PIECE_S = 2.0  # what is shorter takes in some of the pause around it
@@ -25,16 +27,52 @@ class Span:
     whole: bool
 
 
+def duration_slack_s(durations: Iterable[float]) -> float:
+    """Return by how much a recording may be longer than its duration in a table of these `durations`.
+
+    It is TABLE_SLACK_S and one unit of the last decimal that any of them has: some tables give whole seconds.
+    """
+    decimals = 0
+    for duration_s in durations:
+        decimals = max(decimals, len(f"{duration_s:.{_DECIMALS}f}".rstrip("0").partition(".")[2]))
+        if decimals == _DECIMALS:
+            break
+    return float(TABLE_SLACK_S + 10.0**-decimals)
+
+
+def settled(
+    duration_s: float, start_s: float | None, end_s: float | None, slack_s: float
+) -> tuple[float | None, float | None]:
+    """Return start and end of a row, now that the duration of its file is known.
+
+    An end without a start is a duration in a table. Where the file is longer by more than `slack_s`, it is a segment
+    at its beginning; else the row is about the whole file (None, None).
+    """
+    if start_s is not None or end_s is None or end_s == TO_THE_END:
+        return start_s, end_s
+    return (0.0, end_s) if end_s < duration_s - slack_s else (None, None)
+
+
+def past_end_s(duration_s: float, end_s: float | None) -> float:
+    """Return how much of what ends at `end_s` lies past the end of its file."""
+    return 0.0 if end_s is None else max(end_s - duration_s, 0.0)
+
+
 def span(duration_s: float, start_s: float | None, end_s: float | None, *, min_s: float) -> Span:
     """What the corpus describes of a file, checked (None: the whole file; an end of −1: to its end).
 
     Raises AudioError `too_short` under `min_s`, `bad_segment` for a span that lies outside the file.
     """
     start = start_s or 0.0
-    end = duration_s if end_s is None or end_s == -1 else end_s
-    if end > duration_s + _TOLERANCE_S or start >= duration_s > 0:
+    end = duration_s if end_s is None or end_s == TO_THE_END else end_s
+    past = past_end_s(duration_s, end)
+    if past > TABLE_SLACK_S or start >= duration_s > 0:
+        to = "its end" if end_s is None or end_s == TO_THE_END else f"{end:g} s"
+        much = "all" if start >= duration_s else f"{past:.2f} s"
         raise AudioError(
-            "bad_segment", f"from {start:g} s to {end:g} s, but the file declares {duration_s:.2f} s: check its times"
+            "bad_segment",
+            f"from {start:g} s to {to}, but the file ends at {duration_s:.2f} s: {much} of the segment lies past it; "
+            "check the times of the table, and that the file is complete",
         )
     end = min(end, duration_s)
     if end - start < min_s:

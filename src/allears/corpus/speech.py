@@ -14,6 +14,7 @@ import pandas as pd
 from allears.audio.decode import BLOCK_S, DECODERS, Decoder, Mono, chosen, mixed
 from allears.audio.frames import to_samples
 from allears.audio.speech import DETECTOR, SpanSpec, speech_spans
+from allears.corpus.channels import channels_meant
 from allears.corpus.clips import Recording, recording_at
 from allears.corpus.opening import fetch_recordings, opened
 from allears.corpus.probe import Probed
@@ -49,6 +50,7 @@ def to_hear(listing: pd.DataFrame, facts: Mapping[Recording, Probed], params: In
     """The sides of recordings too long for one clip, with the recording's digest; none unless `ingest.segment=vad`."""
     if params.segment != "vad":
         return {}
+    listing = channels_meant(listing, facts)
     rows = listing.loc[listing["reason"].isna(), ["root", "path", "member", "channel"]].drop_duplicates()
     found: dict[Side, str] = {}
     for row in records(rows):

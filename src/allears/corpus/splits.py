@@ -1,8 +1,8 @@
 """Carve the splits that a corpus lacks, by whole groups, and whole sessions where that can be: a pure function of the
 groups' and sessions' names, a seed, and of where groups that are known already are.
 
-A *unit* is what is carved as one: the groups that sessions link (both speakers of a call, and whoever called them), or
-a group by itself.
+A *unit* is what is carved as one: the groups that a recording or sessions link (both speakers of a call, and whoever
+called them), or a group by itself.
 """
 
 from __future__ import annotations
@@ -10,6 +10,8 @@ from __future__ import annotations
 import hashlib
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
+
+from allears.types import SPLITS
 
 
 def carve(
@@ -21,6 +23,7 @@ def carve(
     seed: int,
     known: Mapping[str, str] | None = None,
     sessions_N: Sequence[str | None] | None = None,
+    recordings_N: Sequence[str | None] | None = None,
 ) -> tuple[list[str], list[str]]:
     """Splits of N clips and where each comes from ('given' or 'carved').
 
@@ -31,10 +34,14 @@ def carve(
     `known` groups stay where they are, even where the shares are others by now: a test speaker must not come to train.
     New groups are carved until the shares are those of all groups, as far as they go.
 
-    Where `sessions_N` names sessions, groups that share one are carved together (`units`), so the shares are of these.
+    Groups that share a session (`sessions_N`) or a recording (`recordings_N`) are carved together (`units`), so the
+    shares are of these.
     """
     here = {group: known[group] for group in groups_N if group in known} if known else {}
-    unit_of = units(splits_N, groups_N, sessions_N or [None] * len(groups_N), here, max_share=max(dev, test))
+    nothing: list[str | None] = [None] * len(groups_N)
+    unit_of = units(splits_N, groups_N, sessions_N or nothing, here, max(dev, test), recordings_N)
+    if len(set(unit_of.values())) < len(SPLITS):
+        unit_of = units(splits_N, groups_N, nothing, here, max(dev, test), recordings_N)
     sizes, fits = Counter(unit_of.values()), min(dev, test) * len(unit_of)
     groups_N = [unit_of[group] for group in groups_N]
     known = {unit_of[group]: split for group, split in here.items()}
@@ -67,28 +74,44 @@ def carve(
 
 def units(
     splits_N: Sequence[str | None], groups_N: Sequence[str], sessions_N: Sequence[str | None], known: Mapping[str, str],
-    max_share: float,
+    max_share: float, recordings_N: Sequence[str | None] | None = None,
 ) -> dict[str, str]:  # fmt: skip
     """Group → its unit, called by the first name in it.
 
-    Groups that sessions link are one unit, but for those that are in more than one split already (given or `known`),
-    and those that are more than `max_share` of all groups, as where a session is a day or a room: each is on its own.
+    Groups of one recording share audio, so they are one block whatever its size, unless that leaves fewer than three
+    blocks to carve from. Blocks that sessions link are one unit, except for those with more than `max_share` of all
+    groups, as where a session is a day or a room. Nothing is joined that is in more than one split already (given or
+    `known`).
     """
     given: dict[str, set[str]] = {}
     for group, split in zip(groups_N, splits_N, strict=True):
         given.setdefault(group, set()).update([split] if split else [])
+
+    def in_one_split(groups: Iterable[str]) -> bool:
+        fixed, carved = set[str](), set[str]()
+        for group in groups:
+            fixed |= given[group]
+            carved |= {known[group]} if group in known else set()
+        return len(carved if carved and fixed <= {"train"} else carved | fixed) <= 1  # given train may be carved from
+
+    block_of: dict[str, str] = {}
+    for lot in _linked(zip(groups_N, recordings_N or [None] * len(groups_N), strict=True)):
+        block_of |= dict.fromkeys(lot, min(lot)) if in_one_split(lot) else {group: group for group in lot}
+    if len(set(block_of.values())) < len(SPLITS):
+        block_of = {group: group for group in block_of}
+    groups_of: dict[str, list[str]] = {}
+    for group, block in block_of.items():
+        groups_of.setdefault(block, []).append(group)
     unit_of: dict[str, str] = {}
-    for lot in _linked(zip(groups_N, sessions_N, strict=True)):
-        fixed = set().union(*(given[group] for group in lot))
-        carved = {known[group] for group in lot if group in known}
-        splits = carved if carved and fixed <= {"train"} else carved | fixed  # train that was given may be carved from
-        whole = len(splits) <= 1 and len(lot) <= max_share * len(given)
-        unit_of |= dict.fromkeys(lot, min(lot)) if whole else {group: group for group in lot}
+    for lot in _linked((block_of[group], session) for group, session in zip(groups_N, sessions_N, strict=True)):
+        groups = [group for block in lot for group in groups_of[block]]
+        whole = len(groups) <= max_share * len(given) and in_one_split(groups)
+        unit_of |= dict.fromkeys(groups, min(lot)) if whole else {group: block_of[group] for group in groups}
     return unit_of
 
 
 def _linked(pairs: Iterable[tuple[str, str | None]]) -> list[list[str]]:
-    """The groups, those together that share a session, or share one with a group that does."""
+    """Return the groups in lots: those of a lot share a session (or recording), directly or through others."""
     groups_of: dict[str, list[str]] = {}
     sessions_of: dict[str, list[str]] = {}
     for group, session in dict.fromkeys(pairs):

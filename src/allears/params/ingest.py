@@ -9,6 +9,8 @@ from pydantic import Field, model_validator
 from allears.params.base import Params
 from allears.params.corpus import Layout
 
+ChannelChoice = Literal["auto", "mix", "split"]
+
 
 class SampleParams(Params):
     """The embedded sample corpus."""
@@ -37,7 +39,7 @@ class IngestParams(Params):
     label: str | None = None
     limit: int | None = Field(default=None, ge=1)
     segment: Literal["fixed", "vad", "none"] = "fixed"
-    channels: Literal["mix", "split"] = "mix"
+    channels: ChannelChoice = "auto"
     segment_max_s: float = Field(default=30.0, ge=4.0, le=600.0)
     min_duration_s: float = Field(default=0.1, gt=0.0)
     max_quarantine_share: float = Field(default=0.3, ge=0.0, le=1.0)

@@ -229,7 +229,7 @@ def test_nemo_reads_a_json_that_holds_a_line_an_object(tmp_path: Path) -> None:
     items = list(read_rows(root, "nemo", None))
     rows = [item for item in items if isinstance(item, Row)]
     assert [(row.path, row.start_s, row.end_s, row.text, row.language, row.speaker, row.split) for row in rows] == [
-        ("wavs/whole.wav", None, None, "fine", None, None, "test"),
+        ("wavs/whole.wav", None, 0.5, "fine", None, None, "test"),
         ("wavs/long.wav", 0.5, 1.5, "good day", "en", "a", "train"),
         ("wavs/long.wav", 1.5, 2.75, "how are you", "en", None, "train"),
     ]
@@ -269,7 +269,7 @@ def test_lhotse_cuts_and_what_is_no_piece_of_one_file(tmp_path: Path) -> None:
         speaker="ann", gender="female", age="31", split="train",
         attributes={"mood": "glad", "supervisions": "2", "recording": "stereo"},
     )  # fmt: skip
-    assert (rows["whole"].start_s, rows["whole"].end_s, rows["whole"].channel) == (None, None, None)
+    assert (rows["whole"].start_s, rows["whole"].end_s, rows["whole"].channel) == (None, 0.5, None)
 
 
 def test_huggingface_reads_names_of_classes_and_never_the_audio(tmp_path: Path) -> None:

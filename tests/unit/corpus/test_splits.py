@@ -160,3 +160,58 @@ def test_what_was_carved_from_given_train_stays_together_when_it_grows() -> None
     )  # fmt: skip
     assert splits[-1] == "test"
     assert dict(zip(groups, splits, strict=False)) == known
+
+
+def meetings(count: int, speakers: int = 4) -> tuple[list[str], list[str | None]]:
+    """All speakers of so many meetings, each of which is one recording."""
+    return [f"{m}-{s}" for m in range(count) for s in range(speakers)], [
+        f"m{m}" for m in range(count) for _ in range(speakers)
+    ]
+
+
+def test_a_recording_is_in_one_split_however_many_speak_in_it() -> None:
+    for count in (3, 4, 30):
+        groups, recordings = meetings(count)
+        splits, _ = carve([None] * len(groups), groups, dev=0.1, test=0.2, seed=0, recordings_N=recordings)
+        assert not in_two(splits, recordings)
+        assert set(splits) == {"train", "dev", "test"}
+    groups, recordings = meetings(3)
+    torn, _ = carve([None] * 12, groups, dev=0.1, test=0.2, seed=0, sessions_N=recordings)
+    assert in_two(torn, recordings)  # a session may be a day or a room, and then is no reason to have three units only
+
+
+def test_a_corpus_of_one_or_two_recordings_is_carved_by_speaker() -> None:
+    for count in (1, 2):
+        groups, recordings = meetings(count, speakers=50)
+        found = carve([None] * len(groups), groups, dev=0.1, test=0.2, seed=0, recordings_N=recordings)
+        assert found == carve([None] * len(groups), groups, dev=0.1, test=0.2, seed=0)
+
+
+@given(st.lists(st.tuples(st.integers(0, 9), st.integers(0, 6), st.sampled_from([None, "1", "2"])), min_size=1))
+def test_recordings_and_sessions_leave_no_split_empty(clips: list[tuple[int, int, str | None]]) -> None:
+    groups, recordings = [str(group) for group, _, _ in clips], [str(recording) for _, recording, _ in clips]
+    splits, _ = carve(
+        [None] * len(clips), groups, dev=0.1, test=0.2, seed=0, sessions_N=[each for _, _, each in clips],
+        recordings_N=recordings,
+    )  # fmt: skip
+    if len(set(groups)) >= 3:
+        assert set(splits) == {"train", "dev", "test"}
+    if len(linked(groups, recordings)) >= 3:
+        assert not in_two(splits, recordings)
+
+
+def test_a_recording_that_new_speakers_join_keeps_its_split() -> None:
+    groups, recordings = meetings(5)
+    splits, _ = carve([None] * 20, groups, dev=0.1, test=0.2, seed=0, recordings_N=recordings)
+    known = dict(zip(groups, splits, strict=True))
+    at = splits.index("test")
+    again, _ = carve(
+        [None] * 21,
+        [*groups, "new"],
+        dev=0.1,
+        test=0.2,
+        seed=1,
+        known=known,
+        recordings_N=[*recordings, recordings[at]],
+    )
+    assert again == [*splits, "test"]

@@ -75,7 +75,7 @@ def columns_of(root: Path, label: str | None) -> Columns:
 
 def rows(root: Path, label: str | None) -> Rows:
     """One row a line; a second line about the same file, and a line that cannot be read, are rejects."""
-    seen: set[str] = set()
+    seen: set[tuple[str, str | None]] = set()
     columns = columns_of(root, label)
     for file, prefix, split in tables(root):
         for number, record in enumerate(_records(file), start=1):
@@ -89,7 +89,7 @@ def _row(
     number: int,
     prefix: str,
     split: str | None,
-    seen: set[str],
+    seen: set[tuple[str, str | None]],
 ) -> Row | Reject:
     where = f"{prefix}{file.name} row {number}"
     if isinstance(record, Broken):
@@ -100,14 +100,15 @@ def _row(
         reason = "outside_root" if row.path else "malformed_line"
         return Reject(name=where, path=row.path, reason=reason, message=f"{where}: {problem}")
     path = prefix + row.path
-    if path in seen:
+    about = (path, row.side)  # each side of a call may have a line of its own
+    if about in seen:
         return Reject(
             name=where,
             path=path,
             reason="duplicate_id",
             message=f"{where}: {path} was described before; the first counts",
         )
-    seen.add(path)
+    seen.add(about)
     return replace(row, name=path, path=path, split=row.split or split)
 
 

@@ -9,6 +9,7 @@ from functools import lru_cache
 from typing import Any
 
 from allears.corpus.layouts.row import Row
+from allears.corpus.layouts.sides import side_of
 from allears.corpus.licences import UNKNOWN, understood
 from allears.errors import CorpusError, nearest
 
@@ -29,7 +30,7 @@ _FIELDS = {name: field for field, names in _NAMES.items() for name in names}
 # facts about a file, never what somebody wants to predict
 _TECHNICAL = frozenset((
     "id", "index", "idx", "duration", "duration_s", "length", "num_samples", "n_samples", "sample_rate",
-    "sampling_rate", "channels", "md5", "sha256", "url",
+    "sampling_rate", "channel", "channels", "md5", "sha256", "url",
 ))  # fmt: skip
 # utt_id, clip-id, fileId, uttid, uuid; not valid, grid or hybrid
 _ID = re.compile(
@@ -116,6 +117,7 @@ def row_from(record: Mapping[str, Any], columns: Columns) -> Row:
     return Row(
         name=path,
         path=path,
+        side=side_of(clean(record.get("channel"))),
         text=value("text") or None,
         label=(_text(record[label]) or None) if label is not None else None,  # a class may be called 'unknown'
         language=clean(value("language")),

@@ -16,7 +16,7 @@ from typing import Any
 from allears.corpus.layouts.columns import Columns, ahead, match_columns, row_from
 from allears.corpus.layouts.files import nearest_level, relative
 from allears.corpus.layouts.row import Reject, Row, Rows
-from allears.corpus.layouts.spans import seconds
+from allears.corpus.layouts.spans import from_ends
 from allears.corpus.layouts.tables import Broken, flat
 
 NEEDS = "GigaSpeech.json"
@@ -88,19 +88,22 @@ def _audio_rows(root: Path, folder: Path, audio: dict[str, Any], columns: Column
         yield replace(row_from(common | {"split": _split(audio)}, columns), name=aid)
         return
     for number, segment in enumerate(segments if isinstance(segments, list) else [segments]):
+        where = f"{aid} segment {number}"
         why = _odd_subsets(segment) if isinstance(segment, dict) else "it is not a JSON object"
         if why is None:
-            yield _row(segment, common | {"split": _split(segment) or _split(audio)}, columns)
+            yield _row(segment, where, common | {"split": _split(segment) or _split(audio)}, columns)
         else:
-            where = f"{aid} segment {number}"
             yield Reject(name=where, path=path, reason="malformed_line", message=f"{where}: {why}")
 
 
-def _row(segment: dict[str, Any], common: dict[str, Any], columns: Columns) -> Row:
-    start, end = seconds(segment.pop("begin_time", None)), seconds(segment.pop("end_time", None))
+def _row(segment: dict[str, Any], where: str, common: dict[str, Any], columns: Columns) -> Row | Reject:
+    times = from_ends(segment.pop("begin_time", None), segment.pop("end_time", None))
     name = str(segment.pop("sid", ""))
+    if isinstance(times, str):
+        about = {"name": name or where, "path": common["file_name"]}
+        return Reject(**about, reason="bad_segment", message=f"{where}, '{name}': {times}")
     known = flat(segment) | _said(str(segment.get("text_tn") or ""))
-    return replace(row_from(common | known, columns), name=name, start_s=start, end_s=end)
+    return replace(row_from(common | known, columns), name=name, start_s=times[0], end_s=times[1])
 
 
 def _said(text_tn: str) -> dict[str, str]:

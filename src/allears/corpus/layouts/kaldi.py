@@ -3,7 +3,8 @@
 What utt2split says counts before what the folder's name says, as in all layouts. An utterance that lies in several
 folders (`train` and a part of it) is one clip; in those of two splits the first counts, and the second is a reject.
 Unknown `utt2x` and `spk2x` tables become attributes. Commands (a trailing `|`) are refused: a corpus must not run
-programs.
+programs. A fifth column of `segments` is a channel that counts from 0 (featbin/extract-segments.cc);
+`reco2file_and_channel` names the side of a call, A or B (or 1, utils/validate_data_dir.sh), of each recording.
 """
 
 from __future__ import annotations
@@ -15,6 +16,8 @@ from pathlib import Path
 from allears.corpus.layouts.columns import Columns, clean, match_columns, row_from
 from allears.corpus.layouts.files import relative, split_in, unsafe
 from allears.corpus.layouts.row import Reject, Row, Rows
+from allears.corpus.layouts.sides import side_of
+from allears.corpus.layouts.spans import from_ends
 from allears.corpus.layouts.tables import Broken, read_lines
 
 NEEDS = "wav.scp"
@@ -22,6 +25,8 @@ _FIELDS = {
     "utt2spk": "speaker", "utt2lang": "language", "utt2sess": "session",
     "spk2gender": "gender", "spk2age": "age", "spk2accent": "accent", "spk2lang": "language",
 }  # fmt: skip
+_SIDES = "reco2file_and_channel"
+_BY_RECORDING = frozenset(("reco2dur", _SIDES))
 _DERIVED = frozenset(("spk2utt", "utt2dur", "utt2num_frames", "utt2num_samples", "utt2uniq", "utt2max_frames"))
 
 
@@ -109,11 +114,21 @@ def _described(row: Row, tables: _Tables, columns: Columns, split: str | None) -
     for name, table in tables.by_recording.items():
         if recording in table:
             record[name] = table[recording]
+    call, _, channel = record.pop(_SIDES, "").rpartition(" ")
+    if call.strip():
+        record.setdefault("session", call.strip())
+    side = row.side if row.side or row.channel is not None else _side(channel)
     known = row_from(record, columns)
     return replace(
         known, name=row.name, path=row.path, start_s=row.start_s, end_s=row.end_s, split=known.split or split,
-        attributes=known.attributes | row.attributes,
+        attributes=known.attributes | row.attributes, side=side, channel=row.channel,
     )  # fmt: skip
+
+
+def _side(channel: str) -> str | None:
+    """Return A or B, for which 1 and 2 are other names here; None for any other word."""
+    side = side_of(channel)
+    return {"1": "A", "2": "B"}.get(side, side) if side else None
 
 
 def _column(name: str) -> str | None:
@@ -128,7 +143,7 @@ def _fill(folder: Path, tables: _Tables) -> Iterator[Reject]:
     """Fill `tables`; yield the lines that repeat an id, or cannot be read."""
     for file in sorted(folder.iterdir()):
         name = file.name
-        if name == "reco2dur":
+        if name in _BY_RECORDING:
             into = tables.by_recording
         elif _column(name) is None:
             continue
@@ -181,7 +196,7 @@ def _whole(recordings: dict[str, str]) -> Rows:
 
 
 def _segments(file: Path, recordings: dict[str, str]) -> Rows:
-    """`utterance recording start end`; an end of −1 goes to the end of the recording."""
+    """`utterance recording start end [channel]`; an end of −1 goes to the end of the recording."""
     folder, used, seen = file.parent, set(), set()
     for line in _lines(file):
         if isinstance(line, Reject):
@@ -193,21 +208,38 @@ def _segments(file: Path, recordings: dict[str, str]) -> Rows:
             yield _reject(folder, "segments", key, "duplicate_id", "this id was there before; the first counts")
             continue
         seen.add(key)
-        try:
-            recording, start, end = parts[0], float(parts[1]), float(parts[2])
-        except (ValueError, IndexError):
-            yield _reject(folder, "segments", key, "malformed_line", f"'{value}' is not: recording, start, end")
-            continue
-        used.add(recording)
-        if recording not in recordings:
-            yield _reject(folder, "segments", key, "no_audio_entry", f"its recording '{recording}' is not in wav.scp")
-        elif not (start >= 0 and (end > start or end == -1)):
-            yield _reject(folder, "segments", key, "bad_segment", f"from {start:g} s to {end:g} s is no time span")
+        used.update(parts[:1])
+        found = _segment(parts)
+        if found is None:
+            why = f"'{value}' is not: recording, start, end and perhaps a channel (0, 1 …)"
+            yield _reject(folder, "segments", key, "malformed_line", why)
+        elif parts[0] not in recordings:
+            yield _reject(folder, "segments", key, "no_audio_entry", f"its recording '{parts[0]}' is not in wav.scp")
+        elif isinstance(found, str):
+            yield _reject(folder, "segments", key, "bad_segment", found)
         else:
-            extra = {"recording": recording}
-            yield Row(name=key, path=recordings[recording], start_s=start, end_s=end, attributes=extra)
+            yield replace(found, name=key, path=recordings[parts[0]], attributes={"recording": parts[0]})
     for key in (key for key in recordings if key not in used):
         yield _reject(folder, "wav.scp", key, "no_segment", "no line of segments uses this recording")
+
+
+def _segment(parts: list[str]) -> Row | str | None:
+    """The times and the channel of `recording start end [channel]`; why there are none, or None for another line."""
+    channel = parts[3] if len(parts) > 3 else ""
+    numbered = channel.isascii() and channel.isdigit()
+    if len(parts) not in (3, 4) or (channel and not numbered and _side(channel) is None):
+        return None
+    try:
+        float(parts[1]), float(parts[2])
+    except ValueError:
+        return None
+    times = from_ends(parts[1], parts[2])
+    if isinstance(times, str):
+        return times
+    side = None if numbered else _side(channel)
+    return Row(
+        name="", path="", start_s=times[0], end_s=times[1], channel=int(channel) if numbered else None, side=side
+    )
 
 
 def _lines(file: Path) -> Iterator[tuple[str, str] | Reject]:

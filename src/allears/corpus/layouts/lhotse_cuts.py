@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -9,7 +10,7 @@ from typing import Any
 from allears.corpus.layouts.columns import Columns, ahead, match_columns, row_from
 from allears.corpus.layouts.files import is_file, nearest_level, relative, split_in
 from allears.corpus.layouts.row import Reject, Row, Rows
-from allears.corpus.layouts.spans import end_of, seconds
+from allears.corpus.layouts.spans import from_duration, seconds
 from allears.corpus.layouts.tables import Broken, first_object, flat, read_json_lines
 
 NEEDS = "cuts.jsonl or cuts.jsonl.gz"
@@ -71,19 +72,37 @@ def _row(root: Path, file: Path, where: str, cut: dict[str, Any] | Broken, colum
         why = "its supervisions are no list"
         return Reject(name=name, path="", reason="malformed_line", message=f"{where}, '{name}': {why}")
     source, channel = found
-    recording, start, length = cut["recording"], seconds(cut.get("start", 0)), seconds(cut.get("duration"))
-    whole = start == 0 and length >= seconds(recording.get("duration")) - _WHOLE_S
+    recording = cut["recording"]
+    times = from_duration(cut.get("start"), cut.get("duration"), open_end=False)
+    if isinstance(times, str):
+        return Reject(name=name, path="", reason="bad_segment", message=f"{where}, '{name}': {times}")
     given = Path(str(source.get("source")))
     path = given if given.is_absolute() else next((f for f in (file.parent / given, root / given) if is_file(f)), given)
     own = {"file_name": relative(path, root), "recording": str(recording.get("id") or "")}
     row = replace(row_from(ahead(own, _said(cut)), columns), name=name, channel=channel)
     row = replace(row, split=row.split or split_in(file.name.partition(".")[0]))
-    return row if whole else replace(row, start_s=start, end_s=end_of(start, length))
+    whole = times[0] == 0 and times[1] >= _length(recording) - _WHOLE_S  # or was, when the recording was described
+    return replace(row, side=None, start_s=None if whole else times[0], end_s=times[1])
+
+
+def _length(recording: dict[str, Any]) -> float:
+    """Return the declared duration of a recording; infinite where there is none."""
+    return _number(recording.get("duration"), math.inf)
+
+
+def _number(value: Any, otherwise: float) -> float:
+    try:
+        found = seconds(value)
+    except ValueError:
+        found = None
+    return otherwise if found is None else found
 
 
 def _source(cut: dict[str, Any]) -> tuple[dict[str, Any], int | None] | str:
     """The source of a cut and the channel in its file (None: it has but one); or a key of _WHY."""
-    kind = str(cut.get("type", "MonoCut"))
+    kind, channel = str(cut.get("type", "MonoCut")), cut.get("channel", 0)
+    if isinstance(channel, list) and len(channel) == 1:
+        kind, channel = kind.replace("MultiCut", "MonoCut"), channel[0]
     recording = cut.get("recording")
     if kind in _WHY:
         return kind
@@ -91,7 +110,6 @@ def _source(cut: dict[str, Any]) -> tuple[dict[str, Any], int | None] | str:
         return "no_audio_entry"
     if recording.get("transforms"):
         return "transformed"
-    channel = cut.get("channel", 0)
     for source in recording["sources"]:
         channels = source.get("channels") if isinstance(source, dict) else None
         if isinstance(channels, list) and channel in channels:
@@ -104,7 +122,7 @@ def _source(cut: dict[str, Any]) -> tuple[dict[str, Any], int | None] | str:
 def _said(cut: dict[str, Any]) -> dict[str, Any]:
     """What the supervisions of a cut say together: texts in order, and of the rest what they agree on."""
     supervisions = [each for each in cut.get("supervisions") or () if isinstance(each, dict)]
-    supervisions.sort(key=lambda each: seconds(each.get("start", 0)))
+    supervisions.sort(key=lambda each: _number(each.get("start"), 0.0))
     custom: dict[str, Any] = {}
     for each in (cut, *supervisions):
         custom |= each["custom"] if isinstance(each.get("custom"), dict) else {}

@@ -1,6 +1,8 @@
 """NeMo manifests: a JSON object a line with `audio_filepath duration text [offset lang …]`, often in a file `.json`.
 
-Paths are relative to the manifest, or absolute. With an `offset`, the clip is `duration` long; without, it is the file.
+Paths are relative to the manifest, or absolute. With an `offset`, the clip is `duration` long (null or −1: to the end
+of the file). Without, NeMo reads the first `duration` seconds; most manifests mean the whole file, whose duration they
+round, so `corpus.segment` compares the two. `channel_selector` counts from 0.
 """
 
 from __future__ import annotations
@@ -11,15 +13,16 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from allears.corpus.layouts.columns import Columns, ahead, match_columns, row_from
+from allears.corpus.layouts.columns import Columns, ahead, clean, match_columns, row_from
 from allears.corpus.layouts.files import relative, split_in, subfolders
 from allears.corpus.layouts.row import Reject, Row, Rows
-from allears.corpus.layouts.spans import end_of, seconds
+from allears.corpus.layouts.spans import TO_THE_END, from_duration, seconds
 from allears.corpus.layouts.tables import Broken, first_object, flat, read_json_lines
 
 NEEDS = "manifest (.json or .jsonl, a line an object with audio_filepath)"
 _ENDINGS = (".json", ".jsonl", ".json.gz", ".jsonl.gz")
 _USUAL = ("audio_filepath", "text", "lang", "speaker")
+_CHANNEL = "channel_selector"
 _LOOKED_AT = 200  # files, to know the layout; and lines of each, to know the label
 _SHOWN = 8  # names
 _NOT = "metadata.jsonl"  # AudioFolder's name
@@ -52,11 +55,11 @@ def columns_of(root: Path, label: str | None) -> Columns:
 def rows(root: Path, label: str | None) -> Rows:
     """One row a line; a second line about the same piece of a file is a reject."""
     columns = columns_of(root, label)
-    seen: set[tuple[str, float | None, float | None]] = set()
+    seen: set[tuple[Any, ...]] = set()
     for where, file, record in _records(root):
         item = _row(root, file, where, record, columns)
         if isinstance(item, Row):
-            piece = (item.path, item.start_s, item.end_s)
+            piece = (item.path, item.side, item.channel, item.start_s, item.end_s)
             if piece in seen:
                 message = f"{where}: this piece of {item.path} was described before; the first counts"
                 item = Reject(name=where, path=item.path, reason="duplicate_id", message=message)
@@ -76,13 +79,39 @@ def _row(root: Path, file: Path, where: str, record: dict[str, Any] | Broken, co
         why = record.why if isinstance(record, Broken) else "its audio_filepath is not one path"
         return Reject(name=where, path="", reason="malformed_line", message=f"{where}: {why}")
     path = relative(file.parent / given, root)
-    duration, offset = record.pop("duration", None), record.pop("offset", None)
-    start = None if offset is None else seconds(offset)
-    end = None if start is None else end_of(start, seconds(duration))
-    own = {"audio_filepath": path} | ({} if start is not None else {"duration": duration})
+    duration, times = record.get("duration"), _times(record)
+    channel = _channel(record)
+    if isinstance(times, str):
+        return Reject(name=where, path=path, reason="bad_segment", message=f"{where}: {times}")
+    if isinstance(channel, str):
+        return Reject(name=where, path=path, reason="multi_channel", message=f"{where}: {channel}")
+    own = {"audio_filepath": path} | ({} if times[0] is not None else {"duration": duration})
     known = ahead(own, flat(record))
-    row = replace(row_from(known, columns), name=path, start_s=start, end_s=end)
-    return replace(row, split=row.split or split_in(file.name.partition(".")[0]))
+    row = replace(row_from(known, columns), name=path, channel=channel, start_s=times[0], end_s=times[1])
+    split = row.split or split_in(file.name.partition(".")[0])
+    return replace(row, split=split, side=row.side if channel is None else None)
+
+
+def _times(record: dict[str, Any]) -> tuple[float | None, float | None] | str:
+    """Take start and end out of a line, as in `Row`; or why they are none."""
+    duration, offset = record.pop("duration", None), record.pop("offset", None)
+    if clean(offset) is not None:
+        found = from_duration(offset, duration, open_end=True)
+        return (None, None) if found == (0.0, TO_THE_END) else found
+    try:
+        duration_s = seconds(duration)
+    except ValueError:
+        duration_s = None
+    return None, duration_s if duration_s is not None and duration_s > 0 else None
+
+
+def _channel(record: dict[str, Any]) -> int | str | None:
+    """The channel that a line selects, None for none (or their average); or why it is not one."""
+    given = record.get(_CHANNEL)
+    only = given[0] if isinstance(given, list) and len(given) == 1 else given
+    if isinstance(only, list):
+        return f"its {_CHANNEL} is {only}: give a line for each channel, or none for their mean"
+    return only if isinstance(only, int) and not isinstance(only, bool) and only >= 0 else None
 
 
 def _likely(file: Path) -> bool:

@@ -13,7 +13,7 @@ from pathlib import Path
 from allears.corpus.layouts.columns import Columns, ahead, match_columns, row_from
 from allears.corpus.layouts.files import relative, subfolders, walk_audio
 from allears.corpus.layouts.row import Reject, Rows
-from allears.corpus.layouts.spans import seconds
+from allears.corpus.layouts.spans import from_ends
 from allears.corpus.layouts.tables import Broken, header, read_csv, records
 
 NEEDS = "asr_LANGUAGE.tsv.gz (| between session_id, start_time …)"
@@ -62,9 +62,12 @@ def _table_rows(root: Path, file: Path, columns: Columns) -> Rows:
             message = f"{where}: no file of session {session} is below raw_audios/original or raw_audios/{language}"
             yield Reject(name=name, path="", reason="no_audio_entry", message=message)
             continue
-        start, end = seconds(record.pop("start_time")), seconds(record.pop("end_time", None))
+        times = from_ends(record.pop("start_time"), record.pop("end_time", None))
+        if isinstance(times, str):
+            yield Reject(name=name, path=sessions[session], reason="bad_segment", message=f"{where}: {times}")
+            continue
         known = ahead({"file_name": sessions[session], "language": language}, record)
-        yield replace(row_from(known, columns), name=name, start_s=start, end_s=end)
+        yield replace(row_from(known, columns), name=name, start_s=times[0], end_s=times[1])
 
 
 def _sessions(root: Path, language: str) -> dict[str, str]:

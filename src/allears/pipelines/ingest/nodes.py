@@ -137,6 +137,8 @@ def build_manifest(
     splits = ingest.splits.model_dump(mode="json")
     versions.record(paths, manifest, built.clips, changes, {"splits": splits})
     _tell(built, manifest, changes, known)
+    for remark in built.remarks.sentences():
+        logger.warning("%s", remark)
     if built.idle:
         logger.warning("%s", told(built.idle, "correction(s)", corrected))
     if known is not None and versions.current(paths).settings.get("splits", splits) != splits:

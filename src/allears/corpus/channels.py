@@ -1,0 +1,120 @@
+"""Channels that a corpus names, compared with those that its recordings have."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import pandas as pd
+
+from allears.corpus.clips import Recording, recording_at
+from allears.corpus.probe import Probed
+from allears.corpus.segment import TABLE_SLACK_S
+from allears.params.ingest import ChannelChoice
+from allears.storage.tables import records
+
+Doubts = Mapping[tuple[Recording, bool], tuple[str, str]]
+_FILE = ["root", "path", "member"]
+_REMEDY = (
+    "name the channel of each (a fifth column of Kaldi's segments, reco2file_and_channel, a column 'channel'), or "
+    "decide for all: ingest.channels=split makes a clip of each channel, ingest.channels=mix takes their mean"
+)
+
+
+def channels_meant(listing: pd.DataFrame, facts: Mapping[Recording, Probed]) -> pd.DataFrame:
+    """Return the listing with the channels that its sides mean in these recordings.
+
+    A recording of one channel is that side. Numbers that are each recording's number of channels count them.
+    """
+    rows = listing.loc[listing["side"].notna() & listing["reason"].isna()]
+    if rows.empty:
+        return listing
+    channels = pd.Series([_channels(row, facts) for row in records(rows[_FILE])], index=rows.index, dtype="Int64")
+    numbers = rows["side"].str.isdigit()
+    differs = rows["side"].where(numbers) != channels.astype("string")
+    counted = numbers & ~differs.fillna(value=False).groupby(rows["source"]).transform("any")
+    listing = listing.copy()
+    listing.loc[rows.index[(channels <= 1).fillna(value=True) | counted], "channel"] = pd.NA
+    return listing
+
+
+def doubtful(listing: pd.DataFrame, facts: Mapping[Recording, Probed], channels: ChannelChoice) -> Doubts:
+    """Return reason and message by recording and whether a row names its channel, of what must not become clips.
+
+    Where a line names a channel that its recording lacks, the corpus probably counts from 1, so no line about that
+    recording is believed. Where different speakers talk at the same time and no channel is named, a mix would be given
+    the words of one of them: that is for a person to decide (`channels`).
+    """
+    found: dict[tuple[Recording, bool], tuple[str, str]] = {}
+    usable = listing[listing["reason"].isna()]
+    for row in records(usable.loc[usable["channel"].notna(), [*_FILE, "channel"]].drop_duplicates()):
+        has = _channels(row, facts)
+        if 0 < has <= row["channel"]:
+            why = f"it has no channel {row['channel']}: it has {has}, counted from 0"
+            message = f"{_shown(row)}: {why}; a corpus that counts from 1 means others by its other numbers too"
+            found[_recording(row), True] = "no_such_channel", message
+    for recording, rows in _unnamed(usable, facts) if channels == "auto" else ():
+        if overlap := _overlap(rows):
+            why = f"it has {_channels(rows[0], facts)} channels, none is named, and different speakers talk at once"
+            found[recording, False] = "channel_unknown", f"{_shown(rows[0])}: {why} ({overlap}): {_REMEDY}"
+    return found
+
+
+def mixed_turns(
+    listing: pd.DataFrame, facts: Mapping[Recording, Probed], channels: ChannelChoice, doubts: Doubts
+) -> list[str]:
+    """Return the recordings whose channels are mixed, unasked, although several people speak in them, in turns."""
+    if channels != "auto":
+        return []
+    usable = listing[listing["reason"].isna()]
+    return [_shown(rows[0]) for recording, rows in _unnamed(usable, facts) if (recording, False) not in doubts]
+
+
+def _unnamed(
+    usable: pd.DataFrame, facts: Mapping[Recording, Probed]
+) -> Iterator[tuple[Recording, list[dict[str, Any]]]]:
+    """Recordings of several channels and speakers of which some row names no channel, with their rows."""
+    if not any(each.channels > 1 for each in facts.values()):
+        return
+    spoken = usable.loc[usable["speaker"].notna(), [*_FILE, "channel", "start_s", "end_s", "speaker"]]
+    speakers = spoken[[*_FILE, "speaker"]].drop_duplicates()
+    several = speakers.loc[speakers.duplicated(_FILE, keep=False), _FILE].drop_duplicates()
+    rows_of: dict[Recording, list[dict[str, Any]]] = {}
+    for row in records(spoken.merge(several, on=_FILE)):
+        rows_of.setdefault(_recording(row), []).append(row)
+    for recording, rows in rows_of.items():
+        if facts[recording].channels > 1 and any(row["channel"] is None for row in rows):
+            yield recording, rows
+
+
+def _overlap(rows: list[dict[str, Any]]) -> str | None:
+    """Name two rows of different speakers that overlap, one of them without a channel; None where there are none."""
+    spans = sorted(((*_bounds(row), row) for row in rows), key=lambda span: span[:2])
+    open_spans: list[tuple[float, float, dict[str, Any]]] = []
+    for start, end, row in spans:
+        open_spans = [each for each in open_spans if each[1] - start > TABLE_SLACK_S]
+        for before in open_spans:
+            same = before[2]["speaker"] == row["speaker"]
+            if not same and end - start > TABLE_SLACK_S and None in (before[2]["channel"], row["channel"]):
+                return f"one from {before[0]:g} s, another from {start:g} s"
+        open_spans.append((start, end, row))
+    return None
+
+
+def _bounds(row: dict[str, Any]) -> tuple[float, float]:
+    end = row["end_s"]
+    return row["start_s"] or 0.0, float("inf") if end is None or end < 0 else end
+
+
+def _channels(row: dict[str, Any], facts: Mapping[Recording, Probed]) -> int:
+    """Return how many channels a row's recording has, 0 for one that cannot be read."""
+    probed = facts[_recording(row)]
+    return 0 if probed.reason is not None else probed.channels
+
+
+def _recording(row: dict[str, Any]) -> Recording:
+    return recording_at(row["root"], row["path"], row["member"])
+
+
+def _shown(row: dict[str, Any]) -> str:
+    return row["path"] if row["member"] is None else f"{row['path']}, {row['member']}"

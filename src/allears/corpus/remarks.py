@@ -1,0 +1,71 @@
+"""Where what a corpus says and its recordings differ, and clips were made all the same: one sentence for each kind."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+_NOTICED_S = 1e-3  # times in tables are rounded to milliseconds
+
+
+@dataclass(slots=True)
+class _Most:
+    """How many there are, their seconds, and the most of one of them."""
+
+    count: int = 0
+    total_s: float = 0.0
+    most_s: float = 0.0
+    at: str = ""
+
+    def add(self, seconds: float, at: str) -> None:
+        """Count one."""
+        self.count += 1
+        self.total_s += seconds
+        if seconds > self.most_s:
+            self.most_s, self.at = seconds, at
+
+
+@dataclass(slots=True)
+class Remarks:
+    """What is said of a corpus once its manifest is made.
+
+    `cut`: segments that end past the end of their file, and are cut there; `shorter`: whole files that are shorter than
+    their table says; `beginnings`: durations without a start in longer files; `mixed`: recordings of several channels
+    and speakers.
+    """
+
+    cut: _Most = field(default_factory=_Most)
+    shorter: _Most = field(default_factory=_Most)
+    beginnings: _Most = field(default_factory=_Most)
+    mixed: list[str] = field(default_factory=list)
+
+    def note_past(self, past_s: float, at: str, *, whole: bool, slack_s: float) -> None:
+        """Note what lies past the end of a file; of the duration of a whole one more than `slack_s`."""
+        if past_s > (slack_s if whole else _NOTICED_S):
+            (self.shorter if whole else self.cut).add(past_s, at)
+
+    def sentences(self) -> list[str]:
+        """What there is to say."""
+        found = []
+        if self.cut.count:
+            found.append(
+                f"{self.cut.count} segments end after their recordings, and are cut there: {self.cut.total_s:.2f} s in "
+                f"all, at most {self.cut.most_s:.3f} s ({self.cut.at})"
+            )
+        if self.shorter.count:
+            found.append(
+                f"{self.shorter.count} recordings are shorter than the corpus says: by {self.shorter.total_s:.2f} s in "
+                f"all, at most {self.shorter.most_s:.2f} s ({self.shorter.at}); they are used as they are, so check "
+                "that these files are complete"
+            )
+        if self.beginnings.count:
+            found.append(
+                f"{self.beginnings.count} lines give a duration, no offset, and name a longer recording: its beginning "
+                f"of that duration is used, {self.beginnings.total_s:.2f} s in all are not (at most "
+                f"{self.beginnings.most_s:.2f} s, {self.beginnings.at})"
+            )
+        if self.mixed:
+            found.append(
+                f"{len(self.mixed)} recordings have several channels and speakers, and no channel is named: the "
+                f"channels are mixed ({self.mixed[0]} …); ingest.channels=split makes a clip of each"
+            )
+        return found
