@@ -32,9 +32,17 @@ def is_tar(name: str) -> bool:
     return name.lower().endswith(TARS)
 
 
+def member_name(name: str) -> str:
+    """The name of a member without `./` and empty parts: `tar -C folder -cf x.tar .` puts a `./` before each."""
+    if "./" not in name and "//" not in name:
+        return name
+    start = "/" if name.startswith("/") else ""
+    return start + "/".join(part for part in name.split("/") if part not in ("", "."))
+
+
 @dataclass(frozen=True, slots=True)
 class Member:
-    """What the header of a tar says of a member; `problem`: why it cannot be taken (reason code and sentence)."""
+    """Name and content of a member; `problem`: why it cannot be taken (reason code and sentence)."""
 
     name: str
     content: bytes | None = None
@@ -42,7 +50,7 @@ class Member:
 
 
 def tar_members(file: Path, small: Iterable[str] = (), most_bytes: int = 1 << 20) -> Iterator[Member]:
-    """Each member of a tar by its header, in order; contents only of those whose names end in `small`.
+    """Each member of a tar but its folders, in order; contents only of those whose names end in `small`.
 
     A tar that breaks off, lies about a size or unpacks without end closes with a member that has a `problem` and no
     name. The contents of others are skipped, in a plain tar by a seek.
@@ -64,7 +72,8 @@ def tar_members(file: Path, small: Iterable[str] = (), most_bytes: int = 1 << 20
                     why = "more than the file holds" if not packed else "it unpacks without end"
                     yield _bad("truncated_member", f"{member.name} claims {member.size} bytes, {why}")
                     return
-                yield _member(tar, member, endings, most_bytes)
+                if not member.isdir():
+                    yield _member(tar, member, endings, most_bytes)
             bounded.seek(tar.offset)
             if bounded.read(_BLOCK).strip(b"\0"):
                 yield _bad("truncated_member", "after its last readable header comes something else: a size in it lies")
@@ -73,18 +82,18 @@ def tar_members(file: Path, small: Iterable[str] = (), most_bytes: int = 1 << 20
 
 
 def _member(tar: tarfile.TarFile, member: tarfile.TarInfo, endings: tuple[str, ...], most_bytes: int) -> Member:
-    problem = None
-    if not member.isdir() and (not member.isreg() or member.issparse()):
+    problem, name = None, member_name(member.name)
+    if not member.isreg() or member.issparse():
         problem = ("link", "a link, a device or a sparse file is no recording")
-    elif member.name.startswith("/") or ".." in member.name.split("/"):
+    elif name.startswith("/") or ".." in name.split("/"):
         problem = ("outside_root", "its name leads out of the archive")
-    elif member.isreg() and member.name.lower().endswith(endings):
+    elif name.lower().endswith(endings):
         if member.size > most_bytes:
             problem = ("too_large", f"{member.size} bytes, at most {most_bytes} are read of such a file")
         else:
             stream = tar.extractfile(member)
-            return Member(member.name, stream.read() if stream else b"")
-    return Member(member.name, None, problem)
+            return Member(name, stream.read() if stream else b"")
+    return Member(name, None, problem)
 
 
 def _bad(reason: str, why: str) -> Member:
@@ -132,15 +141,16 @@ def _of_tar(file: Path, wanted: dict[str, None]) -> Iterator[tuple[str, bytes | 
     mode: Any = "r|*" if file.name.lower().endswith((".gz", ".tgz")) else "r:"
     with tarfile.open(file, mode) as tar:
         for member in tar:
-            if member.isreg() and member.name in wanted:
+            name = member_name(member.name)
+            if member.isreg() and name in wanted:
                 stream = tar.extractfile(member)
                 if stream is not None and member.size <= MAX_MEMBER_BYTES:
                     data = stream.read()
-                    cut = f"{file.name}, {member.name}: {len(data)} of {member.size} bytes are there: copy it again"
-                    yield member.name, data if len(data) == member.size else AudioError("truncated_member", cut)
+                    cut = f"{file.name}, {name}: {len(data)} of {member.size} bytes are there: copy it again"
+                    yield name, data if len(data) == member.size else AudioError("truncated_member", cut)
                 else:
-                    size = f"{file.name}, {member.name}: {member.size} bytes, at most {MAX_MEMBER_BYTES} are read"
-                    yield member.name, AudioError("too_large", size)
+                    size = f"{file.name}, {name}: {member.size} bytes, at most {MAX_MEMBER_BYTES} are read"
+                    yield name, AudioError("too_large", size)
 
 
 def parquet_member(column: str, group: int, row: int) -> str:

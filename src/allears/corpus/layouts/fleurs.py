@@ -10,10 +10,10 @@ from dataclasses import replace
 from pathlib import Path
 
 from allears.corpus.layouts.columns import Columns, ahead, match_columns, row_from
-from allears.corpus.layouts.files import nearest_level, relative
+from allears.corpus.layouts.files import is_audio, nearest_level, relative
 from allears.corpus.layouts.row import Reject, Rows
 from allears.corpus.layouts.tables import Broken, read_split
-from allears.storage.containers import BROKEN
+from allears.storage.containers import BROKEN, member_name
 from allears.types import SPLITS
 
 NEEDS = "train.tsv, dev.tsv or test.tsv (seven fields, no header)"
@@ -89,7 +89,8 @@ def _first_folder(packed: Path, split: str) -> str:
     """The folder of the first recording in a tar, with its /."""
     try:
         with tarfile.open(packed, "r|gz") as tar:
-            name = next((member.name for member in tar if member.isreg()), f"{split}/")
+            names = (member_name(member.name) for member in tar if member.isreg())
+            name = next((name for name in names if is_audio(name.rpartition("/")[2])), f"{split}/")
     except (*BROKEN, OSError):  # the recordings will be missed when they are read, and that is said
         return f"{split}/"
     return name[: name.rfind("/") + 1]

@@ -1,11 +1,16 @@
 """WebDataset: tars whose members of one name up to the first dot belong together: audio, `.txt`, `.json`, `.cls`.
 
+Names that hold dots themselves (`Track 0.0 (Clean).flac`) would be torn apart by that rule. So a text whose name up to
+the *last* dot is that of a recording belongs to this recording alone.
+
 A tar is walked by its headers; nothing is extracted, and what is no recording or text is not opened.
 """
 
 from __future__ import annotations
 
+import logging
 import re
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from itertools import islice
@@ -21,16 +26,55 @@ from allears.storage.containers import Member, is_tar, tar_members
 
 NEEDS = "tar with recordings"
 _USUAL = ("text", "language", "speaker")
-_TEXTS = (".txt", ".json", ".cls")
+_KINDS = {"json": "", "txt": "text", "cls": "label"}  # ending → the column that its content is
+_TEXTS = tuple(f".{kind}" for kind in _KINDS)
 _KEY = re.compile(r"^((?:.*/|)[^.]+)[.]([^/]*)$", re.DOTALL)  # as webdataset's base_plus_ext
 _LOOKED_AT = 300  # members of a shard
 _SHARDS_LOOKED_AT = 4  # one of them may be broken
+_SHOWN = 5  # endings
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(slots=True)
 class _Sample:
-    audio: dict[str, str] = field(default_factory=dict)  # extension → member
-    texts: dict[str, bytes] = field(default_factory=dict)
+    """Members of one key, by what follows its first dot."""
+
+    audio: dict[str, str] = field(default_factory=dict)  # ending → member
+    texts: dict[str, bytes] = field(default_factory=dict)  # ending → content
+
+    def own(self, ending: str) -> dict[str, bytes]:
+        """Kind → content of the texts that are about the recording of this ending: all recordings', then its own."""
+        stem = _stem(ending)
+        found = {kind: self.texts[kind] for kind in _KINDS if kind in self.texts}
+        return found | {kind: self.texts[f"{stem}.{kind}"] for kind in _KINDS if f"{stem}.{kind}" in self.texts}
+
+    def unpaired(self) -> dict[str, bytes]:
+        """Ending → content of the texts that are about no single recording by their names."""
+        stems = {"", *map(_stem, self.audio)}
+        return {ending: content for ending, content in self.texts.items() if _stem(ending) not in stems}
+
+
+@dataclass(slots=True)
+class _Found:
+    """What the samples of a source hold beside rows: members that cannot be used, and what nobody reads."""
+
+    problems: list[Reject] = field(default_factory=list)
+    unread: Counter[str] = field(default_factory=Counter)  # endings of members that are neither recording nor text
+    unpaired: list[str] = field(default_factory=list)  # names of recordings, with the text that is not used
+
+    def sentence(self) -> str:
+        """What is lost, or an empty string."""
+        said = []
+        if self.unpaired:
+            said.append(
+                f"{len(self.unpaired)} recordings have a text whose name pairs with no recording ({self.unpaired[0]}): "
+                "it is kept as an attribute alone; name it like the recording up to the last dot"
+            )
+        if self.unread:
+            kinds = ", ".join(f"{count} × .{ending}" for ending, count in self.unread.most_common(_SHOWN))
+            said.append(f"members of other kinds are not read ({kinds})")
+        return "; ".join(said)
 
 
 def shards(root: Path) -> list[Path]:
@@ -43,81 +87,139 @@ def shards(root: Path) -> list[Path]:
 def seen(root: Path) -> str:
     """What speaks for this layout; empty where nothing does."""
     found = shards(root)
-    return f"there is {relative(found[0], root)} with recordings in it ({len(found)} tars)" if found else ""
+    if not found:
+        return ""
+    beside, by_stem = _Found(), ""
+    for key, sample in _head(found, beside):
+        _note_unpaired(key, sample, beside)
+        stems = (_stem(ending) for ending in sample.audio)
+        by_stem = by_stem or next((f"{key}.{stem}" for stem in stems if stem and _has_own(sample, stem)), "")
+    said = [f"there is {relative(found[0], root)} with recordings in it ({len(found)} tars)"]
+    said += [f"texts belong to recordings of the same name up to the last dot ({by_stem})"] if by_stem else []
+    said += [f"of the first samples, {lost}"] if (lost := beside.sentence()) else []
+    return shown("; ".join(said))
 
 
 def columns_of(root: Path, label: str | None) -> Columns:
     """What the keys of the first samples say of the label; raises CorpusError when `label` is none of them."""
     names: dict[str, None] = {}
-    for shard in shards(root)[:_SHARDS_LOOKED_AT]:
-        for _, sample in _samples(islice(tar_members(shard, _TEXTS), _LOOKED_AT), []):
-            names |= dict.fromkeys(_known(sample)[0])
+    for _, sample in _head(shards(root), _Found()):
+        for ending in sample.audio or ("",):
+            names |= dict.fromkeys(_known(sample, ending)[0])
     return match_columns(names | dict.fromkeys(_USUAL), label, f"{root} (its tars)", guess=False)
 
 
 def rows(root: Path, label: str | None) -> Rows:
     """One row a recording of a sample; members that cannot be used, and samples without one, are rejects."""
     columns = columns_of(root, label)
+    beside = _Found()
     for shard in shards(root):
         path = relative(shard, root)
-        problems: list[Reject] = []
         split = split_in(shard.name.partition(".")[0]) or split_in(shard.parent.name)
-        for key, sample in _samples(tar_members(shard, _TEXTS), problems, path):
+        for key, sample in _samples(tar_members(shard, _TEXTS), beside, path):
             if not sample.audio:
                 yield _reject(path, key, "no_audio_entry", "no recording has this name")
                 continue
-            record, broken = _known(sample)
-            if broken is not None:
-                yield _reject(path, key, "malformed_line", f"{key}.json: {broken.why}")
-                continue
-            row = row_from(record, columns)
+            _note_unpaired(key, sample, beside)
             for ending, member in sample.audio.items():
-                name = key if len(sample.audio) == 1 else f"{key}.{ending}"
-                yield replace(row, name=name, path=path, member=member, split=row.split or split)
-        yield from problems
+                record, broken = _known(sample, ending)
+                if broken is not None:
+                    yield _reject(path, key, "malformed_line", f"{key}.json: {broken.why}")
+                    continue
+                row = row_from(record, columns)
+                yield replace(row, name=_name(key, ending, sample), path=path, member=member, split=row.split or split)
+        yield from beside.problems
+        beside.problems.clear()
+    if lost := beside.sentence():
+        logger.warning("%s: %s", root, shown(lost))
 
 
-def _samples(members: Iterator[Member], problems: list[Reject], path: str = "") -> Iterator[tuple[str, _Sample]]:
-    """Key and sample, for the whole of a shard; what cannot be used goes to `problems`."""
+def _head(found: list[Path], beside: _Found) -> Iterator[tuple[str, _Sample]]:
+    """Key and sample of the first members of the first shards."""
+    for shard in found[:_SHARDS_LOOKED_AT]:
+        yield from _samples(islice(tar_members(shard, _TEXTS), _LOOKED_AT), beside)
+
+
+def _samples(members: Iterator[Member], beside: _Found, path: str = "") -> Iterator[tuple[str, _Sample]]:
+    """Key and sample, for the whole of a shard; what cannot be used goes to `beside`."""
     samples: dict[str, _Sample] = {}
     taken: set[str] = set()
     for member in members:
+        if _is_hidden(member.name):
+            continue
         match = _KEY.match(member.name)
-        key, ending = (match[1], match[2].lower()) if match else ("", "")
+        key, ending = (match[1], match[2]) if match else ("", "")
         of_use = is_audio(member.name.rpartition("/")[2]) or member.name.lower().endswith(_TEXTS)
         if member.problem is not None and (of_use or not member.name):
-            problems.append(_reject(path, member.name or path, *member.problem))
+            beside.problems.append(_reject(path, member.name or path, *member.problem))
         elif not match or not of_use:
-            continue
+            beside.unread[member.name.rpartition("/")[2].rpartition(".")[2].lower()] += match is not None
         elif not is_text(member.name):
-            problems.append(_reject(path, repr(member.name), "bad_name", "its name is not readable text; rename it"))
+            beside.problems.append(
+                _reject(path, repr(member.name), "bad_name", "its name is not readable text; rename it")
+            )
         elif member.name in taken:
-            problems.append(_reject(path, member.name, "duplicate_id", "a member of this name was before it"))
+            beside.problems.append(_reject(path, member.name, "duplicate_id", "a member of this name was before it"))
         else:
             taken.add(member.name)
             sample = samples.setdefault(key, _Sample())
             if member.content is None:
                 sample.audio[ending] = member.name
             else:
-                sample.texts[ending] = member.content
+                stem, kind = _stem(ending), ending.rpartition(".")[2].lower()
+                sample.texts[f"{stem}.{kind}" if stem else kind] = member.content
     yield from samples.items()
 
 
-def _known(sample: _Sample) -> tuple[dict[str, Any], Broken | None]:
-    """What the texts of a sample say; `broken`: why its JSON cannot be read."""
-    said = {ending: content.decode(errors="replace").strip() for ending, content in sample.texts.items()}
-    value = parsed(said["json"]) if "json" in said else {}
-    if isinstance(value, Broken):
-        return {}, value
-    record = flat(value)
-    record |= {name: said[ending] for ending, name in (("txt", "text"), ("cls", "label")) if ending in said}
-    other = {ending: text for ending, text in said.items() if ending not in ("json", "txt", "cls")}
-    return record | other, None
+def _known(sample: _Sample, ending: str) -> tuple[dict[str, Any], Broken | None]:
+    """What the texts of a sample say of the recording of this ending; `broken`: why its JSON cannot be read."""
+    stem = _stem(ending)
+    record: dict[str, Any] = {}
+    for name in dict.fromkeys(("json", f"{stem}.json")):
+        value = parsed(_decoded(sample.texts[name])) if name in sample.texts else {}
+        if isinstance(value, Broken):
+            return {}, value
+        record |= flat(value)
+    own = sample.own(ending)
+    record |= {column: _decoded(own[kind]) for kind, column in _KINDS.items() if column and kind in own}
+    return record | {name: _decoded(content) for name, content in sample.unpaired().items()}, None
+
+
+def _decoded(content: bytes) -> str:
+    return content.decode(errors="replace").strip()
+
+
+def _name(key: str, ending: str, sample: _Sample) -> str:
+    """The key; where it is not the recording's alone, with what tells the recording from the others."""
+    stem = _stem(ending)
+    if stem and _has_own(sample, stem) and sum(_stem(each) == stem for each in sample.audio) == 1:
+        return f"{key}.{stem}"
+    return key if len(sample.audio) == 1 else f"{key}.{ending.lower()}"
+
+
+def _has_own(sample: _Sample, stem: str) -> bool:
+    return any(f"{stem}.{kind}" in sample.texts for kind in _KINDS)
+
+
+def _note_unpaired(key: str, sample: _Sample, beside: _Found) -> None:
+    """Note recordings that have no text but lie beside one that is about none of them by its name."""
+    lost = next(iter(sample.unpaired()), None)
+    if lost is not None:
+        beside.unpaired += [f"{key}.{lost}" for ending in sample.audio if not sample.own(ending)]
+
+
+def _stem(ending: str) -> str:
+    """What lies between the key and the last dot."""
+    return ending.rpartition(".")[0]
+
+
+def _is_hidden(name: str) -> bool:
+    return any(part.startswith(".") and part != ".." for part in name.split("/"))
 
 
 def _has_shards(folder: Path) -> bool:
-    first = _tars(folder)[:_SHARDS_LOOKED_AT]
-    return any(is_audio(member.name) for tar in first for member in islice(tar_members(tar), _LOOKED_AT))
+    members = (member for tar in _tars(folder)[:_SHARDS_LOOKED_AT] for member in islice(tar_members(tar), _LOOKED_AT))
+    return any(is_audio(member.name.rpartition("/")[2]) and not _is_hidden(member.name) for member in members)
 
 
 def _tars(folder: Path) -> list[Path]:
