@@ -16,13 +16,13 @@ import pandas as pd
 from allears.corpus.clips import Recording, recording_at
 from allears.corpus.layouts.detect import check_present, detect
 from allears.corpus.layouts.files import audio_in, shown, walk_audio
-from allears.corpus.layouts.read import explain_label, read_rows
+from allears.corpus.layouts.read import check_columns, explain_columns, read_rows
 from allears.corpus.layouts.row import Reject, Row
 from allears.corpus.layouts.sides import settle_sides
 from allears.corpus.mirror import REASON, mirror_of, named, reflect
 from allears.errors import CorpusError
 from allears.params.base import Paths
-from allears.params.corpus import CorpusSettings, Layout, SourceSettings
+from allears.params.corpus import BY_NAME, ColumnNames, CorpusSettings, Layout, SourceSettings
 from allears.storage.tables import records
 
 TEXT_COLUMNS = (
@@ -46,6 +46,7 @@ class Source:
     why: str
     licence: str
     label: str | None
+    columns: ColumnNames = BY_NAME
     url: str | None = None
     refused: tuple[tuple[str, str], ...] = ()
 
@@ -53,14 +54,16 @@ class Source:
         """What the catalog stores of it."""
         return {
             "name": self.name, "root": str(self.root), "layout": self.layout, "why": self.why, "licence": self.licence,
-            "label": self.label, "url": self.url, "refused": [list(one) for one in self.refused],
+            "label": self.label, "columns": dict(self.columns.given()), "url": self.url,
+            "refused": [list(one) for one in self.refused],
         }  # fmt: skip
 
     @classmethod
     def from_json(cls, value: dict[str, Any]) -> Source:
         """The source again."""
         refused = tuple((str(key), str(why)) for key, why in value.get("refused", ()))
-        return cls(**(value | {"root": Path(value["root"]), "refused": refused}))
+        columns = ColumnNames.model_validate(value.get("columns", {}))
+        return cls(**(value | {"root": Path(value["root"]), "columns": columns, "refused": refused}))
 
 
 def resolve(settings: CorpusSettings, paths: Paths) -> list[Source]:
@@ -80,13 +83,15 @@ def resolve(settings: CorpusSettings, paths: Paths) -> list[Source]:
             )
         with named(mirror):
             layout, why = _layout(root, source)
-            why = shown(f"{why}; {explain_label(root, layout, settings.label)}")
+            why = shown(f"{why}; {explain_columns(root, layout, settings.label, settings.columns)}")
         sources.append(
             Source(
                 name=source.name, root=root, layout=layout, why=why, licence=source.licence, label=settings.label,
-                url=mirror.url if mirror else None, refused=tuple((one.key, one.why) for one in refused),
+                columns=settings.columns, url=mirror.url if mirror else None,
+                refused=tuple((one.key, one.why) for one in refused),
             )
         )  # fmt: skip
+    check_columns(((source.root, source.layout) for source in sources), settings.columns)
     return sources
 
 
@@ -139,7 +144,8 @@ def _records(source: Source) -> Iterator[tuple[Any, ...]]:
     nothing = (None,) * (len(COLUMNS) - 7)
     for key, why in source.refused:
         yield (*common, key, key, *nothing, REASON, why)
-    for item in read_rows(source.root, source.layout, source.label, anywhere=source.url is None):
+    found = read_rows(source.root, source.layout, source.label, anywhere=source.url is None, columns=source.columns)
+    for item in found:
         if isinstance(item, Reject):
             yield (*common, item.name, item.path, *nothing, item.reason, item.message)
         else:

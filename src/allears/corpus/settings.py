@@ -10,12 +10,12 @@ from pathlib import Path
 from pydantic import ValidationError
 
 from allears.corpus.layouts.detect import check_present, detect
-from allears.corpus.layouts.read import explain_label
+from allears.corpus.layouts.read import check_columns, explain_columns
 from allears.corpus.licences import checked
 from allears.corpus.mirror import mirror_of, named, reflect
 from allears.errors import ConfigError, CorpusError, StorageError, nearest
 from allears.params.base import Paths
-from allears.params.corpus import SAMPLE, CorpusSettings, Layout, SourceSettings
+from allears.params.corpus import BY_NAME, SAMPLE, ColumnNames, CorpusSettings, Layout, SourceSettings
 from allears.storage.bucket import is_url, typed_path
 from allears.storage.files import read_json, write_json
 
@@ -31,6 +31,7 @@ class Given:
     layout: Layout | None = None
     licence: str | None = None
     label: str | None = None
+    columns: ColumnNames = BY_NAME
 
 
 def remember(
@@ -41,6 +42,7 @@ def remember(
     layout: Layout | None = None,
     licence: str | None = None,
     label: str | None = None,
+    columns: ColumnNames = BY_NAME,
 ) -> CorpusSettings:
     """Join what this command gives with what is remembered of `corpus`, write it down, return it.
 
@@ -49,7 +51,7 @@ def remember(
     unknown corpus without a path, a folder that is missing, empty or unreadable); of a bucket, which is
     listed when it is new, as `mirror.reflect`.
     """
-    given = Given(path=path, layout=layout, licence=licence, label=label)
+    given = Given(path=path, layout=layout, licence=licence, label=label, columns=columns)
     if corpus == SAMPLE:
         settings = _sample(paths, given)
     else:
@@ -58,7 +60,7 @@ def remember(
             raise CorpusError(_unknown(paths, corpus))
         settings = _joined(paths, corpus, known, given)
         if given != Given():
-            _check_label(paths, settings, given)
+            _check_columns(paths, settings, given)
     if not (paths.raw / NAME).exists() or _read(paths) != settings:
         write_json(paths.raw / NAME, settings.model_dump(mode="json"))
     return settings
@@ -89,7 +91,7 @@ def _sample(paths: Paths, given: Given) -> CorpusSettings:
             f"--params corpus=mine,ingest.path={given.path or 'FOLDER'},ingest.licence={given.licence or 'CC-BY-4.0'}"
         )
     source = SourceSettings(name=SAMPLE, path=str(paths.raw / "audio"), layout="audiofolder", licence=SAMPLE_LICENCE)
-    return CorpusSettings(corpus=SAMPLE, sources=(source,), label=given.label or "label")
+    return CorpusSettings(corpus=SAMPLE, sources=(source,), label=given.label or "label", columns=given.columns)
 
 
 def _read(paths: Paths) -> CorpusSettings | None:
@@ -108,6 +110,7 @@ def _read(paths: Paths) -> CorpusSettings | None:
 def _joined(paths: Paths, corpus: str, known: CorpusSettings | None, given: Given) -> CorpusSettings:
     sources = list(known.sources) if known else []
     label = given.label or (known.label if known else None)
+    columns = (known.columns if known else BY_NAME).model_copy(update=dict(given.columns.given()))
     if given.path is not None:
         path = typed_path(given.path) if is_url(given.path) else str(_folder(given.path.removeprefix("file://")))
         at = next((i for i, source in enumerate(sources) if source.path == path), None)
@@ -123,7 +126,7 @@ def _joined(paths: Paths, corpus: str, known: CorpusSettings | None, given: Give
             )
         sources[0] = _updated(sources[0], given)
     try:
-        return CorpusSettings(corpus=corpus, sources=tuple(sources), label=label)
+        return CorpusSettings(corpus=corpus, sources=tuple(sources), label=label, columns=columns)
     except ValidationError as error:
         raise ConfigError(
             f"corpus: '{corpus}' cannot be a name ({error.errors()[0]['msg']}); use up to 40 letters, digits, - and _"
@@ -157,18 +160,25 @@ def _new_source(
     return source
 
 
-def _check_label(paths: Paths, settings: CorpusSettings, given: Given) -> None:
-    """CorpusError when the label is no column of a source: what cannot be must not be remembered."""
+def _check_columns(paths: Paths, settings: CorpusSettings, given: Given) -> None:
+    """CorpusError when the label is no column of a source, or another column that was named is one of none: what cannot
+    be must not be remembered.
+    """
+    looked_at: list[tuple[Path, Layout]] = []
     for source in settings.sources:
         mirror = mirror_of(paths, source)
         if mirror is not None:
-            if given.label is None:
+            if given.label is None and given.columns == BY_NAME:
                 continue  # `ingest` looks, once it has listed the bucket
             reflect(mirror)
         folder = Path(source.path) if mirror is None else mirror.folder
         if folder.is_dir():
             with named(mirror):
-                explain_label(folder, source.layout or detect(folder).layout, settings.label)
+                layout = source.layout or detect(folder).layout
+                explain_columns(folder, layout, settings.label, settings.columns)
+            looked_at.append((folder, layout))
+    if len(looked_at) == len(settings.sources):
+        check_columns(looked_at, settings.columns)
 
 
 def _updated(source: SourceSettings, given: Given) -> SourceSettings:

@@ -17,7 +17,7 @@ from allears.corpus.withdrawal import note_file
 from allears.hooks.logged import asked_pipelines
 from allears.hooks.parameters import check_parameters
 from allears.params.base import Paths
-from allears.params.corpus import CorpusSettings
+from allears.params.corpus import ColumnNames, CorpusSettings
 from allears.params.pretrain import PretrainParams
 from allears.reporting.screen import plain
 from allears.storage.bucket import typed_path
@@ -55,7 +55,8 @@ class CorpusHook:
         try:
             self._lock(self._paths, doing)
             given = {key: self._ingest.get(key) for key in ("path", "layout", "licence", "label")}
-            settings = [remember(self._paths, self._paths.corpus, **given)]
+            columns = ColumnNames.model_validate(self._ingest.get("columns", {}))
+            settings = [remember(self._paths, self._paths.corpus, **given, columns=columns)]
             others = self._others() if "params:pretrain" in pipeline.inputs() else []
             for other in others:
                 settings.append(recall(other, other.corpus))

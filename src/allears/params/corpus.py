@@ -1,4 +1,4 @@
-"""What is remembered of a corpus: its sources and its label column (`data/01_raw/<corpus>/corpus.json`)."""
+"""What is remembered of a corpus: its sources and what its columns are (`data/01_raw/<corpus>/corpus.json`)."""
 
 from __future__ import annotations
 
@@ -13,6 +13,28 @@ Layout = Literal[
     "huggingface", "webdataset", "folder_per_label", "plain",
 ]  # fmt: skip
 SAMPLE = "sample"
+
+
+class ColumnNames(Params):
+    """Columns that tell these fields of a clip, where their names do not say so; None: found by its name."""
+
+    file: str | None = None
+    text: str | None = None
+    language: str | None = None
+    accent: str | None = None
+    gender: str | None = None
+    age: str | None = None
+    speaker: str | None = None
+    session: str | None = None
+    licence: str | None = None
+    split: str | None = None
+
+    def given(self) -> tuple[tuple[str, str], ...]:
+        """Field and column, of those that are named."""
+        return tuple((field, column) for field, column in self if column is not None)
+
+
+BY_NAME = ColumnNames()
 
 
 class SourceSettings(Params):
@@ -30,3 +52,4 @@ class CorpusSettings(Params):
     corpus: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]{0,39}$")
     sources: tuple[SourceSettings, ...] = Field(min_length=1)
     label: str | None = None
+    columns: ColumnNames = BY_NAME

@@ -7,7 +7,7 @@ from typing import Literal, Self
 from pydantic import Field, model_validator
 
 from allears.params.base import Params
-from allears.params.corpus import Layout
+from allears.params.corpus import BY_NAME, ColumnNames, Layout
 
 ChannelChoice = Literal["auto", "mix", "split"]
 
@@ -31,12 +31,13 @@ class SplitParams(Params):
 
 
 class IngestParams(Params):
-    """`ingest`: from folders to a manifest. The first four are remembered with the corpus once they were given."""
+    """`ingest`: from folders to a manifest. The first five are remembered with the corpus once they were given."""
 
     path: str | None = None
     layout: Layout | None = None
     licence: str | None = None
     label: str | None = None
+    columns: ColumnNames = BY_NAME
     limit: int | None = Field(default=None, ge=1)
     segment: Literal["fixed", "vad", "none"] = "fixed"
     channels: ChannelChoice = "auto"

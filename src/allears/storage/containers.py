@@ -32,7 +32,7 @@ def is_tar(name: str) -> bool:
     return name.lower().endswith(TARS)
 
 
-def member_name(name: str) -> str:
+def tidied(name: str) -> str:
     """The name of a member without `./` and empty parts: `tar -C folder -cf x.tar .` puts a `./` before each."""
     if "./" not in name and "//" not in name:
         return name
@@ -82,7 +82,7 @@ def tar_members(file: Path, small: Iterable[str] = (), most_bytes: int = 1 << 20
 
 
 def _member(tar: tarfile.TarFile, member: tarfile.TarInfo, endings: tuple[str, ...], most_bytes: int) -> Member:
-    problem, name = None, member_name(member.name)
+    problem, name = None, tidied(member.name)
     if not member.isreg() or member.issparse():
         problem = ("link", "a link, a device or a sparse file is no recording")
     elif name.startswith("/") or ".." in name.split("/"):
@@ -141,7 +141,7 @@ def _of_tar(file: Path, wanted: dict[str, None]) -> Iterator[tuple[str, bytes | 
     mode: Any = "r|*" if file.name.lower().endswith((".gz", ".tgz")) else "r:"
     with tarfile.open(file, mode) as tar:
         for member in tar:
-            name = member_name(member.name)
+            name = tidied(member.name)
             if member.isreg() and name in wanted:
                 stream = tar.extractfile(member)
                 if stream is not None and member.size <= MAX_MEMBER_BYTES:

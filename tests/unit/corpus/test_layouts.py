@@ -4,9 +4,9 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from allears.corpus.layouts.columns import match_columns, row_from
+from allears.corpus.layouts.columns import Asked, match_columns, row_from
 from allears.corpus.layouts.detect import check_present, detect
-from allears.corpus.layouts.read import explain_label, read_rows
+from allears.corpus.layouts.read import explain_columns, read_rows
 from allears.corpus.layouts.row import Reject, Row
 from allears.errors import CorpusError
 from allears.params.corpus import Layout
@@ -134,7 +134,7 @@ def test_audiofolder_reads_each_table_by_its_own_columns(tmp_path: Path) -> None
     assert [row.label for row in read(tmp_path, "audiofolder", "gender")[0].values()] == [None, "m", "f"]
     assert read(tmp_path, "audiofolder")[0]["train/a.wav"].label is None  # digit or mood? Neither is the only one
     with pytest.raises(CorpusError, match=r"'moood' is no column of .*dev.metadata\.csv and .*did you mean 'mood'"):
-        explain_label(tmp_path, "audiofolder", "moood")
+        explain_columns(tmp_path, "audiofolder", "moood")
     (tmp_path / "train" / "metadata.csv").write_text("name,text\na.wav,three\n")
     with pytest.raises(CorpusError, match=r"train.metadata\.csv has no column file_name"):
         read(tmp_path, "audiofolder")
@@ -155,7 +155,7 @@ def test_audiofolder_maps_columns_and_the_odd_one_out_is_the_label(tmp_path: Pat
     assert rows["recordings/1.wav"] == Row(
         name="recordings/1.wav", path="recordings/1.wav", label="1", language="english", gender="female", speaker="ann"
     )
-    assert "'digit' is the label" in explain_label(root, "audiofolder", None)
+    assert "'digit' is the label" in explain_columns(root, "audiofolder", None)
     assert read(root, "audiofolder", "speaker")[0]["recordings/3.wav"].label == "bob"
     assert read(root, "audiofolder", "speaker")[0]["recordings/3.wav"].speaker == "bob"
     assert read(root, "audiofolder", "speaker")[0]["recordings/3.wav"].attributes == {"digit": "1"}
@@ -164,10 +164,10 @@ def test_audiofolder_maps_columns_and_the_odd_one_out_is_the_label(tmp_path: Pat
 def test_an_absent_label_column_names_the_columns(tmp_path: Path) -> None:
     root = miniatures.audiofolder(tmp_path)
     with pytest.raises(CorpusError, match=r"'digti' is no column .*did you mean 'digit'.*file_name, digit, speaker"):
-        explain_label(root, "audiofolder", "digti")
+        explain_columns(root, "audiofolder", "digti")
     for layout, match in (("folder_per_label", "the folder is the label"), ("plain", "has none")):
         with pytest.raises(CorpusError, match=match):
-            explain_label(root, layout, "digit")  # type: ignore[arg-type]
+            explain_columns(root, layout, "digit")  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("kind", ["jsonl", "parquet"])
@@ -221,7 +221,7 @@ def test_values_that_say_nothing_are_unknown_and_odd_licences_are_kept_apart(tmp
 
 def test_two_columns_for_one_field_keep_both() -> None:
     record = {"file_name": "a.wav", "sentence": "said", "text": "heard", "up_votes": "2", "mood": "glad"}
-    columns = match_columns(record, None, "a table")
+    columns = match_columns(record, Asked(), "a table")
     assert columns.label == ()
     row = row_from(record, columns)
     assert (row.path, row.text, row.attributes) == ("a.wav", "said", {"text": "heard", "up_votes": "2", "mood": "glad"})

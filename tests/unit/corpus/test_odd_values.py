@@ -14,8 +14,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from allears.corpus.layouts.columns import match_columns
-from allears.corpus.layouts.read import explain_label
+from allears.corpus.layouts.columns import Asked, match_columns
+from allears.corpus.layouts.read import explain_columns
 from allears.corpus.listing import Source, read_listing, resolve, unlisted
 from allears.errors import CorpusError
 from allears.params.base import Paths
@@ -212,15 +212,15 @@ def test_a_name_of_mls_that_is_no_name_costs_its_line(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("name", ["utt_id", "clip-id", "fileId", "uttid", "uuid", "Sentence ID"])
 def test_an_id_is_no_label(name: str) -> None:
-    columns = match_columns(["file_name", name], None, "a table")
+    columns = match_columns(["file_name", name], Asked(), "a table")
     assert columns.label == ()
     assert f"ingest.label={name}" in columns.why
-    assert match_columns(["file_name", name], name, "a table").label == (name,)
+    assert match_columns(["file_name", name], Asked(name), "a table").label == (name,)
 
 
 @pytest.mark.parametrize("name", ["digit", "grid", "valid", "word"])
 def test_the_only_other_column_is_the_label(name: str) -> None:
-    assert match_columns(["file_name", name], None, "a table").label == (name,)
+    assert match_columns(["file_name", name], Asked(), "a table").label == (name,)
 
 
 @pytest.mark.parametrize("ending", ["csv", "jsonl", "parquet"])
@@ -233,8 +233,8 @@ def test_what_is_another_in_nearly_every_line_is_no_label(tmp_path: Path, ending
         "parquet": lambda each, file: each.to_parquet(file),
     }[ending]
     write(table, tmp_path / f"metadata.{ending}")
-    assert explain_label(tmp_path, "audiofolder", None).startswith("no column is a label: 'remark' is another in")
-    assert explain_label(tmp_path, "audiofolder", "remark") == "the label is column 'remark'"
+    assert explain_columns(tmp_path, "audiofolder", None).startswith("no column is a label: 'remark' is another in")
+    assert explain_columns(tmp_path, "audiofolder", "remark") == "the label is column 'remark'"
     assert listing(tmp_path)["label"].isna().all()
     write(words, tmp_path / f"metadata.{ending}")
     assert listing(tmp_path)["label"].nunique() == 40

@@ -11,12 +11,14 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from allears.corpus.layouts.columns import Columns, clean, field_of, match_columns, no_label, row_from
-from allears.corpus.layouts.files import relative, split_in, unsafe
+from allears.corpus.layouts.columns import Asked, Columns, clean, field_of, match_columns, no_label, row_from, text_of
+from allears.corpus.layouts.files import is_file, relative, split_in, unsafe
+from allears.corpus.layouts.names import with_slashes
 from allears.corpus.layouts.parquet import in_a_line, records_of, schema_of
 from allears.corpus.layouts.row import Reject, Row, Rows
-from allears.corpus.layouts.tables import Broken, flat, header, read_csv, read_json_lines, records
+from allears.corpus.layouts.tables import Broken, header, read_csv, read_json_lines, records
 from allears.errors import CorpusError
+from allears.storage.containers import tidied
 
 TABLES = ("metadata.csv", "metadata.jsonl", "metadata.parquet")
 NEEDS = " or ".join(TABLES)
@@ -56,28 +58,30 @@ def seen(root: Path) -> str:
     return f"there is {found}" if found else ""
 
 
-def columns_of(root: Path, label: str | None) -> Columns:
+def columns_of(root: Path, asked: Asked) -> Columns:
     """What the columns of all tables say of the label. Raises CorpusError for a table that names no files."""
     named = {file: _names(file) for file, _, _ in tables(root)}
+    every = dict.fromkeys(name for names in named.values() for name in names)
+    columns = match_columns(every, asked, " and ".join(str(file) for file in named), files=True)
+    given = dict(columns.fields).get("file")
     for file, names in named.items():
-        if not any(field_of(name) == "file" for name in names):
+        if given not in names and not any(field_of(name) == "file" for name in names):
             raise CorpusError(
                 f"{file} has no column file_name (it has {', '.join(names) or 'no columns'}): it must say which "
-                "recording each line is about, relative to itself"
+                "recording each line is about, relative to itself; ingest.columns.file=COLUMN names another one"
             )
-    every = dict.fromkeys(name for names in named.values() for name in names)
-    columns = match_columns(every, label, " and ".join(str(file) for file in named))
     guessed = columns.label[0] if columns.label and columns.why else None
     if guessed is not None and any(_names_each_clip(file, guessed) for file in named):
-        return Columns((), no_label(guessed, "is another in nearly every line"))
+        return replace(columns, label=(), why=no_label(guessed, "is another in nearly every line"))
     return columns
 
 
-def rows(root: Path, label: str | None) -> Rows:
+def rows(root: Path, asked: Asked) -> Rows:
     """One row a line; a second line about the same file, and a line that cannot be read, are rejects."""
     seen: set[tuple[str, str | None]] = set()
-    columns = columns_of(root, label)
+    of_all = columns_of(root, asked)
     for file, prefix, split in tables(root):
+        columns = _with_file_column(of_all, file)
         for number, record in enumerate(_records(file), start=1):
             yield _row(record, columns, file, number, prefix, split, seen)
 
@@ -95,11 +99,12 @@ def _row(
     if isinstance(record, Broken):
         return Reject(name=where, path="", reason="malformed_line", message=f"{where}: {record.why}")
     row = row_from(record, columns)
-    problem = unsafe(row.path)
+    path = with_slashes(file.parent, row.path)
+    problem = unsafe(path, folder=file.parent)
     if problem is not None:
-        reason = "outside_root" if row.path else "malformed_line"
-        return Reject(name=where, path=row.path, reason=reason, message=f"{where}: {problem}")
-    path = prefix + row.path
+        reason = "outside_root" if path else "malformed_line"
+        return Reject(name=where, path=path, reason=reason, message=f"{where}: {problem}")
+    path = prefix + tidied(path)
     about = (path, row.side)  # each side of a call may have a line of its own
     if about in seen:
         return Reject(
@@ -110,6 +115,21 @@ def _row(
         )
     seen.add(about)
     return replace(row, name=path, path=path, split=row.split or split)
+
+
+def _with_file_column(columns: Columns, file: Path) -> Columns:
+    """Of several columns that could name the files of a table, the one that names most of those that are there."""
+    head = [record for record in islice(_records(file), _LOOKED_AT) if isinstance(record, dict)]
+    names = [name for name in dict.fromkeys(name for record in head for name in record) if field_of(name) == "file"]
+    if len(names) < 2 or "file" in dict(columns.fields):
+        return columns
+
+    def there(name: str) -> tuple[int, bool]:
+        values = (text_of(record.get(name)) for record in head[:_FEW])
+        paths = [path for path in values if path and unsafe(path, folder=file.parent) is None]
+        return sum(is_file(file.parent / path) for path in paths), name == "file_name"
+
+    return replace(columns, fields=(*columns.fields, ("file", max(names, key=there))))
 
 
 def _names_each_clip(file: Path, column: str) -> bool:
@@ -141,7 +161,7 @@ def _records(file: Path) -> Iterator[dict[str, Any] | Broken]:
             return _parquet(file)
         case _:
             lines = read_json_lines(file)
-            return (record if isinstance(record, Broken) else flat(record) for _, record in lines)
+            return (record for _, record in lines)
 
 
 def _parquet(file: Path) -> Iterator[dict[str, Any] | Broken]:
@@ -152,6 +172,6 @@ def _parquet(file: Path) -> Iterator[dict[str, Any] | Broken]:
     try:
         with pq.ParquetFile(file) as table:
             for batch in table.iter_batches(batch_size=4096):
-                yield from (each if isinstance(each, Broken) else flat(each) for each in records_of(batch))
+                yield from records_of(batch)
     except (pa.ArrowException, OSError) as error:
         raise CorpusError(f"{file} is damaged ({in_a_line(error)}): copy it again, or write it anew") from error

@@ -1,20 +1,32 @@
-"""Column names of other people's tables, mapped to ours; the rest is kept as attributes."""
+"""Column names of other people's tables, mapped to ours; the rest is kept as attributes.
+
+Case, spaces and what separates words do not count in a name: `speakerId`, `speaker_id` and `Speaker ID` are one.
+
+NaN, infinity, an empty list or object, and the words `NaN`, `<NA>` and `NaT` are null. The word `nan` is null in tables
+that hold only text (csv, tsv, Kaldi, members of tars), where it is the same as a NaN that Python wrote; in JSON and
+parquet it stays a word: a syllable, or Min Nan by ISO 639-3.
+"""
 
 from __future__ import annotations
 
+import difflib
+import json
+import math
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 
+from allears.corpus.layouts.files import SPLIT_WORDS
 from allears.corpus.layouts.row import Row
 from allears.corpus.layouts.sides import side_of
+from allears.corpus.layouts.tables import NEVER_A_WORD
 from allears.corpus.licences import UNKNOWN, understood
 from allears.errors import CorpusError, nearest
 
 _NAMES: dict[str, tuple[str, ...]] = {
-    "file": ("file_name", "filename", "file", "path", "audio", "audio_path", "audio_filepath"),
+    "file": ("file_name", "file", "path", "audio", "audio_path", "audio_filepath", "audio_file", "file_path"),
     "text": ("text", "transcription", "transcript", "sentence", "normalized_text", "normed_text", "raw_transcription"),
     "label": ("label", "class", "category", "keyword", "intent"),
     "language": ("language", "lang", "locale"),
@@ -26,27 +38,35 @@ _NAMES: dict[str, tuple[str, ...]] = {
     "licence": ("licence", "license"),
     "split": ("split", "subset", "partition"),
 }
-_FIELDS = {name: field for field, names in _NAMES.items() for name in names}
+_FIELDS = {name.replace("_", ""): field for field, names in _NAMES.items() for name in names}
 # facts about a file, never what somebody wants to predict
 _TECHNICAL = frozenset((
-    "id", "index", "idx", "duration", "duration_s", "length", "num_samples", "n_samples", "sample_rate",
-    "sampling_rate", "channel", "channels", "md5", "sha256", "url",
+    "id", "index", "idx", "duration", "durations", "durationms", "length", "numsamples", "nsamples", "samplerate",
+    "samplingrate", "channel", "channels", "md5", "sha256", "url", "recording",
 ))  # fmt: skip
 # utt_id, clip-id, fileId, uttid, uuid; not valid, grid or hybrid
 _ID = re.compile(
     r"(?i:(?:^|[_\W])(?:id|[ug]uid)$|^(?:utt|utterance|clip|file|sentence|segment|sample|audio|rec|recording)id$)|[a-z]I[Dd]$"
 )
-_SPLITS = {
-    "train": "train", "training": "train",
-    "dev": "dev", "val": "dev", "valid": "dev", "validation": "dev", "devel": "dev", "development": "dev",
-    "test": "test", "testing": "test",
-}  # fmt: skip
 _GENDERS: dict[str, str | None] = {
     "m": "male", "male": "male", "man": "male", "male_masculine": "male",
     "f": "female", "female": "female", "woman": "female", "female_feminine": "female",
     "do_not_wish_to_say": None,  # Common Voice since 17
 }  # fmt: skip
+_BETWEEN = re.compile(r"[\W_]+")
+_NEAR = 0.8  # of difflib's ratio: speakerident is near speakerid
 _NOTHING = frozenset(("", "none", "null", "nan", "n/a", "na", "unknown", "?", "-"))
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """Columns that a person named: of the label, and of our fields (field, column)."""
+
+    label: str | None = None
+    fields: tuple[tuple[str, str], ...] = ()
+
+
+NOTHING_ASKED = Asked()
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,36 +74,59 @@ class Columns:
     """Which columns of a corpus are its label: the first of them that a record has; empty where nothing is.
 
     It is settled once for all tables; what else a column tells, each record says by its own names. `why` says, where it
-    was decided here, what became the label.
+    was decided here, what became the label. `names` are those of all tables, `fields` those of `Asked` that are there.
     """
 
     label: tuple[str, ...]
     why: str
+    names: tuple[str, ...] = ()
+    fields: tuple[tuple[str, str], ...] = ()
+
+    def kept_apart(self) -> list[str]:
+        """The columns that nothing maps, in order, each with the parameter that would, where its name is near one."""
+        told = {field_of(name) for name in self.names} | {field for field, _ in self.fields}
+        used = {*self.label, *(column for _, column in self.fields)}
+        rest = [name for name in self.names if name not in used and field_of(name) is None and not is_technical(name)]
+        return [name + _advice(name, told) for name in rest]
 
 
-def match_columns(columns: Iterable[str], label: str | None, where: str, *, guess: bool = True) -> Columns:
-    """Find the label among the `columns` of all tables; `label` names a column (or one of our fields) that is to be it.
+def match_columns(
+    columns: Iterable[str], asked: Asked, where: str, *, guess: bool = True, files: bool = False
+) -> Columns:
+    """Find the label among the `columns` of all tables; `asked` names a column (or one of our fields) that is to be it.
 
     Without it the label is what is called so; else, when exactly one column names nothing else, that one (`guess`),
-    but for an id: one label a clip teaches nothing.
-    Raises CorpusError when `label` is no column of `where`.
+    but for an id: one label a clip teaches nothing. `files`: a column that was asked for may name the recordings.
+    Raises CorpusError when the label that was asked for is no column of `where`.
     """
     names = tuple(columns)
-    if label is not None:
-        return Columns(_label_columns(label, names, where), "")
-    if found := tuple(name for name in names if field_of(name) == "label"):
-        return Columns(found, "")
-    rest = [name for name in names if field_of(name) is None and _plain(name) not in _TECHNICAL]
+    fields = tuple(
+        (field, name)
+        for field, column in asked.fields
+        if (files or field != "file") and (name := _called(column, names)) is not None
+    )
+    if asked.label is not None:
+        return Columns(_label_columns(asked.label, names, where), "", names, fields)
+    mapped = {column for _, column in fields}
+    if found := tuple(name for name in names if field_of(name) == "label" and name not in mapped):
+        return Columns(found, "", names, fields)
+    rest = [name for name in names if field_of(name) is None and not is_technical(name) and name not in mapped]
     if not guess or len(rest) != 1:
-        return Columns((), "")
+        return Columns((), "", names, fields)
     if _ID.search(rest[0]):
-        return Columns((), no_label(rest[0], "is an id by its name"))
-    return Columns((rest[0],), f"column '{rest[0]}' is the label, as the only one that names nothing else")
+        return Columns((), no_label(rest[0], "is an id by its name"), names, fields)
+    why = f"column '{rest[0]}' is the label, as the only one that names nothing else"
+    return Columns((rest[0],), why, names, fields)
 
 
 def field_of(column: str) -> str | None:
     """Which field of ours a column of this name tells."""
     return _FIELDS.get(_plain(column))
+
+
+def is_technical(column: str) -> bool:
+    """Whether a column of this name tells facts about a file."""
+    return _plain(column) in _TECHNICAL
 
 
 def no_label(column: str, why: str) -> str:
@@ -94,33 +137,35 @@ def no_label(column: str, why: str) -> str:
 def row_from(record: Mapping[str, Any], columns: Columns) -> Row:
     """The row of one record, by its own names: the next table, or line, may have others.
 
-    Of two names for one field the first that is not null counts. Unknown words become None, values that are not ours
-    are kept as attributes.
+    Of two names for one field the first that is not null counts. Of a list of one its element counts. Unknown words
+    become None, values that are not ours are kept as attributes.
     """
     fields = {
-        field: next((name for name in names if record[name] is not None), names[0])
-        for field, names in _fields(tuple(record)).items()
+        field: names[0] if len(names) == 1 else next((name for name in names if _told(record[name])), names[0])
+        for field, names in _fields(tuple(record), columns.fields).items()
     }
     label = next((name for name in columns.label if name in record), None)
     used = {*fields.values(), label}
     extra = {name: text for name, raw in record.items() if name not in used and (text := clean(raw)) is not None}
 
     def value(field: str) -> str | None:
-        return _text(record.get(fields.get(field, "")))
+        return text_of(_alone(record.get(fields.get(field, ""))))
 
     words = value("licence")
     split, licence = split_of(value("split")), licence_of(words)
     extra |= {"split": value("split") or ""} if clean(value("split")) and split is None else {}
     if words and clean(words) and words.lower() != str(licence).lower():
         extra["licence"] = words  # what it was read as is ours, what it says is the corpus's
-    path = value("file") or ""
+    path, language = value("file") or "", value("language")
     return Row(
         name=path,
         path=path,
         side=side_of(clean(record.get("channel"))),
         text=value("text") or None,
-        label=(_text(record[label]) or None) if label is not None else None,  # a class may be called 'unknown'
-        language=clean(value("language")),
+        label=(text_of(_alone(record[label])) or None)
+        if label is not None
+        else None,  # a class may be called 'unknown'
+        language=language if language == "nan" else clean(language),  # Min Nan
         accent=clean(value("accent")),
         gender=gender_of(clean(value("gender"))),
         age=clean(value("age")),
@@ -139,7 +184,7 @@ def ahead(own: Mapping[str, Any], record: Mapping[str, Any]) -> dict[str, Any]:
 
 def clean(value: Any) -> str | None:
     """The value as text without outer spaces; None for what only says that nothing is known."""
-    text = _text(value)
+    text = text_of(value)
     return None if text is None or text.lower() in _NOTHING else text
 
 
@@ -150,7 +195,7 @@ def gender_of(value: str | None) -> str | None:
 
 def split_of(value: str | None) -> str | None:
     """train, dev or test; None for any other word."""
-    return None if value is None else _SPLITS.get(value.lower())
+    return None if value is None else SPLIT_WORDS.get(value.lower())
 
 
 def licence_of(value: str | None) -> str | None:
@@ -172,22 +217,61 @@ def _label_columns(label: str, names: tuple[str, ...], where: str) -> tuple[str,
 
 
 @lru_cache(maxsize=8)  # of one table all records have the same names
-def _fields(names: tuple[str, ...]) -> dict[str, list[str]]:
-    """Which of `names` tell each field; the label is settled elsewhere."""
-    found: dict[str, list[str]] = {}
+def _fields(names: tuple[str, ...], given: tuple[tuple[str, str], ...]) -> dict[str, list[str]]:
+    """Which of `names` tell each field, those `given` before all others; the label is settled elsewhere."""
+    found = {field: [column] for field, column in given if column in names}
+    taken = {column for columns in found.values() for column in columns}
+    by_name: dict[str, list[str]] = {}
     for name in names:
-        if (field := field_of(name)) not in (None, "label"):
-            found.setdefault(str(field), []).append(name)
-    return found
+        field = field_of(name)
+        if field not in (None, "label") and field not in found and name not in taken:
+            by_name.setdefault(str(field), []).append(name)
+    return found | by_name
 
 
-def _text(value: Any) -> str | None:
-    if value is None:
-        return None
-    if isinstance(value, float) and value.is_integer():
-        value = int(value)
-    return (value if isinstance(value, str) else str(value)).strip()
+def text_of(value: Any) -> str | None:
+    """The value as text without outer spaces; None where it is null (see above)."""
+    match value:
+        case None:
+            return None
+        case str():
+            text = value.strip()
+        case dict() | list() if not value:
+            return None
+        case dict() | list():
+            text = json.dumps(value, ensure_ascii=False, default=str)
+        case float() if not math.isfinite(value):
+            return None
+        case float() if value.is_integer():
+            text = str(int(value))
+        case _:
+            text = str(value).strip()
+    return None if text in NEVER_A_WORD else text
+
+
+def _told(value: Any) -> bool:
+    return text_of(_alone(value)) is not None
+
+
+def _alone(value: Any) -> Any:
+    """The element of a list of one, however deep."""
+    while isinstance(value, list) and len(value) == 1:
+        value = value[0]
+    return value
+
+
+def _called(column: str, names: tuple[str, ...]) -> str | None:
+    """The one of `names` that is called `column`, else the first that is written alike."""
+    alike = (name for name in names if _plain(name) == _plain(column))
+    return column if column in names else next(alike, None)
+
+
+def _advice(name: str, told: set[str | None]) -> str:
+    """The parameter that maps a column to the field whose name is nearest, unless another column tells that field."""
+    near = difflib.get_close_matches(_plain(name), _FIELDS, n=1, cutoff=_NEAR)
+    field = _FIELDS[near[0]] if near else None
+    return "" if field in (None, "label", *told) else f" (ingest.columns.{field}={name} takes it for the {field})"
 
 
 def _plain(name: str) -> str:
-    return name.strip().lower().replace(" ", "_").replace("-", "_")
+    return _BETWEEN.sub("", name).lower()

@@ -10,7 +10,7 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
-from allears.corpus.layouts.columns import Columns, ahead, match_columns, row_from
+from allears.corpus.layouts.columns import Asked, Columns, ahead, match_columns, row_from
 from allears.corpus.layouts.files import nearest_level, relative
 from allears.corpus.layouts.row import Reject, Row, Rows
 from allears.corpus.layouts.tables import Broken, header, read_split, records
@@ -38,16 +38,16 @@ def seen(root: Path) -> str:
     )
 
 
-def columns_of(root: Path, label: str | None) -> Columns:
-    """What is known of a clip; raises CorpusError when `label` is none of it."""
+def columns_of(root: Path, asked: Asked) -> Columns:
+    """What is known of a clip; raises CorpusError when the label that was asked for is none of it."""
     tables = [folder / f"{name}.tsv" for folder in locales(root) for name in _tables(folder)]
     names = dict.fromkeys(name for table in tables for name in header(read_split(table)))
-    return match_columns([*names, "locale", "split", "status"], label, f"{root} (Common Voice)", guess=False)
+    return match_columns([*names, "locale", "split", "status"], asked, f"{root} (Common Voice)", guess=False)
 
 
-def rows(root: Path, label: str | None) -> Rows:
+def rows(root: Path, asked: Asked) -> Rows:
     """One row a clip, whatever tables name it."""
-    columns = columns_of(root, label)
+    columns = columns_of(root, asked)
     for folder in locales(root):
         described: dict[str, str] = {}
         for table in _tables(folder):
@@ -62,7 +62,7 @@ def _table_rows(root: Path, folder: Path, table: str, columns: Columns, describe
         if isinstance(record, Broken):
             yield Reject(name=where, path="", reason="malformed_line", message=f"{where}: {record.why}")
             continue
-        clip = record["path"].strip()
+        clip = (record["path"] or "").strip()
         first = described.get(clip)
         if first is None:
             described[clip] = table
@@ -72,7 +72,7 @@ def _table_rows(root: Path, folder: Path, table: str, columns: Columns, describe
             yield Reject(name=clip, path=clip, reason="duplicate_id", message=message)
 
 
-def _clip(root: Path, folder: Path, clip: str, record: dict[str, str], table: str, columns: Columns) -> Row:
+def _clip(root: Path, folder: Path, clip: str, record: dict[str, str | None], table: str, columns: Columns) -> Row:
     file = folder / "clips" / (clip if "." in clip else f"{clip}.mp3")  # the first releases left it out
     own = {"path": relative(file, root)}
     own |= {"split": table, "status": "validated"} if table in SPLITS else {"status": table}

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import get_args
 
-from allears.corpus.layouts.files import is_audio, walk
+from allears.corpus.layouts.files import is_recording, walk
 from allears.corpus.layouts.folder_per_label import by_split
 from allears.corpus.layouts.read import READERS
 from allears.errors import CorpusError
@@ -48,7 +48,7 @@ def _by_folders(root: Path) -> Detected:
     other: Counter[str] = Counter()
     for path in walk(root):
         *folders, name = path.split("/")
-        if not is_audio(name):
+        if not is_recording(root, path):
             other[name.rpartition(".")[2].lower() if "." in name else "no extension"] += 1
             continue
         audio[len(folders)] += 1

@@ -7,16 +7,43 @@ import re
 from collections.abc import Callable, Iterator
 from pathlib import Path, PurePosixPath
 
+# of the containers that ffmpeg may open here (`audio.ffmpeg.CONTAINERS`): its demuxers' and muxers' own, and usual ones
 AUDIO_EXTENSIONS = frozenset(
-    "3g2 3gp aac ac3 aif aifc aiff amr ape asf au avi caf dsf eac3 flac flv gsm m4a m4b m4v mka mkv mov mp2 mp3 mp4"  # noqa: SIM905
-    " mpeg mpg nist oga ogg ogv opus ra rf64 rm sph snd spx tta voc w64 wav wave webm wma wmv wv".split()
+    "3g2 3ga 3gp 8svx aa3 aac ac3 adts afc aif aifc aiff amr ape asf au avi awb bwf caf divx dsf dts"  # noqa: SIM905
+    " eac3 ec3 f4a f4b f4p f4v flac flv gsm ircam isma ismv latm loas m2a m2p m2t m2ts m4a m4b m4r m4v"
+    " mac mj2 mk3d mka mkv mov mp1 mp2 mp3 mp4 mpa mpc mpe mpeg mpg mpga mts mxf nist nut oga ogg ogm"
+    " ogv ogx oma omg opus qcp qt ra rf64 rm rmvb sf shn snd sox sph spx svx swf tak trp ts tta vob"
+    " voc vqe vqf vql w64 wav wave weba webm wm wma wmv wsd wtv wv xwm xwma".split()
 )
-SPLIT_FOLDERS = {"train": "train", "dev": "dev", "val": "dev", "valid": "dev", "validation": "dev", "test": "test"}
+_SCRIPTS = frozenset(("ts", "mts"))  # TypeScript has the endings of MPEG transport streams
+_HEAD_BYTES = 1024
+SPLIT_WORDS = {
+    "train": "train", "training": "train",
+    "dev": "dev", "val": "dev", "valid": "dev", "validation": "dev", "devel": "dev", "development": "dev",
+    "test": "test", "testing": "test",
+}  # fmt: skip
 
 
 def is_audio(name: str) -> bool:
     """Whether the name ends like a recording or a video."""
     return not name.startswith(".") and name.rpartition(".")[2].lower() in AUDIO_EXTENSIONS and "." in name
+
+
+def is_recording(root: Path, path: str) -> bool:
+    """Whether a file below `root` is a recording by its name, and no text where the ending is TypeScript's too."""
+    name = path.rpartition("/")[2]
+    if not is_audio(name):
+        return False
+    return name.rpartition(".")[2].lower() not in _SCRIPTS or not _is_script(root / path)
+
+
+def _is_script(file: Path) -> bool:
+    try:
+        with file.open("rb") as handle:
+            head = handle.read(_HEAD_BYTES)
+    except OSError:  # not fetched yet, or not to be read: that is said where it is decoded
+        return False
+    return bool(head) and b"\0" not in head and not head.decode(errors="replace")[:-1].count("\ufffd")
 
 
 def walk(root: Path) -> Iterator[str]:
@@ -37,8 +64,8 @@ def walk(root: Path) -> Iterator[str]:
 
 
 def walk_audio(root: Path) -> Iterator[str]:
-    """Those of `walk` that end like audio."""
-    return (path for path in walk(root) if is_audio(path.rpartition("/")[2]))
+    """Those of `walk` that are recordings by their names."""
+    return (path for path in walk(root) if is_recording(root, path))
 
 
 def audio_in(folder: str) -> list[str]:
@@ -92,7 +119,7 @@ def nearest_level(root: Path, wanted: Callable[[Path], bool], depth: int) -> lis
 def split_in(name: str) -> str | None:
     """The split that a file's name speaks of (train-00000-of-00002.parquet); None for none, or two."""
     words = re.split(r"[^a-z]+", name.lower())
-    found = {SPLIT_FOLDERS[word] for word in words if word in SPLIT_FOLDERS}
+    found = {SPLIT_WORDS[word] for word in words if word in SPLIT_WORDS}
     return found.pop() if len(found) == 1 else None
 
 
@@ -120,12 +147,17 @@ def shown(text: str) -> str:
     return text.encode(errors="replace").decode()
 
 
-def unsafe(path: str, *, absolute: bool = False) -> str | None:
-    """Why a path from a table must not be followed, or None. `absolute`: the layout may name files anywhere."""
+def unsafe(path: str, *, absolute: bool = False, folder: Path | None = None) -> str | None:
+    """Why a path from a table must not be followed, or None. `absolute`: the layout may name files anywhere.
+
+    A backslash or a : is part of a name where `folder` is given and holds a file that is called so.
+    """
     if not path or not is_text(path):
         return "the path is empty or holds control characters"
-    if (path[0] == "/" and not absolute) or "\\" in path or (len(path) > 1 and path[1] == ":") or "://" in path:
-        return f"'{path}' is not a path below the folder, with / between its parts"
     if ".." in path.split("/"):
         return f"'{path}' leads out of the folder"
+    elsewhere = path[0] == "/" and not absolute
+    odd = "\\" in path or (len(path) > 1 and path[1] == ":") or "://" in path
+    if elsewhere or (odd and (folder is None or not os.path.lexists(f"{folder}/{path}"))):
+        return f"'{path}' is not a path below the folder, with / between its parts"
     return None

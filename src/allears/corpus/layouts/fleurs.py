@@ -9,11 +9,11 @@ import tarfile
 from dataclasses import replace
 from pathlib import Path
 
-from allears.corpus.layouts.columns import Columns, ahead, match_columns, row_from
+from allears.corpus.layouts.columns import Asked, Columns, ahead, match_columns, row_from
 from allears.corpus.layouts.files import is_audio, nearest_level, relative
 from allears.corpus.layouts.row import Reject, Rows
 from allears.corpus.layouts.tables import Broken, read_split
-from allears.storage.containers import BROKEN, member_name
+from allears.storage.containers import BROKEN, tidied
 from allears.types import SPLITS
 
 NEEDS = "train.tsv, dev.tsv or test.tsv (seven fields, no header)"
@@ -35,14 +35,14 @@ def seen(root: Path) -> str:
     )
 
 
-def columns_of(root: Path, label: str | None) -> Columns:
-    """What is known of a clip; raises CorpusError when `label` is none of it."""
-    return match_columns(_COLUMNS, label, f"{root} (FLEURS)", guess=False)
+def columns_of(root: Path, asked: Asked) -> Columns:
+    """What is known of a clip; raises CorpusError when the label that was asked for is none of it."""
+    return match_columns(_COLUMNS, asked, f"{root} (FLEURS)", guess=False)
 
 
-def rows(root: Path, label: str | None) -> Rows:
+def rows(root: Path, asked: Asked) -> Rows:
     """One row a line; the first line is one too."""
-    columns = columns_of(root, label)
+    columns = columns_of(root, asked)
     for folder in languages(root):
         for split in _tables(folder):
             yield from _split_rows(root, folder, split, columns)
@@ -89,7 +89,7 @@ def _first_folder(packed: Path, split: str) -> str:
     """The folder of the first recording in a tar, with its /."""
     try:
         with tarfile.open(packed, "r|gz") as tar:
-            names = (member_name(member.name) for member in tar if member.isreg())
+            names = (tidied(member.name) for member in tar if member.isreg())
             name = next((name for name in names if is_audio(name.rpartition("/")[2])), f"{split}/")
     except (*BROKEN, OSError):  # the recordings will be missed when they are read, and that is said
         return f"{split}/"

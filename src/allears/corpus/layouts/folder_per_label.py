@@ -5,26 +5,26 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
-from allears.corpus.layouts.files import SPLIT_FOLDERS, is_audio, walk
+from allears.corpus.layouts.files import SPLIT_WORDS, is_recording, walk
 from allears.corpus.layouts.plain import from_paths
 from allears.corpus.layouts.row import Reject, Row, Rows
 
 
-def rows(root: Path, label: str | None) -> Rows:  # noqa: ARG001  the folder is the label; read.py refuses another one
+def rows(root: Path) -> Rows:
     """One row a file; its first folder (below the split's) is the label."""
     paths = list(walk(root))
-    first = {path.split("/", maxsplit=1)[0] for path in paths if "/" in path and is_audio(path.rpartition("/")[2])}
+    first = {path.split("/", maxsplit=1)[0] for path in paths if "/" in path and is_recording(root, path)}
     split_first = by_split(first)
-    for row in from_paths(paths):
+    for row in from_paths(root, paths):
         yield row if isinstance(row, Reject) else _labelled(row, split_first=split_first)
 
 
 def by_split(folders: set[str]) -> bool:
     """Whether the first folders are train, dev and test rather than labels."""
-    return bool(folders) and all(name.lower() in SPLIT_FOLDERS for name in folders)
+    return bool(folders) and all(name.lower() in SPLIT_WORDS for name in folders)
 
 
 def _labelled(row: Row, *, split_first: bool) -> Row:
     parts = row.path.split("/")[:-1]
-    split = SPLIT_FOLDERS[parts.pop(0).lower()] if split_first and parts else None
+    split = SPLIT_WORDS[parts.pop(0).lower()] if split_first and parts else None
     return replace(row, label=parts[0] if parts else None, split=split)

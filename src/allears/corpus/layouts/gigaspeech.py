@@ -13,11 +13,11 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from allears.corpus.layouts.columns import Columns, ahead, match_columns, row_from
+from allears.corpus.layouts.columns import Asked, Columns, ahead, match_columns, row_from, text_of
 from allears.corpus.layouts.files import nearest_level, relative
 from allears.corpus.layouts.row import Reject, Row, Rows
 from allears.corpus.layouts.spans import from_ends
-from allears.corpus.layouts.tables import Broken, flat
+from allears.corpus.layouts.tables import Broken
 
 NEEDS = "GigaSpeech.json"
 _COLUMNS = (
@@ -51,14 +51,14 @@ def seen(root: Path) -> str:
     return f"there is {found}" if found else ""
 
 
-def columns_of(root: Path, label: str | None) -> Columns:
-    """What is known of a clip; raises CorpusError when `label` is none of it."""
-    return match_columns(_COLUMNS, label, f"{root} (GigaSpeech)", guess=False)
+def columns_of(root: Path, asked: Asked) -> Columns:
+    """What is known of a clip; raises CorpusError when the label that was asked for is none of it."""
+    return match_columns(_COLUMNS, asked, f"{root} (GigaSpeech)", guess=False)
 
 
-def rows(root: Path, label: str | None) -> Rows:
+def rows(root: Path, asked: Asked) -> Rows:
     """One row a segment; an audio without segments is a row of its own, without a text."""
-    columns = columns_of(root, label)
+    columns = columns_of(root, asked)
     for file in files(root):
         for number, audio in enumerate(_audios(file), start=1):
             where = f"{relative(file, root)} audio {number}"
@@ -79,11 +79,11 @@ def _odd_subsets(of: dict[str, Any]) -> str | None:
 
 
 def _audio_rows(root: Path, folder: Path, audio: dict[str, Any], columns: Columns) -> Rows:
-    aid = str(audio.pop("aid", "")) or audio["path"]
+    aid = text_of(audio.pop("aid", None)) or audio["path"]
     segments = audio.pop("segments", None)
     path = relative(folder / audio.pop("path"), root)
-    own = {"file_name": path, "language": str(audio.get("language") or "en").lower(), "session": aid}
-    common = ahead(own, flat(audio))
+    own = {"file_name": path, "language": (text_of(audio.get("language")) or "en").lower(), "session": aid}
+    common = ahead(own, audio)
     if not segments:
         yield replace(row_from(common | {"split": _split(audio)}, columns), name=aid)
         return
@@ -98,11 +98,11 @@ def _audio_rows(root: Path, folder: Path, audio: dict[str, Any], columns: Column
 
 def _row(segment: dict[str, Any], where: str, common: dict[str, Any], columns: Columns) -> Row | Reject:
     times = from_ends(segment.pop("begin_time", None), segment.pop("end_time", None))
-    name = str(segment.pop("sid", ""))
+    name = text_of(segment.pop("sid", None)) or ""
     if isinstance(times, str):
         about = {"name": name or where, "path": common["file_name"]}
         return Reject(**about, reason="bad_segment", message=f"{where}, '{name}': {times}")
-    known = flat(segment) | _said(str(segment.get("text_tn") or ""))
+    known = segment | _said(text_of(segment.get("text_tn")) or "")
     return replace(row_from(common | known, columns), name=name, start_s=times[0], end_s=times[1])
 
 

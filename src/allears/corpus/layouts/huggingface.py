@@ -12,11 +12,12 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from allears.corpus.layouts.columns import Columns, ahead, field_of, match_columns, row_from
+from allears.corpus.layouts.columns import Asked, Columns, ahead, field_of, match_columns, row_from
 from allears.corpus.layouts.files import is_audio, is_file, nearest_level, relative, split_in, unsafe
+from allears.corpus.layouts.names import Names
 from allears.corpus.layouts.parquet import in_a_line, records_of, schema_of
 from allears.corpus.layouts.row import Reject, Row, Rows
-from allears.corpus.layouts.tables import Broken, flat
+from allears.corpus.layouts.tables import Broken
 from allears.storage.containers import parquet_member
 
 NEEDS = "parquet file with a column of {bytes, path}"
@@ -49,13 +50,13 @@ def seen(root: Path) -> str:
     return f"there is {relative(found[0], root)} with embedded audio ({len(found)} parquet files)" if found else ""
 
 
-def columns_of(root: Path, label: str | None) -> Columns:
-    """How the first file's columns are understood; raises CorpusError when `label` is none of them."""
+def columns_of(root: Path, asked: Asked) -> Columns:
+    """How the first file's columns are understood; CorpusError when the label asked for is none of them."""
     shapes = (shape for file in files(root) if isinstance(shape := _shape(file), _Shape))
-    return _columns(next(shapes, _Shape("audio", (), {})), label, str(root))
+    return _columns(next(shapes, _Shape("audio", (), {})), asked, str(root))
 
 
-def rows(root: Path, label: str | None) -> Rows:
+def rows(root: Path, asked: Asked) -> Rows:
     """One row a row. Without bytes it is the file beside the table that its path names, where there is one."""
     import pyarrow as pa
 
@@ -65,7 +66,7 @@ def rows(root: Path, label: str | None) -> Rows:
         if isinstance(shape, str):
             yield Reject(name=name, path=name, reason="malformed_table", message=f"{name}: {shape}")
             continue
-        columns = _columns(shape, label, str(root))
+        columns = _columns(shape, asked, str(root))
         split = split_in(file.stem) or split_in(file.parent.name)
         try:
             for group, row, record, inside in _records(file, shape):
@@ -88,18 +89,33 @@ def _row(
     audio = record.pop(shape.audio, None) or {}
     told = str(audio.get("path") or "")
     for name, names in shape.classes.items():
-        value = record.get(name)
-        record[name] = names[value] if isinstance(value, int) and 0 <= value < len(names) else None
-    row = row_from(ahead({"audio_path": told}, flat(record)), columns)
+        values = record.get(name)
+        known = [_class(value, names) for value in (values if isinstance(values, list) else [values])]
+        record[name] = known if isinstance(values, list) else known[0]
+    row = row_from(ahead({"audio_path": told}, record), columns)
     about = row.attributes | ({"audio_path": told} if told else {})
     row = replace(row, name=told or where, split=row.split or split, attributes=about)
     if inside:
         return replace(row, path=relative(file, root), member=member)
-    beside = file.parent / told
-    if told and is_audio(beside.name) and unsafe(told) is None and is_file(beside):
+    beside = _beside(file, told)
+    if beside is not None:
         return replace(row, path=relative(beside, root))
     why = f"it has no bytes, and '{told}' is no file beside it" if told else "it has neither bytes nor a path"
     return Reject(name=row.name, path=relative(file, root), reason="no_audio_entry", message=f"{where}: {why}")
+
+
+def _class(value: Any, names: list[str]) -> str | None:
+    return names[value] if isinstance(value, int) and 0 <= value < len(names) else None
+
+
+def _beside(file: Path, told: str) -> Path | None:
+    """The recording that a row without bytes names, below its table's folder."""
+    if not told or unsafe(told) is not None:
+        return None
+    names = Names(file.parent)
+    found = names.find(told) if names.to_find(told) else [told]
+    path = file.parent / found[0] if len(found) == 1 else None
+    return path if path is not None and is_audio(path.name) and is_file(path) else None
 
 
 def _records(file: Path, shape: _Shape) -> Iterator[tuple[int, int, dict[str, Any] | Broken, bool]]:
@@ -131,12 +147,13 @@ def _has_bytes(table: Any, group: int, audio: str) -> Iterator[bool]:
         yield from pc.struct_field(batch.column(0), "bytes").is_valid().to_pylist()
 
 
-def _columns(shape: _Shape, label: str | None, where: str) -> Columns:
+def _columns(shape: _Shape, asked: Asked, where: str) -> Columns:
     """A class that names nothing else is the label, as `datasets` declares it."""
-    columns = match_columns([*shape.others, "audio_path"], label, where, guess=False)
+    columns = match_columns([*shape.others, "audio_path"], asked, where, guess=False)
     classes = [name for name in shape.classes if field_of(name) in (None, "file")]
-    if label is None and not columns.label and len(classes) == 1:
-        return Columns((classes[0],), f"column '{classes[0]}' is the label, as the only list of classes")
+    if asked.label is None and not columns.label and len(classes) == 1:
+        why = f"column '{classes[0]}' is the label, as the only list of classes"
+        return replace(columns, label=(classes[0],), why=why)
     return columns
 
 
@@ -153,12 +170,19 @@ def _shape(file: Path) -> _Shape | str:
     audio = next(iter(declared or structs), None)
     if audio is None:
         return "it has no column of {bytes, path}"
+    every = {name: _element(of) for name, of in features.items()}
     classes = {
         name: [str(each) for each in of["names"]]
-        for name, of in features.items()
+        for name, of in every.items()
         if of.get("_type") == "ClassLabel" and isinstance(of.get("names"), list)
     }
     return _Shape(audio, tuple(name for name in schema.names if name not in structs), classes)
+
+
+def _element(feature: dict[str, Any]) -> dict[str, Any]:
+    """The feature; of a list of one kind, that of its elements."""
+    inner = feature.get("feature")
+    return inner if feature.get("_type") in ("Sequence", "List") and isinstance(inner, dict) else feature
 
 
 def _holds_bytes(struct: Any) -> bool:

@@ -13,12 +13,13 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from allears.corpus.layouts.columns import Columns, clean, match_columns, row_from
+from allears.corpus.layouts.columns import Asked, Columns, clean, match_columns, row_from
 from allears.corpus.layouts.files import relative, split_in, unsafe
+from allears.corpus.layouts.names import normal
 from allears.corpus.layouts.row import Reject, Row, Rows
 from allears.corpus.layouts.sides import side_of
 from allears.corpus.layouts.spans import from_ends
-from allears.corpus.layouts.tables import Broken, read_lines
+from allears.corpus.layouts.tables import MISSING, Broken, read_lines
 
 NEEDS = "wav.scp"
 _FIELDS = {
@@ -55,17 +56,17 @@ def seen(root: Path) -> str:
     return f"there is {', '.join(found)}{again}" if found else ""
 
 
-def columns_of(root: Path, label: str | None) -> Columns:
-    """What the tables of `root` are called here; raises CorpusError when `label` is none of them."""
+def columns_of(root: Path, asked: Asked) -> Columns:
+    """What the tables of `root` are called here; CorpusError when the label asked for is none of them."""
     names = ["text"] if any((folder / "text").is_file() for folder, _ in folders(root)) else []
     for folder, _ in folders(root):
         names += [name for file in sorted(folder.iterdir()) if (name := _column(file.name)) and name not in names]
-    return match_columns(["file_name", *names], label, f"{root} (its tables)")
+    return match_columns(["file_name", *names], asked, f"{root} (its tables)")
 
 
-def rows(root: Path, label: str | None) -> Rows:
+def rows(root: Path, asked: Asked) -> Rows:
     """One row an utterance; lines that nothing matches are rejects."""
-    columns = columns_of(root, label)
+    columns = columns_of(root, asked)
     described: dict[tuple[str, str, float | None, float | None], str | None] = {}
     for folder, split in folders(root):
         for item in _folder_rows(root, folder, split, columns):
@@ -157,7 +158,7 @@ def _fill(folder: Path, tables: _Tables) -> Iterator[Reject]:
             key, value = line
             if key in table:
                 yield _reject(folder, name, key, "duplicate_id", "this id was there before; the first counts")
-            elif clean(value) is not None:
+            elif value not in MISSING and (name == "text" or clean(value) is not None):
                 table[key] = value
 
 
@@ -203,7 +204,7 @@ def _segments(file: Path, recordings: dict[str, str]) -> Rows:
             yield line
             continue
         key, value = line
-        parts = value.split()
+        parts = [normal(part) for part in value.split()]
         if key in seen:
             yield _reject(folder, "segments", key, "duplicate_id", "this id was there before; the first counts")
             continue
@@ -243,12 +244,12 @@ def _segment(parts: list[str]) -> Row | str | None:
 
 
 def _lines(file: Path) -> Iterator[tuple[str, str] | Reject]:
-    """Id and value of each line that is not empty."""
+    """Id, in one normal form for all tables, and value of each line that is not empty."""
     for number, line in read_lines(file):
         if isinstance(line, Broken):
             yield _reject(file.parent, file.name, f"line {number}", "malformed_line", line.why)
         elif parts := line.split(maxsplit=1):
-            yield parts[0], parts[1].rstrip() if len(parts) > 1 else ""
+            yield normal(parts[0]), parts[1].rstrip() if len(parts) > 1 else ""
 
 
 def _reject(folder: Path, table: str, key: str, reason: str, message: str) -> Reject:

@@ -4,19 +4,22 @@ from __future__ import annotations
 
 import math
 from dataclasses import replace
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from allears.corpus.layouts.columns import Columns, ahead, match_columns, row_from
+from allears.corpus.layouts.columns import Asked, Columns, ahead, match_columns, row_from, text_of
 from allears.corpus.layouts.files import is_file, nearest_level, relative, split_in
+from allears.corpus.layouts.names import Names
 from allears.corpus.layouts.row import Reject, Row, Rows
 from allears.corpus.layouts.spans import from_duration, seconds
-from allears.corpus.layouts.tables import Broken, first_object, flat, read_json_lines
+from allears.corpus.layouts.tables import Broken, first_object, read_json_lines
 
 NEEDS = "cuts.jsonl or cuts.jsonl.gz"
 _COLUMNS = ("file_name", "text", "language", "speaker", "gender", "age", "accent", "session", "split", "recording")
 _SHOWN = ("text", "language", "speaker", "gender")
 _WHOLE_S = 1e-6
+_LOOKED_AT = 200  # cuts of each file, for the names of what they say
 _WHY = {
     "MixedCut": ("mixed_cut", "it mixes several recordings, which are no clip of one file"),
     "MultiCut": ("multi_cut", "it is several channels at once: give a cut for each"),
@@ -40,14 +43,18 @@ def seen(root: Path) -> str:
     return f"there is {found} of Lhotse" if found else ""
 
 
-def columns_of(root: Path, label: str | None) -> Columns:
-    """What is known of a clip; raises CorpusError when `label` is none of it."""
-    return match_columns(_COLUMNS, label, f"{root} (Lhotse)", guess=False)
+def columns_of(root: Path, asked: Asked) -> Columns:
+    """What is known of a clip; raises CorpusError when the label that was asked for is none of it."""
+    lines = (line for file in files(root) for _, line in islice(read_json_lines(file), _LOOKED_AT))
+    names = dict.fromkeys(
+        name for line in lines if isinstance(line, dict) and _odd(line) is None for name in _said(line)
+    )
+    return match_columns(dict.fromkeys(_COLUMNS) | names, asked, f"{root} (Lhotse)", guess=False)
 
 
-def rows(root: Path, label: str | None) -> Rows:
+def rows(root: Path, asked: Asked) -> Rows:
     """One row a cut; a second cut of one id is a reject."""
-    columns = columns_of(root, label)
+    columns = columns_of(root, asked)
     seen: set[str] = set()
     for file in files(root):
         for number, cut in read_json_lines(file):
@@ -63,21 +70,20 @@ def rows(root: Path, label: str | None) -> Rows:
 def _row(root: Path, file: Path, where: str, cut: dict[str, Any] | Broken, columns: Columns) -> Row | Reject:
     if isinstance(cut, Broken):
         return Reject(name=where, path="", reason="malformed_line", message=f"{where}: {cut.why}")
-    name = str(cut.get("id") or where)
+    name = text_of(cut.get("id")) or where
     found = _source(cut)
     if isinstance(found, str):
         reason, why = _WHY.get(found, (found, "it has no recording with the channel that it names"))
         return Reject(name=name, path="", reason=reason, message=f"{where}, '{name}': {why}")
-    if not isinstance(cut.get("supervisions") or [], list):
-        why = "its supervisions are no list"
-        return Reject(name=name, path="", reason="malformed_line", message=f"{where}, '{name}': {why}")
+    if (odd := _odd(cut)) is not None:
+        return Reject(name=name, path="", reason="malformed_line", message=f"{where}, '{name}': {odd}")
     source, channel = found
     recording = cut["recording"]
     times = from_duration(cut.get("start"), cut.get("duration"), open_end=False)
     if isinstance(times, str):
         return Reject(name=name, path="", reason="bad_segment", message=f"{where}, '{name}': {times}")
     given = Path(str(source.get("source")))
-    path = given if given.is_absolute() else next((f for f in (file.parent / given, root / given) if is_file(f)), given)
+    path = given if given.is_absolute() else _file(given, file.parent, root)
     own = {"file_name": relative(path, root), "recording": str(recording.get("id") or "")}
     row = replace(row_from(ahead(own, _said(cut)), columns), name=name, channel=channel)
     row = replace(row, split=row.split or split_in(file.name.partition(".")[0]))
@@ -96,6 +102,20 @@ def _number(value: Any, otherwise: float) -> float:
     except ValueError:
         found = None
     return otherwise if found is None else found
+
+
+def _file(given: Path, *folders: Path) -> Path:
+    """A relative path below the first of the folders that holds it."""
+    for folder in folders:
+        if is_file(folder / given):
+            return folder / given
+        if not str(given).isascii() and len(found := Names(folder).find(given.as_posix())) == 1:
+            return folder / found[0]
+    return given
+
+
+def _odd(cut: dict[str, Any]) -> str | None:
+    return None if isinstance(cut.get("supervisions") or [], list) else "its supervisions are no list"
 
 
 def _source(cut: dict[str, Any]) -> tuple[dict[str, Any], int | None] | str:
@@ -128,7 +148,7 @@ def _said(cut: dict[str, Any]) -> dict[str, Any]:
         custom |= each["custom"] if isinstance(each.get("custom"), dict) else {}
     known: dict[str, Any] = {}
     for name in _SHOWN:
-        values = [str(each[name]) for each in supervisions if each.get(name) is not None]
+        values = [text for each in supervisions if (text := text_of(each.get(name))) is not None]
         if name == "text" and values:
             known[name] = " ".join(values)
         elif len(set(values)) == 1 and len(values) == len(supervisions):
@@ -137,7 +157,7 @@ def _said(cut: dict[str, Any]) -> dict[str, Any]:
             known[f"{name}s"] = values
     if len(supervisions) > 1:
         known["supervisions"] = len(supervisions)
-    return flat(ahead(known, custom))
+    return ahead(known, custom)
 
 
 def _cuts(folder: Path) -> list[Path]:

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
-from allears.corpus.layouts.columns import Columns, match_columns, row_from
+from allears.corpus.layouts.columns import Asked, Columns, match_columns, row_from
 from allears.corpus.layouts.files import nearest_level, relative, split_in
 from allears.corpus.layouts.row import Reject, Rows
 from allears.corpus.layouts.tables import Broken, read_lines, read_split
@@ -33,14 +33,14 @@ def seen(root: Path) -> str:
     return f"there are transcripts named SPEAKER-CHAPTER.trans.txt ({names})" if names else ""
 
 
-def columns_of(root: Path, label: str | None) -> Columns:
-    """What is known of a clip; raises CorpusError when `label` is none of it."""
-    return match_columns(_COLUMNS, label, f"{root} (LibriSpeech)", guess=False)
+def columns_of(root: Path, asked: Asked) -> Columns:
+    """What is known of a clip; raises CorpusError when the label that was asked for is none of it."""
+    return match_columns(_COLUMNS, asked, f"{root} (LibriSpeech)", guess=False)
 
 
-def rows(root: Path, label: str | None) -> Rows:
+def rows(root: Path, asked: Asked) -> Rows:
     """One row a line of a transcript."""
-    columns = columns_of(root, label)
+    columns = columns_of(root, asked)
     for subset in subsets(root):
         speakers = _facts(subset.parent / "SPEAKERS.TXT", {"gender": 1, "reader": 4})
         chapters = _facts(subset.parent / "CHAPTERS.TXT", {"chapter": 6, "book": 7})

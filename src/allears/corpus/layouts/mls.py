@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
-from allears.corpus.layouts.columns import Columns, match_columns, row_from
+from allears.corpus.layouts.columns import Asked, Columns, match_columns, row_from
 from allears.corpus.layouts.files import is_file, nearest_level, relative
 from allears.corpus.layouts.row import Reject, Rows
 from allears.corpus.layouts.tables import Broken, read_split
@@ -34,14 +34,14 @@ def seen(root: Path) -> str:
     return f"there is {found} beside audio/" if found else ""
 
 
-def columns_of(root: Path, label: str | None) -> Columns:
-    """What is known of a clip; raises CorpusError when `label` is none of it."""
-    return match_columns(_COLUMNS, label, f"{root} (MLS)", guess=False)
+def columns_of(root: Path, asked: Asked) -> Columns:
+    """What is known of a clip; raises CorpusError when the label that was asked for is none of it."""
+    return match_columns(_COLUMNS, asked, f"{root} (MLS)", guess=False)
 
 
-def rows(root: Path, label: str | None) -> Rows:
+def rows(root: Path, asked: Asked) -> Rows:
     """One row a line of a split's transcripts."""
-    columns = columns_of(root, label)
+    columns = columns_of(root, asked)
     for part in parts(root):
         yield from _part_rows(root, part, columns)
 
@@ -75,7 +75,7 @@ def _part_rows(root: Path, part: Path, columns: Columns) -> Rows:
 
 
 def _ending(file: Path) -> str:
-    return next((end for end in (".flac", ".opus", ".wav", ".mp3") if is_file(Path(f"{file}{end}"))), "")
+    return next((end for end in (".flac", ".opus", ".wav", ".mp3") if is_file(Path(f"{file}{end}"))), ".flac")
 
 
 def _readers(file: Path) -> tuple[dict[str, str], dict[tuple[str, str], str]]:

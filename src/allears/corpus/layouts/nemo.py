@@ -13,11 +13,11 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from allears.corpus.layouts.columns import Columns, ahead, clean, match_columns, row_from
+from allears.corpus.layouts.columns import Asked, Columns, ahead, clean, match_columns, row_from
 from allears.corpus.layouts.files import relative, split_in, subfolders
 from allears.corpus.layouts.row import Reject, Row, Rows
 from allears.corpus.layouts.spans import TO_THE_END, from_duration, seconds
-from allears.corpus.layouts.tables import Broken, first_object, flat, read_json_lines
+from allears.corpus.layouts.tables import Broken, first_object, read_json_lines
 
 NEEDS = "manifest (.json or .jsonl, a line an object with audio_filepath)"
 _ENDINGS = (".json", ".jsonl", ".json.gz", ".jsonl.gz")
@@ -44,17 +44,17 @@ def seen(root: Path) -> str:
     return f"there is {names} with an audio_filepath a line" if found else ""
 
 
-def columns_of(root: Path, label: str | None) -> Columns:
-    """What the keys of the first lines say of the label; raises CorpusError when `label` is none of them."""
+def columns_of(root: Path, asked: Asked) -> Columns:
+    """What the keys of the first lines say of the label; CorpusError when the label asked for is none of them."""
     looked_at = manifests(root)[:_LOOKED_AT]
     lines = (line for file in looked_at for _, line in islice(read_json_lines(file), _LOOKED_AT))
     names = dict.fromkeys(name for line in lines if isinstance(line, dict) for name in line)
-    return match_columns(names | dict.fromkeys(_USUAL), label, f"{root} (its manifests)", guess=False)
+    return match_columns(names | dict.fromkeys(_USUAL), asked, f"{root} (its manifests)", guess=False)
 
 
-def rows(root: Path, label: str | None) -> Rows:
+def rows(root: Path, asked: Asked) -> Rows:
     """One row a line; a second line about the same piece of a file is a reject."""
-    columns = columns_of(root, label)
+    columns = columns_of(root, asked)
     seen: set[tuple[Any, ...]] = set()
     for where, file, record in _records(root):
         item = _row(root, file, where, record, columns)
@@ -86,7 +86,7 @@ def _row(root: Path, file: Path, where: str, record: dict[str, Any] | Broken, co
     if isinstance(channel, str):
         return Reject(name=where, path=path, reason="multi_channel", message=f"{where}: {channel}")
     own = {"audio_filepath": path} | ({} if times[0] is not None else {"duration": duration})
-    known = ahead(own, flat(record))
+    known = ahead(own, record)
     row = replace(row_from(known, columns), name=path, channel=channel, start_s=times[0], end_s=times[1])
     split = row.split or split_in(file.name.partition(".")[0])
     return replace(row, split=split, side=row.side if channel is None else None)

@@ -5,22 +5,22 @@ from __future__ import annotations
 from collections.abc import Iterable
 from pathlib import Path
 
-from allears.corpus.layouts.files import is_audio, is_text, walk
+from allears.corpus.layouts.files import is_recording, is_text, walk
 from allears.corpus.layouts.row import Reject, Row, Rows
 
 
-def rows(root: Path, label: str | None) -> Rows:  # noqa: ARG001  a plain folder has no columns; read.py refuses a label
+def rows(root: Path) -> Rows:
     """One row a file."""
-    return from_paths(walk(root))
+    return from_paths(root, walk(root))
 
 
-def from_paths(paths: Iterable[str]) -> Rows:
+def from_paths(root: Path, paths: Iterable[str]) -> Rows:
     """One row a recording; a reject where a name cannot be written down, or a folder is a link that leads out."""
     for path in paths:
         if path.endswith("/"):
             why = "a link that leads out of the source's folder: add the folder that it leads to as a source of its own"
             yield Reject(name=path, path=path, reason="outside_root", message=f"{path}: {why}")
-        elif not is_audio(path.rpartition("/")[2]):
+        elif not is_recording(root, path):
             continue
         elif is_text(path):
             yield Row(name=path, path=path)

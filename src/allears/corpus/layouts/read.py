@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterable, Mapping
 from dataclasses import fields, replace
 from operator import attrgetter
 from pathlib import Path
 from types import MappingProxyType
-from typing import Protocol
+from typing import Any, Protocol
 
 from allears.corpus.layouts import (
     audiofolder,
@@ -25,16 +26,23 @@ from allears.corpus.layouts import (
     voxpopuli,
     webdataset,
 )
-from allears.corpus.layouts.columns import Columns
+from allears.corpus.layouts.columns import Asked, Columns
 from allears.corpus.layouts.files import inside, shown, unsafe
+from allears.corpus.layouts.names import Names, with_slashes
 from allears.corpus.layouts.row import Reject, Row, Rows
 from allears.corpus.layouts.spans import problem
-from allears.errors import CorpusError
-from allears.params.corpus import Layout
+from allears.errors import CorpusError, nearest
+from allears.params.corpus import BY_NAME, ColumnNames, Layout
 
 _NO_TEXT = ("channel", "start_s", "end_s", "attributes")
 _texts = attrgetter(*(each.name for each in fields(Row) if each.name not in _NO_TEXT))
 _ABSOLUTE = frozenset(("kaldi", "nemo", "lhotse"))  # these name files anywhere on the machine; the others must not
+_WALKED = frozenset(("folder_per_label", "plain"))  # these name what lies there
+_CONVERTED = frozenset(("librispeech", "common_voice", "fleurs", "mls", "gigaspeech"))  # to wav, mostly, by their users
+_TABLES = frozenset(("kaldi", "nemo", "lhotse", "audiofolder", "huggingface", "webdataset"))  # columns as people like
+_SHOWN = 12  # columns
+
+logger = logging.getLogger(__name__)
 
 
 class Reader(Protocol):
@@ -45,10 +53,10 @@ class Reader(Protocol):
     def seen(self, root: Path) -> str:
         """What speaks for this layout in `root`; empty where nothing does."""
 
-    def columns_of(self, root: Path, label: str | None) -> Columns:
-        """How the columns are understood. Raises CorpusError when `label` is none of them."""
+    def columns_of(self, root: Path, asked: Asked) -> Columns:
+        """How the columns are understood. CorpusError when the label asked for is none of them."""
 
-    def rows(self, root: Path, label: str | None) -> Rows:
+    def rows(self, root: Path, asked: Asked) -> Rows:
         """Every row and every line that cannot be one."""
 
 
@@ -59,23 +67,28 @@ READERS: Mapping[Layout, Reader] = MappingProxyType({
 })  # fmt: skip
 
 
-def read_rows(root: Path, layout: Layout, label: str | None, *, anywhere: bool = True) -> Rows:
+def read_rows(
+    root: Path, layout: Layout, label: str | None, *, anywhere: bool = True, columns: ColumnNames = BY_NAME
+) -> Rows:
     """Every row and every reject of `root`, as its layout says, one at a time. No row leads out of `root`.
 
     `anywhere`: tables of the layouts that do so may name files elsewhere on this machine; not those from a bucket.
     """
     match layout:
         case "folder_per_label":
-            found = folder_per_label.rows(root, label)
+            found = folder_per_label.rows(root)
         case "plain":
-            found = plain.rows(root, label)
+            found = plain.rows(root)
         case _:
-            found = READERS[layout].rows(root, label)
-    return _checked(found, root, absolute=anywhere and layout in _ABSOLUTE)
+            found = READERS[layout].rows(root, Asked(label, columns.given()))
+    return _checked(found, root, layout, absolute=anywhere and layout in _ABSOLUTE)
 
 
-def explain_label(root: Path, layout: Layout, label: str | None) -> str:
-    """What is the label of this source, in words. Raises CorpusError when `label` is not one of its columns."""
+def explain_columns(root: Path, layout: Layout, label: str | None, columns: ColumnNames = BY_NAME) -> str:
+    """What is the label of this source, and which columns nothing maps, in words.
+
+    Raises CorpusError when `label` is not one of its columns.
+    """
     match layout:
         case "folder_per_label":
             if label not in (None, "label"):
@@ -86,35 +99,77 @@ def explain_label(root: Path, layout: Layout, label: str | None) -> str:
                 raise CorpusError(f"ingest.label: '{label}' is no column of {root}: a plain folder has none")
             return "there is no label"
         case _:
-            columns = READERS[layout].columns_of(root, label)
-            names = " or ".join(f"'{name}'" for name in columns.label)
-            return columns.why or (f"the label is column {names}" if names else "no column is a label")
+            found = READERS[layout].columns_of(root, Asked(label, columns.given()))
+            names = " or ".join(f"'{name}'" for name in found.label)
+            said = found.why or (f"the label is column {names}" if names else "no column is a label")
+            apart = found.kept_apart() if layout in _TABLES else []
+            more = f" … ({len(apart)})" if len(apart) > _SHOWN else ""
+            return said + (f"; kept as attributes: {', '.join(apart[:_SHOWN])}{more}" if apart else "")
 
 
-def _checked(items: Iterable[Row | Reject], root: Path, *, absolute: bool) -> Rows:
+def check_columns(sources: Iterable[tuple[Path, Layout]], columns: ColumnNames) -> None:
+    """Raise CorpusError for a column that was asked for and that none of the `sources` has."""
+    asked = Asked(None, columns.given())
+    if not asked.fields:
+        return
+    found = [READERS[layout].columns_of(root, asked) for root, layout in sources if layout in READERS]
+    there = {field for source in found for field, _ in source.fields}
+    names = list(dict.fromkeys(name for source in found for name in source.names))
+    for field, column in asked.fields:
+        if field not in there:
+            why = (
+                "only tables of the layout audiofolder name recordings by a column"
+                if field == "file" and column in names
+                else f"there is no such column{nearest(column, names)} (there are {', '.join(names) or 'none'})"
+            )
+            raise CorpusError(f"ingest.columns.{field}={column}: {why}")
+
+
+def _checked(items: Iterable[Row | Reject], root: Path, layout: Layout, *, absolute: bool) -> Rows:
     """The same, but rejects for rows whose path leads out of `root`, in words or by a link, whose times are none, or
-    whose text cannot be written down.
+    whose text cannot be written down; and with the name on disk where a table writes it otherwise (`names.py`).
 
     A layout that may name files anywhere (`absolute`) says where they are; a link in `root` does not say so.
     """
-    stays = inside(root)
+    stays, names = inside(root), Names(root, any_ending=layout in _CONVERTED)
+    renamed: dict[tuple[Any, ...], bool] = {}  # pieces of files whose name is not ASCII → whether a table writes it so
     for item in items:
         if isinstance(item, Reject):
             yield replace(item, name=shown(item.name), path=shown(item.path), message=shown(item.message))
             continue
-        why = unsafe(item.path, absolute=absolute)
-        reason = "outside_root" if item.path else "malformed_line"
-        if why is None and not item.path.startswith("/") and not stays(item.path):
-            why = f"'{item.path}' is a link that leads out of the source's folder: give the folder that holds both"
+        path = with_slashes(root, item.path)
+        why = None if layout in _WALKED else unsafe(path, absolute=absolute, folder=root)
+        reason = "outside_root" if path else "malformed_line"
+        if why is None and names.to_find(path):
+            path, why = names.decide(path)
+            reason = "ambiguous_name" if why is not None else reason
+        if why is None and not path.startswith("/") and not stays(path):
+            why = f"'{path}' is a link that leads out of the source's folder: give the folder that holds both"
         if why is None:
-            why, reason = problem(item.start_s, item.end_s), "bad_segment"
-        if why is None and not _is_unicode(item):
-            why, reason = "half of a character is in it, or a folder's name that is not UTF-8", "malformed_line"
+            row = item if path == item.path else replace(item, path=path)
+            reason, why = _problem(row, item.path, renamed)
         if why is None:
-            yield item
+            yield row
         else:
-            name, path = shown(item.name), shown(item.path)
-            yield Reject(name=name, path=path, reason=reason, message=f"{name}: {shown(why)}")
+            name = shown(item.name)
+            yield Reject(name=name, path=shown(path), reason=reason, message=f"{name}: {shown(why)}")
+    if count := sum(renamed.values()):
+        logger.info("%s: %d names are found on disk with their letters written otherwise (NFC, NFD)", root, count)
+
+
+def _problem(row: Row, told: str, renamed: dict[tuple[Any, ...], bool]) -> tuple[str, str | None]:
+    """Why a row cannot be one though its path can be followed; `told`: the path as its table writes it."""
+    if (why := problem(row.start_s, row.end_s)) is not None:
+        return "bad_segment", why
+    if not _is_unicode(row):
+        return "malformed_line", "half of a character is in it, or a folder's name that is not UTF-8"
+    if row.path.isascii():
+        return "", None
+    piece, otherwise = (row.path, row.member, row.channel, row.start_s, row.end_s), row.path != told
+    if piece in renamed and (renamed[piece] or otherwise):
+        return "duplicate_id", f"{row.path} was described before, with its letters written otherwise"
+    renamed.setdefault(piece, otherwise)
+    return "", None
 
 
 def _is_unicode(row: Row) -> bool:

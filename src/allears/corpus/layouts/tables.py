@@ -18,6 +18,8 @@ LINE_CHARACTERS = 16 << 20  # a cut with all its words and times is a few MB; wh
 _RECORD_LINES = 100  # a quoted field of CSV may hold this many line ends
 _FIRST_LINES = 20  # that tell what a file is: one of them may be broken
 _HALF = re.compile(r"\\u[dD][89a-fA-F]")  # of a character that JSON may write in two
+NEVER_A_WORD = frozenset(("NaN", "<NA>", "NaT"))  # as programs write that a value is missing
+MISSING = NEVER_A_WORD | {"nan"}  # in tables that hold only text
 _MARKS = {b"\xff\xfe": "utf-16", b"\xfe\xff": "utf-16"}  # byte order marks; UTF-8 where there is none
 
 
@@ -114,8 +116,8 @@ def read_csv(file: Path, delimiter: str = ",") -> Iterator[tuple[int, list[str] 
             yield from ((number, fields) for fields in found)
 
 
-def records(rows: Iterator[tuple[int, list[str] | Broken]]) -> Iterator[tuple[int, dict[str, str] | Broken]]:
-    """Each line by the names in the first one."""
+def records(rows: Iterator[tuple[int, list[str] | Broken]]) -> Iterator[tuple[int, dict[str, str | None] | Broken]]:
+    """Each line by the names in the first one; None for a value that is missing."""
     names: list[str] | None = None
     for number, fields in rows:
         if isinstance(fields, Broken):
@@ -126,21 +128,14 @@ def records(rows: Iterator[tuple[int, list[str] | Broken]]) -> Iterator[tuple[in
             why = f"it has {len(fields)} fields where the header names {len(names)} (a separator in a text?)"
             yield number, Broken(why)
         else:
-            yield number, dict(zip(names, fields, strict=True))
+            values = (None if value in MISSING else value for value in fields)
+            yield number, dict(zip(names, values, strict=True))
 
 
 def header(rows: Iterator[tuple[int, list[str] | Broken]]) -> list[str]:
     """The names in the first line; none where there is none, or it cannot be read."""
     _, fields = next(rows, (0, Broken("")))
     return [] if isinstance(fields, Broken) else fields
-
-
-def flat(record: dict[str, Any]) -> dict[str, Any]:
-    """The record with what is a list or an object as JSON."""
-    return {
-        name: json.dumps(value, ensure_ascii=False, default=str) if isinstance(value, dict | list) else value
-        for name, value in record.items()
-    }
 
 
 def _parsed(lines: list[str], delimiter: str, *, strict: bool) -> list[list[str]] | Broken:

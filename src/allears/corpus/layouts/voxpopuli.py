@@ -10,7 +10,7 @@ import re
 from dataclasses import replace
 from pathlib import Path
 
-from allears.corpus.layouts.columns import Columns, ahead, match_columns, row_from
+from allears.corpus.layouts.columns import Asked, Columns, ahead, match_columns, row_from
 from allears.corpus.layouts.files import relative, subfolders, walk_audio
 from allears.corpus.layouts.row import Reject, Rows
 from allears.corpus.layouts.spans import from_ends
@@ -36,14 +36,14 @@ def seen(root: Path) -> str:
     return f"there is {found} with times in sessions of VoxPopuli" if found else ""
 
 
-def columns_of(root: Path, label: str | None) -> Columns:
-    """What is known of a clip; raises CorpusError when `label` is none of it."""
-    return match_columns(_COLUMNS, label, f"{root} (VoxPopuli)", guess=False)
+def columns_of(root: Path, asked: Asked) -> Columns:
+    """What is known of a clip; raises CorpusError when the label that was asked for is none of it."""
+    return match_columns(_COLUMNS, asked, f"{root} (VoxPopuli)", guess=False)
 
 
-def rows(root: Path, label: str | None) -> Rows:
+def rows(root: Path, asked: Asked) -> Rows:
     """One row a line."""
-    columns = columns_of(root, label)
+    columns = columns_of(root, asked)
     for file in tables(root):
         yield from _table_rows(root, file, columns)
 
@@ -56,7 +56,7 @@ def _table_rows(root: Path, file: Path, columns: Columns) -> Rows:
         if isinstance(record, Broken):
             yield Reject(name=where, path="", reason="malformed_line", message=f"{where}: {record.why}")
             continue
-        session = record["session_id"].strip()
+        session = (record["session_id"] or "").strip()
         name = f"{session}-{record.get('id_') or number}"
         if session not in sessions:
             message = f"{where}: no file of session {session} is below raw_audios/original or raw_audios/{language}"

@@ -18,10 +18,10 @@ from pathlib import Path
 from typing import Any
 
 from allears.corpus.layouts import fleurs
-from allears.corpus.layouts.columns import Columns, match_columns, row_from
+from allears.corpus.layouts.columns import Asked, Columns, match_columns, row_from
 from allears.corpus.layouts.files import is_audio, is_text, nearest_level, relative, shown, split_in
 from allears.corpus.layouts.row import Reject, Rows
-from allears.corpus.layouts.tables import Broken, flat, parsed
+from allears.corpus.layouts.tables import MISSING, Broken, parsed
 from allears.storage.containers import Member, is_tar, tar_members
 
 NEEDS = "tar with recordings"
@@ -100,18 +100,18 @@ def seen(root: Path) -> str:
     return shown("; ".join(said))
 
 
-def columns_of(root: Path, label: str | None) -> Columns:
-    """What the keys of the first samples say of the label; raises CorpusError when `label` is none of them."""
+def columns_of(root: Path, asked: Asked) -> Columns:
+    """What the keys of the first samples say of the label; CorpusError when the label asked for is none of them."""
     names: dict[str, None] = {}
     for _, sample in _head(shards(root), _Found()):
         for ending in sample.audio or ("",):
             names |= dict.fromkeys(_known(sample, ending)[0])
-    return match_columns(names | dict.fromkeys(_USUAL), label, f"{root} (its tars)", guess=False)
+    return match_columns(names | dict.fromkeys(_USUAL), asked, f"{root} (its tars)", guess=False)
 
 
-def rows(root: Path, label: str | None) -> Rows:
+def rows(root: Path, asked: Asked) -> Rows:
     """One row a recording of a sample; members that cannot be used, and samples without one, are rejects."""
-    columns = columns_of(root, label)
+    columns = columns_of(root, asked)
     beside = _Found()
     for shard in shards(root):
         path = relative(shard, root)
@@ -179,9 +179,10 @@ def _known(sample: _Sample, ending: str) -> tuple[dict[str, Any], Broken | None]
         value = parsed(_decoded(sample.texts[name])) if name in sample.texts else {}
         if isinstance(value, Broken):
             return {}, value
-        record |= flat(value)
+        record |= value
     own = sample.own(ending)
-    record |= {column: _decoded(own[kind]) for kind, column in _KINDS.items() if column and kind in own}
+    said = {column: _decoded(own[kind]) for kind, column in _KINDS.items() if column and kind in own}
+    record |= {column: text for column, text in said.items() if text not in MISSING}
     return record | {name: _decoded(content) for name, content in sample.unpaired().items()}, None
 
 
