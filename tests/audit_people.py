@@ -10,7 +10,7 @@ import pandas as pd
 from allears.audit.curation import select
 from allears.audit.disparity import disparity
 from allears.audit.duplicates import find
-from allears.audit.policy import judge
+from allears.audit.policy import describe_set_aside, judge
 from allears.audit.representation import represent
 from allears.audit.summary import Tables, summarise
 from allears.audit.targets import Target
@@ -23,6 +23,7 @@ FEW_SAMPLES = {"representation": {"bootstrap_samples": 100}}
 @dataclass(frozen=True)
 class Audited:
     manifest: pd.DataFrame
+    measures: pd.DataFrame
     verdicts: pd.DataFrame
     selection: pd.DataFrame
     params: AuditParams
@@ -36,7 +37,9 @@ class Audited:
 
     def tables(self) -> Tables:
         quarantine = pd.DataFrame({"reason": ["zero_byte", "zero_byte", "not_audio"]})
-        return Tables(self.manifest, quarantine, self.verdicts, self.selection, *self.represented(), self.disparity())
+        aside = describe_set_aside(self.manifest, self.measures, self.verdicts, self.params, STANDARD)
+        people = (*self.represented(), self.disparity())
+        return Tables(self.manifest, quarantine, self.verdicts, self.selection, *people, set_aside=aside)
 
     def summary(self) -> dict[str, Any]:
         return summarise(self.tables(), self.params, STANDARD, "zoo", "v1")
@@ -58,4 +61,4 @@ def audited(
     )
     verdicts = judge(table, measured, find(table, measured, params.duplicates, agree), params, STANDARD, decided)
     selection = select(table, measured, verdicts, target, params, "zoo")
-    return Audited(table, verdicts, selection, params, targets or {})
+    return Audited(table, measured, verdicts, selection, params, targets or {})

@@ -77,12 +77,13 @@ def corpus(tmp_path: Path) -> tuple[Manifest, Paths, dict[str, str]]:
 TONES = POLICIES.model_dump()
 TONES["standard"]["no_speech"]["of"] = "none"  # the recordings here are no voices
 POLICY = Policies.model_validate(TONES)
+SHIPPED = {"policies": POLICIES.model_dump()}
 
 
 def run(handle: Manifest, paths: Paths, params: AuditParams, policies: Policies = POLICY) -> dict[str, Any]:
     pipeline = create_pipeline()
     data: dict[str, Any] = {"manifest": handle, "quarantine": pd.DataFrame({"reason": ["zero_byte"]})}
-    data |= {"params:audit": params, "params:policies": policies, "params:paths": paths}
+    data |= {"params:audit": params, "params:policies": policies, "params:paths": paths, "shipped_policies": SHIPPED}
     assert set(pipeline.inputs()) == set(data)
     for node in pipeline.nodes:
         data |= node.run({name: data[name] for name in node.inputs})

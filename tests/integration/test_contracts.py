@@ -48,9 +48,10 @@ def test_what_a_pipeline_needs_is_in_the_catalog(pipelines, catalog, name):
     assert pipelines[name].all_outputs() <= set(catalog), "every output is kept"
 
 
-def test_the_chain_needs_nothing_but_what_is_remembered_of_the_corpus(pipelines):
+def test_the_chain_needs_nothing_but_what_is_remembered_of_the_corpus_and_the_shipped_policies(pipelines):
     for name in ("pretrain", "__default__"):
-        assert {each for each in pipelines[name].inputs() if not each.startswith("params:")} == {"corpus_settings"}
+        free = {each for each in pipelines[name].inputs() if not each.startswith("params:")}
+        assert free == {"corpus_settings", "shipped_policies"}
 
 
 def test_layers_follow_each_other(pipelines, catalog):

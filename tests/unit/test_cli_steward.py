@@ -156,7 +156,7 @@ def test_a_tombstone_knows_the_audio_of_a_file_that_was_changed_after_the_audit(
     audited = save(paths, table)
     clip = table.loc[table["path"] == "f001.wav", "clip"].item()
     write_parquet(paths.primary / "measures.parquet", pd.DataFrame({"clip": [clip], "pcm_sha256": ["of the audit"]}))
-    verdicts = pd.DataFrame({"clip": table["clip"], "verdict": "keep", "reasons": ""})
+    verdicts = pd.DataFrame({"clip": table["clip"], "verdict": "keep", "reasons": "", "set_aside": ""})
     versions.keep_verdicts(paths, audited.digest, verdicts)
     assert [one["pcm_sha256"] for one in prepare(paths, "clip", clip, None, "").tombstones] == ["of the audit"]
     save(paths, make_recordings(tmp_path / "rec", files=2, seed=1))

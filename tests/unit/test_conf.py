@@ -43,7 +43,7 @@ def test_corpora_to_hear_are_given_one_by_one():
 def test_the_corpus_names_all_folders():
     catalog = load("local", "catalog", corpus="mine")
     paths = [entry["filepath"] for name, entry in catalog.items() if not name.startswith("_") and "filepath" in entry]
-    assert all("/mine/" in path for path in paths)
+    assert all("/mine/" in path for path in paths if path.startswith("data/"))
     assert load("local", "parameters", corpus="mine")["paths"] == {"corpus": "mine"}
 
 
@@ -83,3 +83,21 @@ def test_the_terminal_stays_quiet_about_libraries():
     logging = yaml.safe_load((CONF / "logging.yml").read_text())
     assert logging["root"]["level"] == "WARNING"
     assert logging["loggers"]["allears"]["level"] == "INFO"
+
+
+@pytest.mark.parametrize(
+    ("given", "name", "described"),
+    [
+        ({}, "standard", "standard"),
+        ({"standard": {"noisy": {"min": 5}}}, "standard", "standard, 1 rule changed"),
+        ({"standard": {"noisy": {"min": 5}}}, "strict", "strict"),
+        ({"standard": {"noisy": {"min": 15.0, "means": "other words"}}}, "standard", "standard"),
+        ({"standard": {"noisy": {"of": "none"}, "loud": {"measure": "rms_dbfs", "max": -3}}}, "standard",
+         "standard, 2 rules changed"),
+        ({"mine": {"loud": {"measure": "rms_dbfs", "max": -3}}}, "mine", "mine"),
+    ],
+)  # fmt: skip
+def test_the_name_of_a_policy_says_how_many_of_its_rules_were_changed(given, name, described):
+    shipped = Policies.model_validate(yaml.safe_load((CONF / "base/parameters_policies.yml").read_text())["policies"])
+    used = Policies.model_validate(load("local", "parameters", policies=given)["policies"])
+    assert used.described(name, shipped) == described

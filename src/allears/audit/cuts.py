@@ -32,10 +32,11 @@ class CutOff:
 
 def cut_offs(table: pd.DataFrame, policy: Policy) -> list[CutOff]:
     """One a rule, in the policy's order. `table` is the manifest joined with the measures."""
-    return [_cut_off(table, reason, rule) for reason, rule in policy.root.items()]
+    return [cut_off(table, reason, rule) for reason, rule in policy.root.items()]
 
 
-def _cut_off(table: pd.DataFrame, reason: str, rule: Rule) -> CutOff:
+def cut_off(table: pd.DataFrame, reason: str, rule: Rule) -> CutOff:
+    """Return how far each clip lies from the cut-off of one rule."""
     value_N = table[rule.measure].to_numpy(dtype=np.float64, na_value=np.nan)
     low_N, high_N = rules.limits(table, rule)
     under_N, over_N = _beyond(low_N - value_N, low_N), _beyond(value_N - high_N, high_N)

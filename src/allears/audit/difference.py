@@ -18,8 +18,9 @@ _LEAST_HOURS = 1e-6
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Difference:
-    """`clips`: came, went, changed, moved, corrected → clip and hours; `verdicts`: clip, before, after, reasons (None:
-    one version was not audited); `groups`: axis, group, hours_before, hours_after, the greatest change first.
+    """`clips`: came, went, changed, moved, corrected → clip and hours; `verdicts`: clip, before, after, reasons and
+    set_aside of now (None: one version was not audited); `groups`: axis, group, hours_before, hours_after, the
+    greatest change first.
     """
 
     before: str
@@ -29,11 +30,11 @@ class Difference:
     groups: pd.DataFrame
 
     def verdict_counts(self) -> list[tuple[str, str, str, str]]:
-        """Was, is, clips, and the reasons of now with their counts."""
+        """Was, is, clips, and with their counts the reasons of now and the rules that are set aside now."""
         rows = []
         for (was, now), part in [] if self.verdicts is None else self.verdicts.groupby(["before", "after"]):
-            counted = Counter(reason for reasons in part["reasons"] for reason in reasons.split(",") if reason)
-            told = ", ".join(f"{reason} {count}" for reason, count in counted.most_common())
+            aside = _counted(part["set_aside"])
+            told = "; ".join(filter(None, (_counted(part["reasons"]), aside and f"set aside: {aside}")))
             rows.append((str(was), str(now), f"{len(part):,}", told))
         return rows
 
@@ -70,8 +71,14 @@ def _verdicts(paths: Paths, before: Version, after: Version) -> pd.DataFrame | N
     was, now = (pd.read_parquet(file) for file in files)
     both = was.merge(now, on="clip", suffixes=("_before", ""))
     changed = both[both["verdict"] != both["verdict_before"]]
-    table = changed[["clip", "verdict_before", "verdict", "reasons"]].reset_index(drop=True)
+    table = changed[["clip", "verdict_before", "verdict", "reasons", "set_aside"]].reset_index(drop=True)
     return table.rename(columns={"verdict_before": "before", "verdict": "after"})
+
+
+def _counted(joined: pd.Series[str]) -> str:
+    """Return codes with their counts, `noisy 3, clipped 1`, of a column of joined codes."""
+    counts = Counter(code for codes in joined for code in codes.split(",") if code)
+    return ", ".join(f"{code} {count}" for code, count in counts.most_common())
 
 
 def _groups(was: pd.DataFrame, now: pd.DataFrame) -> pd.DataFrame:

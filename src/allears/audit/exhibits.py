@@ -1,4 +1,5 @@
-"""Which clips a person should listen to: of each reason the worst and the borderline ones, copies in pairs, references.
+"""Which clips a person should listen to: of each reason the worst and the borderline ones, of each rule that is set
+aside three that it would flag, copies in pairs, references.
 
 The choice is a pure function of the tables and the same for any order of their rows: ties are broken, and what is
 drawn at random is drawn, by a hash of the clip's name. Legend: `N` clips.
@@ -17,12 +18,14 @@ from allears.audit.cuts import CutOff, cut_offs
 from allears.audit.groups import reason_masks
 from allears.audit.measuring import TEXTS
 from allears.audit.policy import reasons_of
+from allears.audit.suspect import examples
 from allears.params.audit import AuditParams
 from allears.params.policy import Policy
 
 BORDERLINE = 0.5  # of the cut-off's size: further away, a clip is no borderline case
 REFERENCE = "reference"
-PLACES = ("worst", "just flagged", "just kept", "stays", "left out", "drawn")
+SET_ASIDE = "set aside"
+PLACES = ("worst", "just flagged", "just kept", SET_ASIDE, "stays", "left out", "drawn")
 READS = ("clip", "sample_rate_hz", "channels", "text", "language")  # of the manifest
 COLUMNS = ("group", "place", "rank", "clip", "measure", "value", "cut")
 _COPIES = {"byte": "byte_duplicate", "pcm": "pcm_duplicate", "reencoded": "reencoded_duplicate"}
@@ -39,7 +42,7 @@ def choose(
     `params.listen.max_clips` different ones, taken evenly from all groups. `found` is the table of duplicates.
     """
     table = manifest[list(READS)].merge(measures.drop(columns=list(TEXTS)), on="clip")
-    table = table.merge(verdicts[["clip", "verdict", "reasons"]], on="clip")
+    table = table.merge(verdicts[["clip", "verdict", "reasons", "set_aside"]], on="clip")
     hash_N = pd.util.hash_array(table["clip"].to_numpy(dtype=object))
     rows = [*_of_reasons(table, hash_N, params, policy), *_pairs(found, params), *_references(table, hash_N, params)]
     chosen = pd.DataFrame(_within_budget(rows, params.listen.max_clips), columns=list(COLUMNS))
@@ -57,18 +60,21 @@ def _of_reasons(
     kept_N = (table["verdict"] == "keep").to_numpy(dtype=bool)
     clip_N = table["clip"].to_numpy(dtype=object)
     measured = {cut.reason: cut for cut in cut_offs(table, policy)}
+    for reason, aside_N in reason_masks(table["set_aside"]).items():
+        cut = measured[reason]
+        yield from _rows(reason, SET_ASIDE, clip_N, examples(cut, aside_N, hash_N), cut)
     nobody_N = np.zeros(len(table), dtype=bool)
     for reason in [*measured, *(name for name in flagged if name not in measured)]:
         if reason in _IN_PAIRS:
             continue
         has_N = flagged.get(reason, nobody_N)
-        cut = measured.get(reason)
-        if cut is None:
-            drawn = _first(np.flatnonzero(has_N), hash_N, params.listen.per_reason)
-            yield from _rows(reason, "drawn", clip_N, drawn, None)
-        else:
+        if reason in measured:
+            cut = measured[reason]
             for place, places in _around(cut, has_N, kept_N, hash_N, params.listen.per_reason).items():
                 yield from _rows(reason, place, clip_N, places, cut)
+        else:
+            drawn = _first(np.flatnonzero(has_N), hash_N, params.listen.per_reason)
+            yield from _rows(reason, "drawn", clip_N, drawn, None)
 
 
 def _around(

@@ -1,4 +1,4 @@
-"""What a reader should know first, in sentences: each with a level `stop`, `warn` or `note`."""
+"""Findings about a corpus in sentences, each with a level `stop`, `warn` or `note`; the gravest come first."""
 
 from __future__ import annotations
 
@@ -8,10 +8,12 @@ from typing import Any
 from allears.audit import licences
 from allears.audit.disparity import ANY
 from allears.audit.groups import CROSS
+from allears.audit.suspect import CORPUS, SetAside
 from allears.params.audit import AuditParams
 
 PERSONAL = ("language", "accent", "gender", "age")  # axes of people; a label is of what is heard
 _SHOWN = 6
+_RULES, _SCOPES = 5, 3
 _TEXTS, _TEXT_CHARACTERS = 3, 60
 Finding = dict[str, str]
 
@@ -20,8 +22,9 @@ def findings(summary: dict[str, Any], params: AuditParams) -> list[Finding]:
     """All findings of a summary, the gravest first."""
     found = [
         *_about_licences(summary, params),
-        *_about_leaks(summary, params),
+        *_about_rules_set_aside(summary),
         *_about_clips(summary),
+        *_about_leaks(summary, params),
         *_about_texts(summary),
         *_about_decisions(summary),
         *_about_curation(summary),
@@ -44,6 +47,32 @@ def _about_licences(summary: dict[str, Any], params: AuditParams) -> Iterator[Fi
             yield _finding("warn", text)
 
 
+def _about_rules_set_aside(summary: dict[str, Any]) -> Iterator[Finding]:
+    aside = summary["set_aside"]
+    for code, facts in list(aside.items())[:_RULES]:
+        text = f"{code} flags {rule_in_words(facts, summary['total']['clips'])}: look at the measure or the recording "
+        for_them = "" if _of_corpus(facts) else " for them"
+        text += f"chain; the rule is set aside{for_them}, audit.confirm=[{code}] applies it. "
+        yield _finding("warn", text + f"Listen to {_listed(facts['examples'])}.", capital=False)
+    if more := list(aside)[_RULES:]:
+        yield _finding("warn", f"{len(more):,} more rules are set aside: {_listed(more)}.")
+
+
+def rule_in_words(facts: SetAside, total: int) -> str:
+    """Return what a rule that is set aside flags: `77 % of the clips (2,467)`."""
+    if _of_corpus(facts):
+        whom = "the clips" if facts["judged"] == total else f"the {facts['judged']:,} clips that it judges"
+        return f"{100 * facts['share']:.0f} % of {whom} ({facts['clips']:,})"
+    scopes = [f"{scope['axis']} '{scope['cell']}' ({100 * scope['share']:.0f} %)" for scope in facts["scopes"]]
+    more = len(scopes[_SCOPES:]) + facts["more_scopes"]
+    named = ", ".join(scopes[:_SCOPES]) + (f" and {more:,} more" if more else "")
+    return f"nearly all clips of {named}: {facts['clips']:,}"
+
+
+def _of_corpus(facts: SetAside) -> bool:
+    return facts["scopes"][0]["axis"] == CORPUS
+
+
 def _about_decisions(summary: dict[str, Any]) -> Iterator[Finding]:
     decided = summary["overrides"]
     if decided["kept"] or decided["dropped"]:
@@ -57,6 +86,9 @@ def _about_decisions(summary: dict[str, Any]) -> Iterator[Finding]:
 
 def _about_clips(summary: dict[str, Any]) -> Iterator[Finding]:
     total, passed = summary["total"], summary["passed"]
+    if summary["splits"]["train"]["selected_clips"] == 0:
+        reasons = [f"{code} {facts['clips']:,}" for code, facts in _most_frequent(summary["reasons"])]
+        yield _finding("stop", f"No clip is left to train on. Reasons: {_listed(reasons) or 'none'}.")
     for name, least in (("dev", "tune on"), ("test", "be tested on")):
         if summary["splits"][name]["selected_clips"] == 0:
             yield _finding("warn", f"No clip is left to {least}: the {name} split is empty.")
@@ -68,6 +100,10 @@ def _about_clips(summary: dict[str, Any]) -> Iterator[Finding]:
     if summary["quarantine"]:
         rows = sum(summary["quarantine"].values())
         yield _finding("note", f"{rows:,} listed row(s) were unusable and are in the quarantine.")
+
+
+def _most_frequent(reasons: dict[str, Any]) -> list[tuple[str, Any]]:
+    return sorted(reasons.items(), key=lambda item: -item[1]["clips"])
 
 
 def _about_leaks(summary: dict[str, Any], params: AuditParams) -> Iterator[Finding]:
@@ -188,8 +224,8 @@ def _listed(names: Sequence[str]) -> str:
     return ", ".join(names[:_SHOWN]) + more
 
 
-def _finding(level: str, text: str) -> Finding:
-    return {"level": level, "text": text[0].upper() + text[1:]}
+def _finding(level: str, text: str, *, capital: bool = True) -> Finding:
+    return {"level": level, "text": text[0].upper() + text[1:] if capital else text}
 
 
 def _who(summary: dict[str, Any]) -> str:

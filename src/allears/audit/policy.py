@@ -2,21 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from allears.audit import leakage, licences, overrides, rules, texts
+from allears.audit import leakage, licences, overrides, rules, suspect, texts
 from allears.audit.derived import DERIVED
+from allears.audit.groups import in_order_of
 from allears.audit.measuring import NUMBERS
 from allears.errors import ConfigError, nearest
 from allears.params.audit import AuditParams
 from allears.params.policy import Bounds, Policy, Rule
 
-COLUMNS = ("clip", "verdict", "reasons", "duplicate_of", "override", "override_why", "overridden")
+COLUMNS = (
+    "clip", "verdict", "reasons", "duplicate_of", "override", "override_why", "overridden", "set_aside",
+)  # fmt: skip
 MEASURES = (
     *NUMBERS,
     *DERIVED,
@@ -84,7 +87,9 @@ def in_words(rule: Rule) -> str:
 
 
 def check(policy: Policy, params: AuditParams, measures: Iterable[str] = MEASURES) -> None:
-    """ConfigError for a rule over a measure that does not exist, and for a `keep_despite` that forgives nothing."""
+    """Raise ConfigError for a rule over an unknown measure, and for a code of `keep_despite` or `confirm` that is no
+    reason of the kind that it needs.
+    """
     known = list(measures)
     for code, rule in policy.root.items():
         if rule.measure not in known:
@@ -99,6 +104,13 @@ def check(policy: Policy, params: AuditParams, measures: Iterable[str] = MEASURE
                 f"audit.keep_despite: '{code}' is no soft reason of the policy '{params.policy}'"
                 f"{nearest(code, forgivable) or '.'} Valid are {', '.join(forgivable)}"
             )
+    confirmable = [code for code, rule in policy.root.items() if suspect.may_be_set_aside(rule)]
+    for code in params.confirm:
+        if code not in confirmable:
+            raise ConfigError(
+                f"audit.confirm: '{code}' is no soft rule over an estimate in the policy '{params.policy}', so it is "
+                f"never set aside{nearest(code, confirmable) or '.'} Valid are {', '.join(confirmable) or 'none'}"
+            )
 
 
 def judge(
@@ -109,7 +121,8 @@ def judge(
 
     `found` are the duplicates, `decided` a person's overrides (`overrides.COLUMNS`): a keep sets forgivable reasons
     aside, and `overridden` names them; a drop adds a soft reason. `withdrawn` are digests of decoded audio that may not
-    come back. Raises ConfigError as `check` does.
+    come back. `set_aside` names the rules that flag the clip and describe the corpus or a group (`suspect`): they give
+    no reason. Raises ConfigError as `check` does.
     """
     table = manifest.merge(measures, on="clip", how="left", validate="1:1")
     check(policy, params, table.select_dtypes("number").columns)
@@ -118,9 +131,10 @@ def judge(
     back_N = table["pcm_sha256"].isin(list(withdrawn)).to_numpy(dtype=bool)
     flags = _flags(table, found, params, policy) | {"dropped_by_person": dropped_N, "withdrawn": back_N}
     known = reasons_of(policy)
-    bits_N = np.zeros(len(table), dtype=np.uint64)
-    for place, code in enumerate(known):
-        bits_N |= flags[code].astype(np.uint64) << np.uint64(place)
+    doubted = suspect.doubts(table, flags, policy, params)
+    bits_N = _bits(flags, known, len(table))
+    doubted_N = _bits({code: doubt.clips_N for code, doubt in doubted.items()}, known, len(table))
+    bits_N &= ~doubted_N
     forgivable = _mask(code for code, reason in enumerate(known.values()) if reason.forgivable)
     aside_N = np.where(kept_N, bits_N & forgivable, np.uint64(0))
     bits_N &= ~aside_N
@@ -134,9 +148,23 @@ def judge(
             "override": person["decision"],
             "override_why": person["why"],
             "overridden": _joined(aside_N, list(known)),
+            "set_aside": _joined(doubted_N, list(known)),
         }
     )
     return result.astype(dict.fromkeys(COLUMNS, "string"))
+
+
+def describe_set_aside(
+    manifest: pd.DataFrame, measures: pd.DataFrame, verdicts: pd.DataFrame, params: AuditParams, policy: Policy
+) -> dict[str, suspect.SetAside]:
+    """Return the rules that `judge` set aside, with scopes, counts and clips to listen to; tables are joined only where
+    there are any.
+    """
+    if not verdicts["set_aside"].ne("").any():
+        return {}
+    means = {code: reason.means for code, reason in reasons_of(policy).items()}
+    table = manifest.merge(measures, on="clip", how="left", validate="1:1")
+    return suspect.describe(table, in_order_of(manifest, verdicts, "the table of verdicts"), policy, params, means)
 
 
 def having(reasons: pd.Series[str], code: str) -> pd.Series[bool]:
@@ -176,6 +204,15 @@ def _flags(
     }
     structural = {code: flag.fillna(value=False).to_numpy(dtype=bool) for code, flag in raised.items()}
     return structural | {code: rules.flagged(table, rule) for code, rule in policy.root.items()}
+
+
+def _bits(flags: Mapping[str, NDArray[np.bool_]], codes: Iterable[str], clips: int) -> NDArray[np.uint64]:
+    """Return a number per clip: bit i is set where `flags` has the i-th code for it."""
+    bits_N = np.zeros(clips, dtype=np.uint64)
+    for place, code in enumerate(codes):
+        if code in flags:
+            bits_N |= flags[code].astype(np.uint64) << np.uint64(place)
+    return bits_N
 
 
 def _mask(places: Iterable[int]) -> np.uint64:

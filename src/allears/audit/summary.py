@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -14,6 +15,7 @@ from allears.audit.disparity import warnings
 from allears.audit.findings import findings
 from allears.audit.groups import UNKNOWN, Mask, hours_of, in_order_of, reason_masks
 from allears.audit.policy import count_reasons, reasons_of
+from allears.audit.suspect import SetAside
 from allears.corpus.manifest import NO_GAPS, Gaps
 from allears.errors import AllearsError
 from allears.params.audit import AuditParams
@@ -25,7 +27,7 @@ VERDICTS = ("keep", "soft", "hard")
 
 @dataclass(frozen=True, slots=True)
 class Tables:
-    """What the summary is made of."""
+    """Tables and facts that the summary is made of. `policy_name` says how many of its rules were changed."""
 
     manifest: pd.DataFrame
     quarantine: pd.DataFrame
@@ -36,6 +38,8 @@ class Tables:
     disparity: pd.DataFrame
     gaps: Gaps = NO_GAPS
     licence_words: tuple[str, ...] = ()
+    set_aside: Mapping[str, SetAside] = field(default_factory=dict)
+    policy_name: str = ""
 
 
 def summarise(tables: Tables, params: AuditParams, policy: Policy, corpus: str, version: str) -> dict[str, Any]:
@@ -54,7 +58,7 @@ def summarise(tables: Tables, params: AuditParams, policy: Policy, corpus: str, 
     summary = {
         "corpus": corpus,
         "version": version,
-        "policy": params.policy,
+        "policy": tables.policy_name or params.policy,
         "total": _counts(table),
         "verdicts": by_verdict,
         "passed": _counts(table[table["reason"] != "policy"]),
@@ -62,6 +66,7 @@ def summarise(tables: Tables, params: AuditParams, policy: Policy, corpus: str, 
         "left_out": _left_out(table),
         "splits": {name: _split(table[table["split"] == name]) for name in SPLITS},
         "reasons": _reasons(table, policy),
+        "set_aside": dict(tables.set_aside),
         "curation": _curation(table),
         "overrides": _overrides(table),
         "quarantine": {str(k): int(v) for k, v in tables.quarantine["reason"].value_counts().items()},

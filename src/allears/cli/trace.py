@@ -90,7 +90,9 @@ def _verdict(values: dict[str, Any] | None) -> str:
     if values is None:
         return "not audited"
     like = f", like {values['duplicate_of']}" if values.get("duplicate_of") else ""
-    return str(values["verdict"]) + (f": {values['reasons'].replace(',', ', ')}" if values["reasons"] else "") + like
+    aside = f"; set aside: {values['set_aside'].replace(',', ', ')}" if values["set_aside"] else ""
+    reasons = f": {values['reasons'].replace(',', ', ')}" if values["reasons"] else ""
+    return f"{values['verdict']}{reasons}{like}{aside}"
 
 
 def _selection(values: dict[str, Any] | None) -> str:

@@ -27,7 +27,7 @@ METADATA = (
     "text", "label", "language", "accent", "gender", "age", "speaker", "session", "attributes", "licence", "split",
 )  # fmt: skip
 _AUDIO, _WHERE = ("file_sha256", "start_s", "end_s"), ("source", "path", "member")
-VERDICTS = ("clip", "verdict", "reasons")
+VERDICTS = ("clip", "verdict", "reasons", "set_aside")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -12,6 +12,7 @@ from kedro.pipeline import Pipeline
 
 from allears.corpus.manifest import Manifest
 from allears.params.base import Paths
+from allears.params.policy import Policies
 from allears.pipeline_registry import PARTS
 from allears.storage.digest import file_digest
 from allears.tracking import TrackedRun
@@ -48,7 +49,10 @@ def parameters(pipeline: Pipeline, catalog: CatalogProtocol) -> dict[str, Any]:
     names = sorted(name for name in pipeline.inputs() if name.startswith(prefix))
     values = {name.removeprefix(prefix): catalog.load(name) for name in names}
     if "policies" in values:  # of all that are written down, the one that judges
-        rules = values["policies"].chosen(values["audit"].policy).root
+        name = values["audit"].policy
+        shipped = Policies.model_validate(catalog.load("shipped_policies")["policies"])
+        values["policy"] = values["policies"].described(name, shipped)
+        rules = values["policies"].chosen(name).root
         values["policies"] = {
             code: rule.model_dump(exclude_defaults=True, exclude={"means"}) for code, rule in rules.items()
         }

@@ -130,6 +130,12 @@ class AuditParams(Params):
     curation: CurationParams = CurationParams()
     keep_despite: tuple[str, ...] = ()
     """Soft reasons that flag a clip and keep it nonetheless; never a leak: what is tested on is not trained on."""
+    suspect_share: float = Field(default=0.2, gt=0, le=1)
+    """A soft rule over an estimate that flags more than this share of the clips that it judges, or nearly all clips of
+    a source, group or speaker, describes the corpus: it is set aside for these clips, which is a finding. Nearly all:
+    the lower 95 % bound of the share exceeds the larger of this share and 1 - this share. 1: never."""
+    confirm: tuple[str, ...] = ()
+    """Rules that apply even where they would be set aside: a person has listened."""
     max_session_share: float = Field(default=0.5, ge=0, le=1)
     """A clip whose session is in a held-out split too, with another speaker, is left out, unless its split would lose
     more than this share of its clips: then the session is taken for a day, a room or a programme, and the page says how

@@ -76,6 +76,19 @@ class Policies(RootModel[dict[Code, Policy]]):
             )
         return self.root[name]
 
+    def described(self, name: str, shipped: Policies) -> str:
+        """Return the name of the policy and how many of its rules differ from the one of that name in `shipped`:
+        `standard, 1 rule changed`. Words (`means`) make no difference.
+        """
+        if name not in shipped.root:
+            return name
+        now, before = (
+            {code: rule.model_dump(exclude={"means"}) for code, rule in each.root[name].root.items()}
+            for each in (self, shipped)
+        )
+        changed = sum(now.get(code) != before.get(code) for code in now.keys() | before.keys())
+        return name if not changed else f"{name}, {changed} rule{'' if changed == 1 else 's'} changed"
+
     @model_validator(mode="after")
     def _sound(self) -> Self:
         for name, policy in self.root.items():

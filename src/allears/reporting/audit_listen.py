@@ -6,7 +6,7 @@ from typing import Any
 
 import pandas as pd
 
-from allears.audit.exhibits import REFERENCE
+from allears.audit.exhibits import REFERENCE, SET_ASIDE
 from allears.reporting import measure_words
 from allears.reporting.html import as_records, written
 
@@ -20,12 +20,12 @@ _VERDICTS = {"keep": ("yes", "kept"), "soft": ("care", "flagged"), "hard": ("no"
 
 
 def groups(exhibits: pd.DataFrame, clips: pd.DataFrame, max_s: float, means: dict[str, str]) -> list[dict[str, Any]]:
-    """A reason each, with its cards by place; copies are not among them. `clips` has one row a clip of the corpus,
-    `means` says what a reason means.
+    """Return a record per reason, with its cards by place, without copies and clips of rules that are set aside.
+
+    `clips` has one row per clip of the corpus, `means` the words of each reason.
     """
-    cards = _cards(exhibits, clips, max_s)
     shown = []
-    for group, some in cards.groupby("group", sort=False):
+    for group, some in cards(exhibits[exhibits["place"] != SET_ASIDE], clips, max_s).groupby("group", sort=False):
         if _is_pairs(some):
             continue
         places = [
@@ -43,11 +43,21 @@ def groups(exhibits: pd.DataFrame, clips: pd.DataFrame, max_s: float, means: dic
 def pairs(exhibits: pd.DataFrame, clips: pd.DataFrame, max_s: float, means: dict[str, str]) -> list[dict[str, Any]]:
     """A kind of copy each, with pairs of cards: the clip that stays, then the one that is left out."""
     shown = []
-    for group, some in _cards(exhibits, clips, max_s).groupby("group", sort=False):
+    for group, some in cards(exhibits, clips, max_s).groupby("group", sort=False):
         if _is_pairs(some):
             both = [pair.sort_values("place", ascending=False)["card"].tolist() for _, pair in some.groupby("rank")]
             shown.append({"name": str(group), "meaning": means.get(str(group), ""), "pairs": both})
     return shown
+
+
+def cards(exhibits: pd.DataFrame, clips: pd.DataFrame, max_s: float) -> pd.DataFrame:
+    """Return the exhibits with their cards in the column `card`."""
+    facts = ["clip", "path", "member", "channel", "text", "label", "speaker", "language", "split", "verdict", "reasons",
+             "end_s", "start_s", "decoded_duration_s"]  # fmt: skip
+    some = clips[clips["clip"].isin(exhibits["clip"])]
+    table = exhibits.merge(some[facts].assign(piece_start_s=piece_starts(some)), on="clip", how="left")
+    made: list[Any] = [_card(row, max_s) for row in as_records(table)]
+    return table.assign(card=made)
 
 
 def piece_starts(clips: pd.DataFrame) -> pd.Series[float]:
@@ -58,15 +68,6 @@ def piece_starts(clips: pd.DataFrame) -> pd.Series[float]:
 
 def _is_pairs(some: pd.DataFrame) -> bool:
     return bool(some["place"].isin(["stays", "left out"]).all())
-
-
-def _cards(exhibits: pd.DataFrame, clips: pd.DataFrame, max_s: float) -> pd.DataFrame:
-    facts = ["clip", "path", "member", "channel", "text", "label", "speaker", "language", "split", "verdict", "reasons",
-             "end_s", "start_s", "decoded_duration_s"]  # fmt: skip
-    some = clips[clips["clip"].isin(exhibits["clip"])]
-    table = exhibits.merge(some[facts].assign(piece_start_s=piece_starts(some)), on="clip", how="left")
-    cards: list[Any] = [_card(row, max_s) for row in as_records(table)]
-    return table.assign(card=cards)
 
 
 def _card(row: dict[str, Any], max_s: float) -> dict[str, Any]:

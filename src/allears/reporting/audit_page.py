@@ -12,7 +12,15 @@ from allears.audit.measuring import TEXTS
 from allears.audit.policy import reasons_of
 from allears.params.audit import AuditParams
 from allears.params.policy import Policy
-from allears.reporting import audit_curation, audit_listen, audit_people, audit_texts, policy_sections
+from allears.reporting import (
+    audit_curation,
+    audit_listen,
+    audit_people,
+    audit_speakers,
+    audit_suspect,
+    audit_texts,
+    policy_sections,
+)
 from allears.reporting import audit_sections as sections
 from allears.reporting.audit_clips import clips_json
 from allears.reporting.html import page, written
@@ -32,6 +40,7 @@ _SHOWN = (
     "label",
     "language",
     "speaker",
+    "source",
     "split",
     "sample_rate_hz",
     "channels",
@@ -61,16 +70,23 @@ def render(data: AuditData, params: AuditParams, policy: Policy) -> str:
     table = data.manifest[list(_SHOWN)].merge(data.measures.drop(columns=list(TEXTS)), on="clip")
     table = table.merge(data.verdicts, on="clip")
     means = {code: reason.means for code, reason in reasons_of(policy).items()}
+    by_speaker, speakers = audit_speakers.speakers(table)
+    by_source, sources = audit_speakers.by_source(table)
     listed, rows = clips_json(table, data.exhibits, params.listen.table_rows)
     return page(
         "audit.html",
-        scripts=("listen.js", "clips.js"),
+        scripts=("listen.js", "clips.js", "find.js"),
         title=f"Audit of {summary['corpus']}",
         corpus=summary["corpus"],
         version=summary["version"][:12],
         answer=answer(summary),
         cards=_cards(summary),
         findings=summary["findings"],
+        set_aside=audit_suspect.rules(summary, data.exhibits, table, params.listen.max_s),
+        by_speaker=by_speaker,
+        speakers_line=_some_of(speakers, audit_speakers.MAX_SPEAKERS, "speakers, those with most flagged clips first"),
+        by_source=by_source,
+        sources_line=_some_of(sources, audit_speakers.MAX_SOURCES, "sources, the largest first"),
         reasons=sections.reasons(summary),
         splits=sections.splits(summary),
         quarantine=sections.quarantine(summary),
@@ -107,8 +123,15 @@ def render(data: AuditData, params: AuditParams, policy: Policy) -> str:
         table_line=_table_line(summary, rows),
         decisions=policy_sections.decisions(data.decided, table),
         truth=truth_table(data.truth_scores),
-        methods=policy_sections.methods(policy, params),
+        methods=policy_sections.methods(policy, params, summary["policy"]),
     )
+
+
+def _some_of(count: int, most: int, what: str) -> str:
+    """Return a line for a table that shows at most `most` rows of `count`; empty where it shows one."""
+    if count <= 1:
+        return ""
+    return f"{count:,} {what}." if count <= most else f"{most:,} of {count:,} {what}."
 
 
 def answer(summary: dict[str, Any]) -> dict[str, str]:

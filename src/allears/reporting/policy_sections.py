@@ -68,8 +68,8 @@ def decisions(decided: pd.DataFrame, clips: pd.DataFrame) -> Markup | None:
     )  # fmt: skip
 
 
-def methods(policy: Policy, params: AuditParams) -> Markup:
-    """Each reason with its rule and the definition of what it looks at."""
+def methods(policy: Policy, params: AuditParams, policy_name: str) -> Markup:
+    """Return each reason with its rule and the definition of its measure, under the policy's name."""
     m, d = params.measures, params.duplicates
     silence = (
         f"32 ms frames under {m.silence_dbfs:g} dBFS, and {m.silence_below_loud_db:g} dB under the loudest tenth or "
@@ -112,6 +112,7 @@ def methods(policy: Policy, params: AuditParams) -> Markup:
     )  # fmt: skip
     listed = table([dict(zip(keys, row, strict=True)) for row in rows], columns)
     despite = f" Kept despite: {', '.join(params.keep_despite)}." if params.keep_despite else ""
+    despite += f" Confirmed by a person: {', '.join(params.confirm)}." if params.confirm else ""
     spoken = "Speech is what has a text, language or speaker (itself, or the recording that it is cut from), and what "
     spoken += f"is heard as speech in {SPEECH_FROM:.0%} of its length or more; all else are sounds."
-    return Markup("<p>Policy <b>{}</b>.{} {}</p>{}").format(params.policy, despite, spoken, listed)
+    return Markup("<p>Policy <b>{}</b>.{} {}</p>{}").format(policy_name, despite, spoken, listed)

@@ -229,6 +229,11 @@ def _making(facts: CorpusFacts) -> dict[str, list[str]]:
         "cleaning": [
             left_out,
             *facts.rules,
+            *(
+                f"Set aside: {code}, for {aside['clips']:,} of the {aside['judged']:,} clips that it judges, because "
+                "it describes the corpus or a group in it; it leaves none of these out."
+                for code, aside in facts.summary["set_aside"].items()
+            ),
             *_policy(facts.params),
         ],
         "raw_data": ["The source files stay as and where they are; each is known by its sha256."],

@@ -55,7 +55,7 @@ def test_alpha_one_changes_nothing_and_repeats_are_capped() -> None:
 
 def test_no_clip_left_says_why_and_what_to_do() -> None:
     with pytest.raises(CorpusError, match=r"no clip is left .*noisy 2.*keep_despite=\[noisy\]"):
-        selection([{}, {}], [{"snr_db": 0.0}] * 2)
+        selection([{}, {}], [{"snr_db": 0.0}] * 2, suspect_share=1)
 
 
 def test_only_undeclared_licences_say_what_to_type() -> None:

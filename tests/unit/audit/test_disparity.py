@@ -21,7 +21,7 @@ def two_accents(noisy: int, speakers: int = 12, **changes: Any) -> Audited:
     """120 clips each of the accents a and b; the first `noisy` ones of b are noisy."""
     rows = [{"accent": "a" if i < 120 else "b", "speaker": f"p{i % speakers}-{i < 120}"} for i in range(240)]
     values = [NOISY if 120 <= i < 120 + noisy else GOOD for i in range(240)]
-    return audited(rows, values, **changes)
+    return audited(rows, values, **{"suspect_share": 1} | changes)
 
 
 def test_a_filter_that_takes_one_group_away_is_warned_of() -> None:
@@ -76,7 +76,7 @@ def test_the_interval_is_that_of_drawing_speakers_one_by_one() -> None:
 def test_one_speaker_with_all_the_noise_is_possible_not_certain() -> None:
     rows = [{"accent": "a" if i < 200 else "b", "speaker": f"p{i // 20}"} for i in range(400)]
     values = [NOISY if 200 <= i < 250 else GOOD for i in range(400)]  # two and a half of ten speakers
-    whole = audited(rows, values)
+    whole = audited(rows, values, suspect_share=1)
     lost = row(whole.disparity(), "b", "noisy")
     assert lost["keep_ratio"] == pytest.approx(0.75)
     assert lost["high"] > 0.8
@@ -96,3 +96,10 @@ def test_nothing_known_of_anybody_gives_an_empty_table() -> None:
     table = audited([{"language": None}]).disparity()
     assert table.empty
     assert list(table.columns) == list(COLUMNS)
+
+
+def test_a_filter_that_is_set_aside_takes_nobody_away() -> None:
+    """60 of 240 clips are noisy: more than a fifth of the corpus."""
+    table = two_accents(60, suspect_share=0.2).disparity()
+    assert set(table["reason"]) == {ANY}
+    assert not table["removed"].any()

@@ -10,7 +10,7 @@ from allears.audit.groups import reason_masks
 from allears.params.audit import AuditParams
 from tests.audit_tables import STANDARD, agree, manifest, measures
 
-PARAMS = AuditParams.model_validate({"listen": {"per_reason": 3, "references": 4}})
+PARAMS = AuditParams.model_validate({"suspect_share": 1, "listen": {"per_reason": 3, "references": 4}})
 
 
 @pytest.fixture(scope="module")
@@ -74,7 +74,9 @@ def test_the_choice_does_not_depend_on_the_order_of_rows(tables: tuple[pd.DataFr
 @pytest.mark.parametrize("most", [0, 1, 5, 12, 300])
 def test_the_budget_holds_and_is_shared_by_all_groups(tables: tuple[pd.DataFrame, ...], most: int) -> None:
     whole = choose(*tables, PARAMS, STANDARD)
-    some = choose(*tables, AuditParams(listen=PARAMS.listen.model_copy(update={"max_clips": most})), STANDARD)
+    some = choose(
+        *tables, PARAMS.model_copy(update={"listen": PARAMS.listen.model_copy(update={"max_clips": most})}), STANDARD
+    )
     assert some["clip"].nunique() <= most
     assert len(some.merge(whole)) == len(some)
     if most == 12:

@@ -14,7 +14,7 @@ from allears.params.audit import AuditParams
 from allears.params.policy import STRUCTURAL, Policies, Policy
 from tests.audit_tables import POLICIES, STANDARD, agree, manifest, measures
 
-PARAMS = AuditParams()
+PARAMS = AuditParams(suspect_share=1)  # a rule takes what it flags, however much; `test_suspect` has the rest
 SOUND = {"text": None, "language": None, "speaker": None, "group": "g"}
 
 

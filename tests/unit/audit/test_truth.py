@@ -14,7 +14,7 @@ from allears.audit.truth import COLUMNS, read, score
 from allears.params.audit import AuditParams
 from tests.audit_tables import STANDARD, agree, manifest, measures
 
-PARAMS = AuditParams()
+PARAMS = AuditParams(suspect_share=1)
 
 
 def scores(truth: list[tuple[str, str, str]], rows: list[dict[str, Any]], values: list[dict[str, Any]]) -> pd.DataFrame:

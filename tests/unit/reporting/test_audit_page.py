@@ -25,6 +25,7 @@ from allears.params.base import Paths
 from allears.pipelines.audit import create_pipeline
 from allears.reporting.audit_clips import MAX_BYTES, MAX_TEXT, chosen, clips_json
 from allears.reporting.audit_page import AuditData, render
+from allears.reporting.audit_speakers import MAX_SOURCES, MAX_SPEAKERS
 from tests.audit_tables import POLICIES, STANDARD, manifest, measures
 from tests.long import only_long
 
@@ -38,15 +39,16 @@ STEPS = (
 CHROMIUM = shutil.which("chromium") or shutil.which("google-chrome")
 
 
-def audit(table: pd.DataFrame, measured: pd.DataFrame, folder: Path) -> AuditData:
+def audit(table: pd.DataFrame, measured: pd.DataFrame, folder: Path, params: AuditParams = PARAMS) -> AuditData:
     """The audit of these clips by the pipeline's own steps, but for sounds: an exhibit's file is called as its clip."""
     paths = Paths(corpus="tiny", data=folder / "data")
     data: dict[str, Any] = {"manifest": write_manifest(table, folder / "manifest"), "measures": measured}
     data |= {"quarantine": pd.DataFrame({"reason": []}), "params:paths": paths}
-    data |= {"params:audit": PARAMS, "params:policies": POLICIES}
+    data |= {"params:audit": params, "params:policies": POLICIES}
+    data |= {"shipped_policies": {"policies": POLICIES.model_dump()}}
     for node in create_pipeline().only_nodes(*STEPS).nodes:
         data |= node.run({name: data[name] for name in node.inputs})
-    shown = exhibits.choose(table, measured, data["verdicts"], data["duplicates"], PARAMS, STANDARD)
+    shown = exhibits.choose(table, measured, data["verdicts"], data["duplicates"], params, STANDARD)
     return AuditData(
         manifest=table, measures=measured, verdicts=data["verdicts"], duplicates=data["duplicates"],
         representation=data["representation"], disparity=data["disparity"], curation_table=data["curation_table"],
@@ -174,9 +176,8 @@ def test_many_clips_give_a_small_page(clips: int, tmp_path: Path) -> None:
     table, measured = big(clips)
     small = audit(*big(300), tmp_path)
     noisy = measured["snr_db"] < 10
-    verdicts = pd.DataFrame(
-        {"clip": table["clip"], "verdict": np.where(noisy, "soft", "keep"), "reasons": np.where(noisy, "noisy", "")}
-    ).astype("string")
+    judged = {"verdict": np.where(noisy, "soft", "keep"), "reasons": np.where(noisy, "noisy", ""), "set_aside": ""}
+    verdicts = pd.DataFrame({"clip": table["clip"]} | judged).astype("string")
     shown = exhibits.choose(table, measured, verdicts, small.duplicates, PARAMS, STANDARD)
     shown = with_files(shown)
     facts = small.summary | {"total": small.summary["total"] | {"clips": len(table)}}
@@ -205,7 +206,7 @@ def joined(data: AuditData) -> pd.DataFrame:
 
 
 def test_the_table_takes_the_heard_then_all_reasons_alike(tmp_path: Path) -> None:
-    data = audit(*big(3000), tmp_path)
+    data = audit(*big(3000), tmp_path, PARAMS.model_copy(update={"suspect_share": 1.0}))
     clips = joined(data)
     places = chosen(clips, data.exhibits, 400)
     assert len(places) == len(set(places.tolist())) == 400
@@ -279,3 +280,48 @@ def test_leaks_of_speakers_sessions_and_copies_have_each_their_line(tmp_path: Pa
     assert "No speaker (else session, else recording) is in more than one split." in words
     assert "Sessions in more than one split, with other speakers: 1 of 1. 1 clip on the training side, none of" in words
     assert "Copies of clips of a split that is further held out: 1 clip on the training side, none of them" in words
+
+
+def words_of(page: str) -> str:
+    return " ".join(re.sub(r"<[^>]+>", " ", page).split())
+
+
+def test_rules_that_are_set_aside_are_said_with_three_clips_to_hear(tmp_path: Path) -> None:
+    table = manifest([{"path": f"{i}.wav"} for i in range(60)])
+    values = [{"pause_snr_db": 5.9 - i / 10} for i in range(40)] + [{}] * 20
+    page = render(audit(table, measures(table, values), tmp_path), PARAMS, STANDARD)
+    section = page[page.index('id="aside"') : page.index('id="went"')]
+    assert "It flags 67 % of the clips (40)." in words_of(section)
+    assert "audit.confirm=[loud_pauses]" in section
+    assert re.findall(r'<audio [^>]*src="audit_files/(\w+)\.mp3"', section) == ["c39", "c19", "c0"]
+    assert 'href="#aside"' in page
+    alone = render(audit(table, measures(table), tmp_path / "alone"), PARAMS, STANDARD)
+    assert 'id="aside"' not in alone
+    assert "Policy standard ." in words_of(alone)
+
+
+def test_speakers_with_the_most_flagged_clips_come_first_and_few_clips_prove_little(tmp_path: Path) -> None:
+    rows = [{"speaker": name} for name in ["one"] + ["bad"] * 10 + ["good"] * 60]
+    table = manifest(rows)
+    values = [{"clipped_share": 0.5}] + [{"clipped_share": 0.5, "dc_offset": -0.085}] * 9 + [{}] * 61
+    page = render(audit(table, measures(table, values), tmp_path), PARAMS, STANDARD)
+    listed = words_of(page[page.index('id="speakers"') :].split("</table>")[0])
+    assert re.findall(r"(one|bad|good) \d", listed) == ["bad", "one", "good"]
+    assert "bad 20.0 s 10 -25.0 30.0 -0.085 90 % 0 %" in listed
+    split = words_of(page[page.index("Sources and splits") :].split("</table>")[0])
+    assert "s train 71 2.4 min 61 86 % clipped 10" in split
+
+
+def test_thousands_of_speakers_and_sources_give_a_small_page(tmp_path: Path) -> None:
+    table, measured = big(20_000)
+    number = pd.Series(np.arange(20_000).astype(str), dtype="string")
+    many = table.assign(speaker="p" + number, group="g" + number, source="s" + number.str.zfill(5).str[-3:])
+    page = render(audit(many, measured, tmp_path), PARAMS, STANDARD)
+    assert len(page.encode()) <= 8_000_000
+    assert f"{MAX_SPEAKERS} of 20,000 speakers" in page
+    assert f"{MAX_SOURCES} of 1,000 sources, the largest first." in page
+
+
+def test_a_corpus_without_speakers_has_no_table_of_them(tmp_path: Path) -> None:
+    table = manifest([{"speaker": None, "group": f"g{i}"} for i in range(5)])
+    assert 'id="speakers"' not in render(audit(table, measures(table), tmp_path), PARAMS, STANDARD)

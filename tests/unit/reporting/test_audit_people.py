@@ -13,7 +13,7 @@ HOSTILE = "<script>alert(1)</script>"
 
 def two_accents(**changes: Any) -> Audited:
     rows = [{"accent": "a" if i < 120 else HOSTILE, "speaker": f"p{i % 12}-{i < 120}"} for i in range(240)]
-    return audited(rows, [{"snr_db": 0.0 if i >= 170 else 30.0} for i in range(240)], **changes)
+    return audited(rows, [{"snr_db": 0.0 if i >= 170 else 30.0} for i in range(240)], suspect_share=1, **changes)
 
 
 def test_filters_that_take_a_group_away_are_shown_and_names_cannot_run() -> None:

@@ -138,16 +138,19 @@ def score_truth(
 
 
 def summarise(
-    manifest: Manifest, quarantine: pd.DataFrame, verdicts: pd.DataFrame, selection: pd.DataFrame, table: pd.DataFrame,
-    axes: pd.DataFrame, disparity_table: pd.DataFrame, policies: Policies, params: AuditParams, paths: Paths,
+    manifest: Manifest, measures: pd.DataFrame, quarantine: pd.DataFrame, verdicts: pd.DataFrame,
+    selection: pd.DataFrame, table: pd.DataFrame, axes: pd.DataFrame, disparity_table: pd.DataFrame,
+    shipped_policies: dict[str, Any], policies: Policies, params: AuditParams, paths: Paths,
 ) -> dict[str, Any]:  # fmt: skip
     """Counts and hours per split and reason; rows in = kept + soft + hard + quarantined, checked."""
-    people = manifest.frame(PEOPLE_COLUMNS)
+    people, chosen = manifest.frame(PEOPLE_COLUMNS), policies.chosen(params.policy)
     frames = summary.Tables(
         people, quarantine, verdicts, selection, table, axes, disparity_table, manifest.gaps,
         _licence_words(manifest, verdicts),
+        policy.describe_set_aside(people, measures, verdicts, params, chosen),
+        policies.described(params.policy, Policies.model_validate(shipped_policies["policies"])),
     )  # fmt: skip
-    return summary.summarise(frames, params, policies.chosen(params.policy), paths.corpus, manifest.digest)
+    return summary.summarise(frames, params, chosen, paths.corpus, manifest.digest)
 
 
 def _licence_words(manifest: Manifest, verdicts: pd.DataFrame) -> tuple[str, ...]:

@@ -41,8 +41,8 @@ def create_pipeline() -> Pipeline:
             node(
                 nodes.summarise,
                 [
-                    "manifest", "quarantine", "verdicts", "selection", "representation", "representation_axes",
-                    "disparity", policies, audit, paths,
+                    "manifest", "measures", "quarantine", "verdicts", "selection", "representation",
+                    "representation_axes", "disparity", "shipped_policies", policies, audit, paths,
                 ],
                 "audit_summary",
                 name="summarise_audit",

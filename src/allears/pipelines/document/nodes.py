@@ -46,7 +46,7 @@ def write_documents(
         representation=table,
         params=params,
         rules=[
-            f"Policy {params.policy}, {code} ({rule.verdict}): {in_words(rule)}."
+            f"Policy {audit_summary['policy']}: {code} ({rule.verdict}), {in_words(rule)}."
             for code, rule in policies.chosen(params.policy).root.items()
         ],
         answers=answers,
