@@ -9,6 +9,7 @@ Legend: `N` clips, `G` groups of an axis.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import TypedDict
@@ -90,9 +91,9 @@ def doubts(
     """Return reason code → Doubt for the rules that are set aside; those of `params.confirm` never are.
 
     `table` is the manifest joined with the measures, `flags` has the clips that each rule of the policy flags. A rule
-    is set aside for the whole corpus when it flags more than `suspect_share` of the clips that it judges, and the lower
-    bound of that share exceeds half of `suspect_share`: a few clips are no evidence. Otherwise it is set aside for each
-    group of which the lower bound exceeds `nearly_all`.
+    is set aside for the whole corpus when it flags more than `suspect_share` of the clips that it judges, if these are
+    `fewest` or more. Otherwise it is set aside for each group of which it flags nearly all clips: the lower bound of
+    its share there exceeds `nearly_all`.
     """
     axes: list[tuple[Axis, Flags]] = []
     found = {}
@@ -102,7 +103,7 @@ def doubts(
             continue
         judged_N = rules.judged(table, rule) & table[rule.measure].notna().to_numpy(dtype=bool)
         flagged, judged = int(flagged_N.sum()), int(judged_N.sum())
-        if _is_large(flagged, judged, params.suspect_share):
+        if flagged > params.suspect_share * judged and judged >= fewest(params.suspect_share):
             found[code] = Doubt(flagged_N, judged, (Scope(CORPUS, CORPUS, flagged, judged),))
             continue
         axes = axes or list(_axes(table, params))
@@ -156,6 +157,12 @@ def nearly_all(suspect_share: float) -> float:
     return max(suspect_share, 1 - suspect_share)
 
 
+def fewest(suspect_share: float) -> float:
+    """Return how many clips are evidence at all: of so many, all flagged, the lower bound exceeds `nearly_all`."""
+    least = nearly_all(suspect_share)
+    return math.inf if least == 1 else math.floor(math.log(1 - CONFIDENCE) / math.log(least)) + 1
+
+
 def lower_bound(flagged_G: NDArray[np.int64], judged_G: NDArray[np.int64]) -> Floats:
     """Return the one-sided lower bound of each share at CONFIDENCE (Clopper & Pearson 1934); 0 where none is flagged.
 
@@ -164,11 +171,6 @@ def lower_bound(flagged_G: NDArray[np.int64], judged_G: NDArray[np.int64]) -> Fl
     some = np.maximum(flagged_G, 1)
     bound_G = betaincinv(some, np.maximum(judged_G - flagged_G, 0) + 1, 1 - CONFIDENCE)
     return np.where(flagged_G > 0, bound_G, 0.0)
-
-
-def _is_large(flagged: int, judged: int, suspect_share: float) -> bool:
-    bound = lower_bound(np.array([flagged]), np.array([judged]))[0]
-    return flagged > suspect_share * judged and bool(bound > suspect_share / 2)
 
 
 def _axes(table: pd.DataFrame, params: AuditParams) -> Iterator[tuple[Axis, Flags]]:

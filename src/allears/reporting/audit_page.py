@@ -70,8 +70,6 @@ def render(data: AuditData, params: AuditParams, policy: Policy) -> str:
     table = data.manifest[list(_SHOWN)].merge(data.measures.drop(columns=list(TEXTS)), on="clip")
     table = table.merge(data.verdicts, on="clip")
     means = {code: reason.means for code, reason in reasons_of(policy).items()}
-    by_speaker, speakers = audit_speakers.speakers(table)
-    by_source, sources = audit_speakers.by_source(table)
     listed, rows = clips_json(table, data.exhibits, params.listen.table_rows)
     return page(
         "audit.html",
@@ -83,10 +81,7 @@ def render(data: AuditData, params: AuditParams, policy: Policy) -> str:
         cards=_cards(summary),
         findings=summary["findings"],
         set_aside=audit_suspect.rules(summary, data.exhibits, table, params.listen.max_s),
-        by_speaker=by_speaker,
-        speakers_line=_some_of(speakers, audit_speakers.MAX_SPEAKERS, "speakers, those with most flagged clips first"),
-        by_source=by_source,
-        sources_line=_some_of(sources, audit_speakers.MAX_SOURCES, "sources, the largest first"),
+        **audit_speakers.context(table),
         reasons=sections.reasons(summary),
         splits=sections.splits(summary),
         quarantine=sections.quarantine(summary),
@@ -125,13 +120,6 @@ def render(data: AuditData, params: AuditParams, policy: Policy) -> str:
         truth=truth_table(data.truth_scores),
         methods=policy_sections.methods(policy, params, summary["policy"]),
     )
-
-
-def _some_of(count: int, most: int, what: str) -> str:
-    """Return a line for a table that shows at most `most` rows of `count`; empty where it shows one."""
-    if count <= 1:
-        return ""
-    return f"{count:,} {what}." if count <= most else f"{most:,} of {count:,} {what}."
 
 
 def answer(summary: dict[str, Any]) -> dict[str, str]:

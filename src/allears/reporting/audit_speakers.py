@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pandas as pd
 from markupsafe import Markup
@@ -31,6 +33,18 @@ _SPLIT_COLUMNS = (
     Column(key="kept", title="kept", kind="count"), Column(key="share", title="of the clips", kind="percent"),
     Column(key="reasons", title="flagged by"), Column(key="set_aside", title="set aside"),
 )  # fmt: skip
+
+
+def context(clips: pd.DataFrame) -> dict[str, Any]:
+    """Return both tables and their lines, as the page's template names them."""
+    by_speaker, count = speakers(clips)
+    by_split, sources = by_source(clips)
+    return {
+        "by_speaker": by_speaker,
+        "speakers_line": _some_of(count, MAX_SPEAKERS, "speakers, those with most flagged clips first"),
+        "by_source": by_split,
+        "sources_line": _some_of(sources, MAX_SOURCES, "sources, the largest first"),
+    }
 
 
 def speakers(clips: pd.DataFrame) -> tuple[Markup | None, int]:
@@ -91,3 +105,10 @@ def _most_frequent(counts: dict[str, Floats], cell: int) -> str:
     there = [f"{code} {count:,}" for count, code in ordered if count]
     more = f", {len(there) - MAX_REASONS} more" if len(there) > MAX_REASONS else ""
     return ", ".join(there[:MAX_REASONS]) + more
+
+
+def _some_of(count: int, most: int, what: str) -> str:
+    """Return a line for a table that shows at most `most` rows of `count`; empty where it shows one."""
+    if count <= 1:
+        return ""
+    return f"{count:,} {what}." if count <= most else f"{most:,} of {count:,} {what}."

@@ -15,7 +15,7 @@ from scipy.stats import binom
 
 from allears.audit import policy as policies_
 from allears.audit.policy import MEASURES, describe_set_aside, judge
-from allears.audit.suspect import FACTS, MOST_SCOPES, lower_bound, nearly_all
+from allears.audit.suspect import FACTS, MOST_SCOPES, fewest, lower_bound, nearly_all
 from allears.errors import ConfigError
 from allears.params.audit import AuditParams
 from allears.params.policy import Policies, Policy
@@ -56,7 +56,7 @@ def aside(verdicts: pd.DataFrame, code: str = "noisy") -> int:
 @pytest.mark.parametrize(
     ("flagged", "clips", "set_aside"),
     [
-        (0, 50, 0), (1, 1, 0), (1, 4, 0), (2, 9, 0), (3, 10, 0), (4, 10, 4), (10, 10, 10), (10, 50, 0), (11, 50, 11),
+        (0, 50, 0), (1, 1, 0), (2, 2, 0), (13, 13, 0), (2, 14, 0), (3, 14, 3), (14, 14, 14), (10, 50, 0), (11, 50, 11),
         (200, 1000, 0), (201, 1000, 201), (1000, 1000, 1000),
     ],
 )  # fmt: skip
@@ -172,6 +172,14 @@ def test_the_lower_bound_is_clopper_and_pearsons(flagged: int, judged: int) -> N
     assert bound[1] == 0
 
 
+@pytest.mark.parametrize("share", [0.01, 0.2, 0.5, 0.7])
+def test_fewer_clips_than_the_fewest_show_nothing_even_if_all_are_flagged(share: float) -> None:
+    least = int(fewest(share))
+    bounds = lower_bound(np.array([least - 1, least]), np.array([least - 1, least]))
+    assert bounds[0] <= nearly_all(share) < bounds[1]
+    assert (fewest(0.2), fewest(1)) == (14, np.inf)
+
+
 def test_nearly_all_is_more_than_the_suspect_share_and_leaves_less_than_it() -> None:
     assert [nearly_all(share) for share in (0.1, 0.2, 0.5, 0.9, 1.0)] == [0.9, 0.8, 0.5, 0.9, 1.0]
 
@@ -199,7 +207,7 @@ def sets(joined: Iterable[str]) -> list[set[str]]:
     return [set(each.split(",")) - {""} for each in joined]
 
 
-@settings(deadline=None, max_examples=40)
+@settings(deadline=None, max_examples=20)
 @given(st.integers(0, 2**32 - 1), st.floats(0.01, 1.0))
 def test_properties(seed: int, share: float) -> None:
     table, measured = random_clips(seed)
