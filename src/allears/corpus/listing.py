@@ -5,7 +5,8 @@ from __future__ import annotations
 import hashlib
 import heapq
 import json
-from collections.abc import Iterable, Iterator
+import logging
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, fields
 from operator import attrgetter
 from pathlib import Path
@@ -19,6 +20,7 @@ from allears.corpus.layouts.files import audio_in, shown, walk_audio
 from allears.corpus.layouts.read import check_columns, explain_columns, read_rows
 from allears.corpus.layouts.row import Reject, Row
 from allears.corpus.layouts.sides import settle_sides
+from allears.corpus.layouts.split_folders import SplitFolders
 from allears.corpus.mirror import REASON, mirror_of, named, reflect
 from allears.errors import CorpusError
 from allears.params.base import Paths
@@ -31,6 +33,8 @@ TEXT_COLUMNS = (
 )  # fmt: skip
 COLUMNS = (*TEXT_COLUMNS[:7], "channel", "start_s", "end_s", *TEXT_COLUMNS[7:])
 _of_row = attrgetter(*(field.name for field in fields(Row) if field.name != "attributes"))  # in the order of COLUMNS
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -108,14 +112,28 @@ def read_listing(sources: Iterable[Source], limit: int | None) -> pd.DataFrame:
 
     `limit` keeps that many rows, drawn by the hash of their names: a first look at the whole corpus, not at its start.
     """
-    rows = (record for source in sources for record in _records(source))
+    sources = list(sources)
+    folders = {source.name: SplitFolders() for source in sources}
+    rows = (record for source in sources for record in _records(source, folders[source.name]))
     kept = list(rows) if limit is None else heapq.nsmallest(limit, rows, key=_draw)
     table = pd.DataFrame(kept, columns=list(COLUMNS))
     if table.empty:
         roots = ", ".join(str(source.root) for source in sources)
         raise CorpusError(f"{roots}: the layout's tables describe no recording; check that they are not empty")
     types = dict.fromkeys(TEXT_COLUMNS, "string") | {"channel": "Int64", "start_s": "float64", "end_s": "float64"}
-    return settle_sides(table.astype(types))
+    return settle_sides(_with_splits(table.astype(types), folders))
+
+
+def _with_splits(listing: pd.DataFrame, folders: Mapping[str, SplitFolders]) -> pd.DataFrame:
+    """The listing with the splits that the folders of a source name, where its tables tell none."""
+    for source, splits in folders.items():
+        untold = (listing["source"] == source) & listing["reason"].isna() & listing["split"].isna()
+        if splits.level is not None and untold.any():
+            found = listing.loc[untold, "path"].map(splits.split_of).astype("string")
+            listing.loc[untold, "split"] = found
+            counts = ", ".join(f"{count} {split}" for split, count in found.value_counts().items())
+            logger.info("source %s: its folders are the splits of the clips (%s)", source, counts)
+    return listing
 
 
 def unlisted(sources: Iterable[Source], listing: pd.DataFrame) -> Iterator[tuple[Source, int, int]]:
@@ -138,7 +156,7 @@ def recordings_of(listing: pd.DataFrame) -> list[Recording]:
     return [recording_at(row["root"], row["path"], row["member"]) for row in records(rows)]
 
 
-def _records(source: Source) -> Iterator[tuple[Any, ...]]:
+def _records(source: Source, folders: SplitFolders) -> Iterator[tuple[Any, ...]]:
     """What COLUMNS name, of each row and reject."""
     common = (source.name, str(source.root), source.licence)
     nothing = (None,) * (len(COLUMNS) - 7)
@@ -149,6 +167,7 @@ def _records(source: Source) -> Iterator[tuple[Any, ...]]:
         if isinstance(item, Reject):
             yield (*common, item.name, item.path, *nothing, item.reason, item.message)
         else:
+            folders.see(item.path)
             attributes = json.dumps(item.attributes, ensure_ascii=False, sort_keys=True) if item.attributes else None
             yield (*common, *_of_row(item), attributes, None, None)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
-from allears.corpus.layouts.files import SPLIT_WORDS, is_recording, walk
+from allears.corpus.layouts.files import SPLIT_WORDS, is_recording, split_in, walk
 from allears.corpus.layouts.plain import from_paths
 from allears.corpus.layouts.row import Reject, Row, Rows
 
@@ -20,11 +20,13 @@ def rows(root: Path) -> Rows:
 
 
 def by_split(folders: set[str]) -> bool:
-    """Whether the first folders are train, dev and test rather than labels."""
-    return bool(folders) and all(name.lower() in SPLIT_WORDS for name in folders)
+    """Whether the first folders are train, dev and test (or train-clean and test-clean) rather than labels."""
+    splits = {split_in(name) for name in folders}
+    several = len(splits) > 1 and None not in splits
+    return several or (bool(folders) and all(name.lower() in SPLIT_WORDS for name in folders))
 
 
 def _labelled(row: Row, *, split_first: bool) -> Row:
     parts = row.path.split("/")[:-1]
-    split = SPLIT_WORDS[parts.pop(0).lower()] if split_first and parts else None
+    split = split_in(parts.pop(0)) if split_first and parts else None
     return replace(row, label=parts[0] if parts else None, split=split)

@@ -1,0 +1,36 @@
+"""Splits that a corpus tells by its folders alone: `train/x.wav`, `data/test-clean/x.wav`."""
+
+from __future__ import annotations
+
+from functools import lru_cache
+
+from allears.corpus.layouts.files import split_in
+
+_split_in = lru_cache(maxsize=1024)(split_in)
+
+
+class SplitFolders:
+    """Sees the paths of a source one by one, and then tells the split of each.
+
+    They are splits where one level of folders names a split in every path, and not the same in all.
+    """
+
+    def __init__(self) -> None:
+        self._levels: dict[int, set[str]] | None = None  # level → splits so far, of those that name one in every path
+
+    def see(self, path: str) -> None:
+        """Take a path into account."""
+        if self._levels is not None and not self._levels:
+            return
+        told = dict(enumerate(map(_split_in, path.split("/")[:-1])))
+        before = {level: set[str]() for level in told} if self._levels is None else self._levels
+        self._levels = {level: found | {split} for level, found in before.items() if (split := told.get(level))}
+
+    @property
+    def level(self) -> int | None:
+        """The level of folders that names the splits, from 0; None where there is none."""
+        return next((level for level, found in (self._levels or {}).items() if len(found) > 1), None)
+
+    def split_of(self, path: str) -> str | None:
+        """The split of a path that was seen."""
+        return None if self.level is None else _split_in(path.split("/")[self.level])
