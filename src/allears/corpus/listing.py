@@ -15,7 +15,7 @@ from typing import Any
 import pandas as pd
 
 from allears.corpus.clips import Recording, recording_at
-from allears.corpus.layouts.detect import check_present, detect
+from allears.corpus.layouts.detect import check_present, detect, note_unread
 from allears.corpus.layouts.files import audio_in, shown, walk_audio
 from allears.corpus.layouts.read import check_columns, explain_columns, read_rows
 from allears.corpus.layouts.row import Reject, Row
@@ -104,6 +104,9 @@ def _layout(root: Path, source: SourceSettings) -> tuple[Layout, str]:
         found = detect(root)
         return found.layout, found.why
     check_present(root, source.layout)
+    unread = note_unread(root) if source.layout in ("plain", "folder_per_label") else ""
+    if unread:
+        logger.warning("source %s: %s", source.name, shown(unread))
     return source.layout, "as asked for"
 
 

@@ -27,7 +27,7 @@ from allears.params.ingest import IngestParams
 from allears.storage.digest import file_digest, identity
 from allears.storage.receipt import read_receipt, write_receipt
 
-VERSION = 5  # of ingest's steps together: raised when one of them makes something else of the same files
+VERSION = 6  # of ingest's steps together: raised when one of them makes something else of the same files
 OUTPUTS = (
     "sources.json", "listing.parquet", "headers.parquet", "quarantine.parquet", "manifest.json", "carved.parquet",
 )  # fmt: skip

@@ -121,12 +121,12 @@ def match_columns(
 
 def field_of(column: str) -> str | None:
     """Which field of ours a column of this name tells."""
-    return _FIELDS.get(_plain(column))
+    return _FIELDS.get(plain_name(column))
 
 
 def is_technical(column: str) -> bool:
     """Whether a column of this name tells facts about a file."""
-    return _plain(column) in _TECHNICAL
+    return plain_name(column) in _TECHNICAL
 
 
 def no_label(column: str, why: str) -> str:
@@ -205,8 +205,8 @@ def licence_of(value: str | None) -> str | None:
 
 def _label_columns(label: str, names: tuple[str, ...], where: str) -> tuple[str, ...]:
     """What is called exactly so, then what is written otherwise, then other names for the same field."""
-    plain = _plain(label)
-    alike = [name for name in names if _plain(name) == plain]
+    plain = plain_name(label)
+    alike = [name for name in names if plain_name(name) == plain]
     field = [name for name in names if field_of(name) == plain != "file"]
     found = tuple(dict.fromkeys([name for name in names if name == label] + alike + field))
     if not found:
@@ -262,16 +262,17 @@ def _alone(value: Any) -> Any:
 
 def _called(column: str, names: tuple[str, ...]) -> str | None:
     """The one of `names` that is called `column`, else the first that is written alike."""
-    alike = (name for name in names if _plain(name) == _plain(column))
+    alike = (name for name in names if plain_name(name) == plain_name(column))
     return column if column in names else next(alike, None)
 
 
 def _advice(name: str, told: set[str | None]) -> str:
     """The parameter that maps a column to the field whose name is nearest, unless another column tells that field."""
-    near = difflib.get_close_matches(_plain(name), _FIELDS, n=1, cutoff=_NEAR)
+    near = difflib.get_close_matches(plain_name(name), _FIELDS, n=1, cutoff=_NEAR)
     field = _FIELDS[near[0]] if near else None
     return "" if field in (None, "label", *told) else f" (ingest.columns.{field}={name} takes it for the {field})"
 
 
-def _plain(name: str) -> str:
+def plain_name(name: str) -> str:
+    """The name without its case and what separates its words."""
     return _BETWEEN.sub("", name).lower()

@@ -17,6 +17,11 @@ from allears.corpus.layouts.tables import Broken, header, read_split, records
 from allears.types import SPLITS
 
 NEEDS = "train.tsv (with client_id and path in its first line) beside clips/"
+REQUIRED = ("client_id", "path")
+KNOWN = (
+    *REQUIRED, "sentence", "sentence_id", "sentence_domain", "up_votes", "down_votes", "age", "gender", "accent",
+    "accents", "variant", "locale", "segment",
+)  # fmt: skip
 _TABLES = ("train", "dev", "test", "validated", "other", "invalidated")  # the first that names a clip counts
 
 
@@ -88,4 +93,4 @@ def _tables(folder: Path) -> list[str]:
 
 
 def _is_table(file: Path) -> bool:
-    return file.is_file() and {"client_id", "path"} <= set(header(read_split(file)))
+    return file.is_file() and set(REQUIRED) <= set(header(read_split(file)))

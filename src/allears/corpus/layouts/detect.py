@@ -10,6 +10,7 @@ from typing import get_args
 from allears.corpus.layouts.files import is_recording, walk
 from allears.corpus.layouts.folder_per_label import by_split
 from allears.corpus.layouts.read import READERS
+from allears.corpus.layouts.unread import look_beside
 from allears.errors import CorpusError
 from allears.params.corpus import Layout
 
@@ -43,26 +44,43 @@ def check_present(root: Path, layout: Layout) -> None:
 
 
 def _by_folders(root: Path) -> Detected:
-    audio: Counter[int] = Counter()
-    first: set[str] = set()
-    other: Counter[str] = Counter()
-    for path in walk(root):
-        *folders, name = path.split("/")
-        if not is_recording(root, path):
-            other[name.rpartition(".")[2].lower() if "." in name else "no extension"] += 1
-            continue
-        audio[len(folders)] += 1
-        first.update(folders[:1])
-    if not audio:
-        found = ", ".join(f"{count} × {kind}" for kind, count in other.most_common(5)) or "nothing"
-        raise CorpusError(f"{root} holds no recordings (found {found}); name the folder that holds them")
-    total = f"{audio.total()} recordings" + (f" ({other.total()} other files are ignored)" if other else "")
+    recordings, others = _sorted_out(root)
+    kinds = Counter(name.rpartition(".")[2].lower() if "." in name else "no extension" for name in map(_name, others))
+    found = ", ".join(f"{count} × {kind}" for kind, count in kinds.most_common(5))
+    if not recordings:
+        raise CorpusError(f"{root} holds no recordings (found {found or 'nothing'}); name the folder that holds them")
+    beside = look_beside(root, recordings, others)
+    if problem := beside.problem():
+        raise CorpusError(f"{root}: {problem}")
+    note = f"; {beside.note()}" if beside.note() else ""
+    total = f"{len(recordings)} recordings" + (f" (other files are ignored: {found})" if others else "")
+    audio = {path.count("/") for path in recordings}
+    first = {path.partition("/")[0] for path in recordings if "/" in path}
     label_depth = 2 if by_split(first) else 1
-    if len(first) > 1 and set(audio) == {label_depth}:
+    if len(first) > 1 and audio == {label_depth}:
         levels = "train/label/file" if label_depth == 2 else "label/file"
         return Detected(
             "folder_per_label",
             f"no table describes them, and all {total} lie as {levels}; where the folders are no labels, give "
-            "ingest.layout=plain",
+            f"ingest.layout=plain{note}",
         )
-    return Detected("plain", f"no table describes the {total}, and they do not lie in a folder a label")
+    return Detected("plain", f"no table describes the {total}, and they do not lie in a folder a label{note}")
+
+
+def note_unread(root: Path) -> str:
+    """What lies beside the recordings of `root` and is not read, where the layout that was asked for reads no table."""
+    beside = look_beside(root, *_sorted_out(root))
+    return beside.problem().partition(" Nearest layouts")[0] or beside.note()
+
+
+def _sorted_out(root: Path) -> tuple[list[str], list[str]]:
+    """The recordings below `root`, and all other files."""
+    recordings: list[str] = []
+    others: list[str] = []
+    for path in walk(root):
+        (recordings if is_recording(root, path) else others).append(path)
+    return recordings, others
+
+
+def _name(path: str) -> str:
+    return path.rpartition("/")[2]

@@ -21,6 +21,8 @@ from allears.corpus.layouts.tables import Broken, first_object, read_json_lines
 
 NEEDS = "manifest (.json or .jsonl, a line an object with audio_filepath)"
 _ENDINGS = (".json", ".jsonl", ".json.gz", ".jsonl.gz")
+REQUIRED = ("audio_filepath",)
+KNOWN = (*REQUIRED, "duration", "offset", "text", "lang", "speaker")
 _USUAL = ("audio_filepath", "text", "lang", "speaker")
 _CHANNEL = "channel_selector"
 _LOOKED_AT = 200  # files, to know the layout; and lines of each, to know the label
@@ -119,4 +121,4 @@ def _likely(file: Path) -> bool:
 
 
 def _is_manifest(file: Path) -> bool:
-    return "audio_filepath" in first_object(file)
+    return set(REQUIRED) <= set(first_object(file))

@@ -51,6 +51,16 @@ def read_lines(file: Path) -> Iterator[tuple[int, str | Broken]]:
         yield number + 1, Broken(f"the file breaks off here ({error}): copy it again")
 
 
+def head_of(file: Path, characters: int) -> tuple[str, bool]:
+    """The first `characters` of a text, and whether they are all; empty where it cannot be read."""
+    try:
+        with _opened(file) as handle:
+            text = handle.read(characters)
+            return text, len(text) < characters
+    except (OSError, EOFError, zlib.error, UnicodeError):
+        return "", True
+
+
 def read_json_lines(file: Path) -> Iterator[tuple[int, dict[str, Any] | Broken]]:
     """Number and object of each line that is not empty."""
     for number, line in read_lines(file):

@@ -17,17 +17,19 @@ from allears.corpus.layouts.spans import from_ends
 from allears.corpus.layouts.tables import Broken, header, read_csv, records
 
 NEEDS = "asr_LANGUAGE.tsv.gz (| between session_id, start_time …)"
+REQUIRED = ("session_id", "start_time")
 _COLUMNS = (
     "file_name", "normed_text", "speaker_id", "session_id", "gender", "language", "split", "original_text", "id_",
     "vad",
 )  # fmt: skip
+KNOWN = (*REQUIRED, "end_time", *_COLUMNS)
 
 
 def tables(root: Path) -> list[Path]:
     """The tables in `root`, in its folders, or in `transcribed_data/LANGUAGE`."""
     folders = [root, *subfolders(root), *subfolders(root / "transcribed_data")]
     found = [file for folder in folders for file in sorted(folder.glob("asr_*.tsv*")) if _language(file)]
-    return [file for file in found if {"session_id", "start_time"} <= set(header(read_csv(file, "|")))]
+    return [file for file in found if set(REQUIRED) <= set(header(read_csv(file, "|")))]
 
 
 def seen(root: Path) -> str:
