@@ -12,7 +12,7 @@ from typing import Any
 import pandas as pd
 
 from allears.corpus import withdrawn
-from allears.corpus.channels import Doubts, channels_meant, doubtful, mixed_turns
+from allears.corpus.channels import channels_meant, check_channels
 from allears.corpus.clips import Recording, clip_id, recording_at
 from allears.corpus.corrections import Correction, corrected
 from allears.corpus.deliveries import Before, join, seconds_of, splits_so_far
@@ -65,8 +65,8 @@ def build(
     rejects: list[dict[str, Any]] = []
     used, given_s, gaps = 0, 0.0, NO_GAPS
     listing = channels_meant(listing, probed)
-    known = _Known(probed, doubtful(listing, probed, params.channels), _slacks_s(listing))
-    known.remarks.mixed = mixed_turns(listing, probed, params.channels, known.doubts)
+    channels = check_channels(listing, probed, params.channels)
+    known = _Known(probed, channels.doubts, _slacks_s(listing), remarks=Remarks(mixed=channels.mixed))
     for record in records(listing[list(LISTING_COLUMNS)]):
         try:
             made, row_s, row_gaps = _clips(record, known, params, refused, heard)
@@ -87,10 +87,11 @@ def build(
         table.loc[rows, "group"] = [_group(record) for record in records(table[rows])]
     recordings = _shared_recordings(table)
     table["session"] = table["session"].fillna(recordings)
+    shared = _within_source(table, recordings) if recordings.notna().any() else None
     table["split"], table["split_origin"] = carve(
         [None if pd.isna(split) else split for split in table["split"]], list(table["group"]),
         dev=params.splits.dev, test=params.splits.test, seed=params.splits.seed, known=splits_so_far(before, table),
-        sessions_N=_within_source(table, table["session"]), recordings_N=_within_source(table, recordings),
+        sessions_N=_within_source(table, table["session"]), recordings_N=shared,
     )  # fmt: skip
     quarantine = pd.DataFrame(rejects, columns=list(QUARANTINE_COLUMNS)).astype("string")
     return Built(table, quarantine, used, gaps, len(corrections) - len(applied), known.remarks)
@@ -164,7 +165,7 @@ class _Known:
     """Facts of the recordings, doubts about their channels, slack of each source's durations, and what is noted."""
 
     facts: Mapping[Recording, Probed]
-    doubts: Doubts
+    doubts: Mapping[tuple[Recording, bool], tuple[str, str]]
     slack_s: Mapping[str, float]
     clips: set[str] = field(default_factory=set)
     remarks: Remarks = field(default_factory=Remarks)
@@ -201,7 +202,8 @@ def _clips(
     channel = record["channel"]
     given, slack_s = (record["start_s"], record["end_s"]), known.slack_s.get(record["source"], 0.0)
     start_s, end_s = settled(probed.duration_s, *given, slack_s)
-    record = record | {"start_s": start_s, "end_s": end_s}
+    if (start_s, end_s) != given:
+        record = record | {"start_s": start_s, "end_s": end_s}
     try:
         whole = span(probed.duration_s, start_s, end_s, min_s=params.min_duration_s)
         cuts = {side.channel: _cut(whole, heard, side, params) for side in sides(recording, channel, probed, params)}
@@ -221,7 +223,8 @@ def _clips(
     if not clips:
         raise _Rejected("probe", withdrawn.REASON, withdrawn.MESSAGE)
     known.take(record, clips)
-    known.note(record, given, probed, slack_s)
+    if given[1] is not None:
+        known.note(record, given, probed, slack_s)
     given_s = len(cuts) * (whole.end_s - whole.start_s)
     return clips, given_s, Gaps(sum(pauses(cut, whole) for cut in cuts.values()), withdrawn_s)
 
@@ -234,7 +237,7 @@ def _readable(record: dict[str, Any], known: _Known) -> tuple[Recording, Probed]
     probed = known.facts[recording]
     if probed.reason is not None:
         raise _Rejected("probe", probed.reason, probed.message or probed.reason)
-    if doubt := known.doubts.get((recording, record["channel"] is not None)):
+    if known.doubts and (doubt := known.doubts.get((recording, record["channel"] is not None))):
         raise _Rejected("probe", *doubt)
     return recording, probed
 
@@ -299,7 +302,8 @@ def _shared_recordings(table: pd.DataFrame) -> pd.Series[str]:
 
 def _within_source(table: pd.DataFrame, names: pd.Series[str]) -> list[str | None]:
     """Each clip's session or recording, which count within their source."""
-    return [None if pd.isna(name) else f"{source}/{name}" for source, name in zip(table["source"], names, strict=True)]
+    known = names.astype(object).where(names.notna(), None)
+    return [None if name is None else f"{source}/{name}" for source, name in zip(table["source"], known, strict=True)]
 
 
 def _with(attributes: str | None, name: str, value: str) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 import pandas as pd
@@ -13,7 +14,18 @@ from allears.corpus.segment import TABLE_SLACK_S
 from allears.params.ingest import ChannelChoice
 from allears.storage.tables import records
 
-Doubts = Mapping[tuple[Recording, bool], tuple[str, str]]
+
+@dataclass(slots=True)
+class Channels:
+    """What is doubtful: reason and message by recording and whether a row names its channel.
+
+    `mixed`: recordings whose channels are mixed, unasked, although several people speak in them, in turns.
+    """
+
+    doubts: dict[tuple[Recording, bool], tuple[str, str]] = field(default_factory=dict)
+    mixed: list[str] = field(default_factory=list)
+
+
 _FILE = ["root", "path", "member"]
 _REMEDY = (
     "name the channel of each (a fifth column of Kaldi's segments, reco2file_and_channel, a column 'channel'), or "
@@ -38,36 +50,29 @@ def channels_meant(listing: pd.DataFrame, facts: Mapping[Recording, Probed]) -> 
     return listing
 
 
-def doubtful(listing: pd.DataFrame, facts: Mapping[Recording, Probed], channels: ChannelChoice) -> Doubts:
-    """Return reason and message by recording and whether a row names its channel, of what must not become clips.
+def check_channels(listing: pd.DataFrame, facts: Mapping[Recording, Probed], choice: ChannelChoice) -> Channels:
+    """Compare the channels that rows name, or do not, with those of their recordings.
 
     Where a line names a channel that its recording lacks, the corpus probably counts from 1, so no line about that
     recording is believed. Where different speakers talk at the same time and no channel is named, a mix would be given
-    the words of one of them: that is for a person to decide (`channels`).
+    the words of one of them: that is for a person to decide (`choice`).
     """
-    found: dict[tuple[Recording, bool], tuple[str, str]] = {}
+    found = Channels()
     usable = listing[listing["reason"].isna()]
     for row in records(usable.loc[usable["channel"].notna(), [*_FILE, "channel"]].drop_duplicates()):
         has = _channels(row, facts)
         if 0 < has <= row["channel"]:
             why = f"it has no channel {row['channel']}: it has {has}, counted from 0"
             message = f"{_shown(row)}: {why}; a corpus that counts from 1 means others by its other numbers too"
-            found[_recording(row), True] = "no_such_channel", message
-    for recording, rows in _unnamed(usable, facts) if channels == "auto" else ():
+            found.doubts[_recording(row), True] = "no_such_channel", message
+    for recording, rows in _unnamed(usable, facts) if choice == "auto" else ():
         if overlap := _overlap(rows):
             why = f"it has {_channels(rows[0], facts)} channels, none is named, and different speakers talk at once"
-            found[recording, False] = "channel_unknown", f"{_shown(rows[0])}: {why} ({overlap}): {_REMEDY}"
+            message = f"{_shown(rows[0])}: {why} ({overlap}): {_REMEDY}"
+            found.doubts[recording, False] = "channel_unknown", message
+        else:
+            found.mixed.append(_shown(rows[0]))
     return found
-
-
-def mixed_turns(
-    listing: pd.DataFrame, facts: Mapping[Recording, Probed], channels: ChannelChoice, doubts: Doubts
-) -> list[str]:
-    """Return the recordings whose channels are mixed, unasked, although several people speak in them, in turns."""
-    if channels != "auto":
-        return []
-    usable = listing[listing["reason"].isna()]
-    return [_shown(rows[0]) for recording, rows in _unnamed(usable, facts) if (recording, False) not in doubts]
 
 
 def _unnamed(

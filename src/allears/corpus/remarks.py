@@ -45,27 +45,27 @@ class Remarks:
 
     def sentences(self) -> list[str]:
         """What there is to say."""
-        found = []
-        if self.cut.count:
+        cut, shorter, beginnings, found = self.cut, self.shorter, self.beginnings, []
+        if cut.count:
             found.append(
-                f"{self.cut.count} segments end after their recordings, and are cut there: {self.cut.total_s:.2f} s in "
-                f"all, at most {self.cut.most_s:.3f} s ({self.cut.at})"
+                f"{cut.count} segment(s) end after their recording, and are cut there: {cut.total_s:.2f} s in all, at "
+                f"most {cut.most_s:.3f} s ({cut.at})"
             )
-        if self.shorter.count:
+        if shorter.count:
             found.append(
-                f"{self.shorter.count} recordings are shorter than the corpus says: by {self.shorter.total_s:.2f} s in "
-                f"all, at most {self.shorter.most_s:.2f} s ({self.shorter.at}); they are used as they are, so check "
-                "that these files are complete"
+                f"{shorter.count} recording(s) are shorter than the corpus says: by {shorter.total_s:.2f} s in all, at "
+                f"most {shorter.most_s:.2f} s ({shorter.at}); they are used as they are, so check that these files are "
+                "complete"
             )
-        if self.beginnings.count:
+        if beginnings.count:
             found.append(
-                f"{self.beginnings.count} lines give a duration, no offset, and name a longer recording: its beginning "
-                f"of that duration is used, {self.beginnings.total_s:.2f} s in all are not (at most "
-                f"{self.beginnings.most_s:.2f} s, {self.beginnings.at})"
+                f"{beginnings.count} line(s) give a duration, no offset, and name a longer recording: its beginning of "
+                f"that duration is used, {beginnings.total_s:.2f} s in all are not (at most {beginnings.most_s:.2f} s, "
+                f"{beginnings.at})"
             )
         if self.mixed:
             found.append(
-                f"{len(self.mixed)} recordings have several channels and speakers, and no channel is named: the "
+                f"{len(self.mixed)} recording(s) have several channels and speakers, and no channel is named: the "
                 f"channels are mixed ({self.mixed[0]} …); ingest.channels=split makes a clip of each"
             )
         return found

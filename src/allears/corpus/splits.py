@@ -94,11 +94,11 @@ def units(
             carved |= {known[group]} if group in known else set()
         return len(carved if carved and fixed <= {"train"} else carved | fixed) <= 1  # given train may be carved from
 
-    block_of: dict[str, str] = {}
-    for lot in _linked(zip(groups_N, recordings_N or [None] * len(groups_N), strict=True)):
-        block_of |= dict.fromkeys(lot, min(lot)) if in_one_split(lot) else {group: group for group in lot}
+    block_of = {group: group for group in given}
+    for lot in _linked(zip(groups_N, recordings_N, strict=True)) if recordings_N else ():
+        block_of |= dict.fromkeys(lot, min(lot)) if in_one_split(lot) else {}
     if len(set(block_of.values())) < len(SPLITS):
-        block_of = {group: group for group in block_of}
+        block_of = {group: group for group in given}
     groups_of: dict[str, list[str]] = {}
     for group, block in block_of.items():
         groups_of.setdefault(block, []).append(group)

@@ -105,7 +105,7 @@ def test_nemo_lines_are_the_part_of_the_file_that_they_name(
         ({"offset": -1, "duration": 2}, "from -1 s to 1 s is no time span"),
         ({"offset": "x", "duration": 2}, "'x' is no number of seconds"),
         ({"offset": 1, "duration": [2]}, "'[2]' is no number of seconds"),
-        ({"offset": 1, "duration": math.inf}, "'inf' is no number of seconds"),
+        ({"offset": 1, "duration": "inf"}, "'inf' is no number of seconds"),
         ({"offset": 25, "duration": None}, "all of the segment lies past it"),
         ({"offset": 15, "duration": 8.5}, "the file ends at 20.00 s: 3.50 s of the segment lies past it"),
     ],
@@ -198,9 +198,9 @@ def test_what_lies_past_the_end_of_a_file_is_said(tmp_path: Path) -> None:
     lines(root / "m.json", *about)
     said = made(root, "nemo").remarks.sentences()
     assert [sentence.split(":")[0] for sentence in said] == [
-        "1 segments end after their recordings, and are cut there",
-        "1 recordings are shorter than the corpus says",
-        "1 lines give a duration, no offset, and name a longer recording",
+        "1 segment(s) end after their recording, and are cut there",
+        "1 recording(s) are shorter than the corpus says",
+        "1 line(s) give a duration, no offset, and name a longer recording",
     ]
     for sentence, (amount, file) in zip(
         said, (("0.050 s", "a.wav"), ("1.50 s", "b.wav"), ("6.75 s", "d.wav")), strict=True
