@@ -7,14 +7,14 @@ its name.
 
 from __future__ import annotations
 
+import functools
 import itertools
 import math
 import os
 import re
 import stat
 from collections.abc import Sequence
-from dataclasses import dataclass
-from functools import cached_property
+from dataclasses import dataclass, replace
 from importlib.metadata import version
 from pathlib import Path
 
@@ -23,12 +23,14 @@ import numpy.typing as npt
 import soundfile
 import soxr
 
-from allears.audio import ffmpeg
+from allears.audio import chunks, ffmpeg, mpeg, seeking
+from allears.audio.checksum import check_md5
 from allears.audio.frames import to_samples
-from allears.audio.joined import is_joined
+from allears.audio.joined import is_joined, opus_starts_late
+from allears.audio.streams import StreamFacts, probe, probe_together
 from allears.errors import AudioError
 
-RULES = 2  # raised when this module makes something else of the same bytes
+RULES = 3  # raised when this module makes something else of the same bytes
 DECODERS = (
     f"libsndfile {soundfile.__libsndfile_version__.removeprefix('libsndfile-')}, "
     f"ffmpeg of imageio-ffmpeg {version('imageio-ffmpeg')}, soxr {soxr.__version__}, rules {RULES}"
@@ -40,7 +42,6 @@ MAX_FILE_S = 7 * 24 * 3600.0
 MIN_BYTES_PER_S = 4.0  # Opus and AMR need more for silence: a header that declares less than that lies
 SAMPLE_RATES_HZ = (1_000, 1_000_000)  # from heart sounds to bats
 BLOCK_S = 300.0
-_RUN_UP_S = 1.0
 _SHORT_BYTES = 4 << 20  # a larger file takes so long to decode that starting a process for it matters little
 _LOSSY = ("MPEG", "VORBIS", "OPUS")  # libsndfile's subtypes whose packets depend on those before
 _DATA_CHUNK = re.compile(r"^data\s*: (\d+) \(should be (\d+)\)", re.MULTILINE)
@@ -59,41 +60,45 @@ class Header:
     duration_s: float
 
 
-def header(path: Path, facts: ffmpeg.StreamFacts | None = None) -> Header:
-    """Read the header of `path`; `facts` when `facts_together` found them.
+def header(path: Path, facts: StreamFacts | None = None) -> Header:
+    """Return the header of `path`; `facts` when `facts_together` found them. A length that no header declares is
+    measured.
 
     Raises AudioError with reason `zero_byte`, `not_a_file`, `not_audio`, `unreadable`, `implausible` or `timeout`;
     OSError when it cannot be opened.
     """
-    if _holds_several(path):
-        return _plausible(_header_by_ffmpeg(path, facts, measured=True), path)
-    try:
-        info = soundfile.info(_descriptor(path), verbose=True)
-    except soundfile.LibsndfileError:
-        info = None
-    if info is None or not _has_length(info.frames):
-        return _plausible(_header_by_ffmpeg(path, facts), path)
+    look = _look(path)
+    info = look.info
+    if info is None or look.by_ffmpeg:
+        return _plausible(_header_by_ffmpeg(path, facts, trusted=not look.partial), path)
     known = Header(
         codec=f"{info.format}/{info.subtype}".lower(),
         sample_rate_hz=info.samplerate,
         channels=info.channels,
-        duration_s=_declared_frames(info) / info.samplerate,
+        duration_s=(look.counted or _declared_frames(info)) / info.samplerate,
     )
     return _plausible(known, path)
 
 
-def facts_together(paths: Sequence[Path]) -> dict[Path, ffmpeg.StreamFacts]:
-    """What `header` asks ffmpeg for, of those that libsndfile does not read, for less than one by one.
+def facts_together(paths: Sequence[Path]) -> dict[Path, StreamFacts]:
+    """Return what `header` needs of ffmpeg for files that libsndfile does not read, for less than one by one.
 
-    Who is missing has no facts, is not for ffmpeg, or has to be read alone: `header` says which.
+    Short ones without a declared length are measured too. Missing ones have no facts, are not for ffmpeg, or have to
+    be read alone: `header` finds out.
     """
-    return ffmpeg.probe_together([path for path in paths if _is_for_ffmpeg(path)])
+    facts = probe_together([path for path in paths if _is_for_ffmpeg(path)])
+    unknown = [path for path in facts if facts[path].duration_s is None or _look(path).partial]
+    whole = decoded_together(unknown)
+    for path in unknown:
+        audio_TC, rate_hz = whole.get(path, (None, 1))
+        facts[path] = replace(facts[path], duration_s=None if audio_TC is None else len(audio_TC) / rate_hz)
+    return facts
 
 
 def decoded_together(paths: Sequence[Path]) -> dict[Path, tuple[Channels, int]]:
-    """Whole short recordings that libsndfile does not read, as `Decoder` decodes them but for less than one by one.
+    """Return whole short recordings that libsndfile does not read, as `Decoder` decodes them, for less than one by one.
 
-    Who is missing is long, is not for ffmpeg, or has to be read alone: `Decoder.piece` says which.
+    Missing ones are long, are not for ffmpeg, or have to be read alone: `Decoder.piece` finds out.
     """
     short = [path for path in paths if _is_for_ffmpeg(path) and path.stat().st_size <= _SHORT_BYTES]
     return ffmpeg.decode_together(short, max_s=MAX_CLIP_S)
@@ -129,12 +134,13 @@ class Decoder:
         Raises AudioError: `undecodable`, `not_audio`, `too_long`, `timeout`, `zero_byte`, `not_a_file`; OSError when it
         cannot be opened.
         """
-        os.close(_descriptor(self.path))  # what it raises says what is wrong with the file, a decoder would not
-        whole = start_s == 0 and end_s is None
-        if whole and self._whole is not None:
-            return self._whole
-        if whole or (not self._joined and self._seeks()):
-            return _read(self.path, start_s, end_s, joined=self._joined)
+        look = _look(self.path)
+        if start_s == 0 and end_s is None:
+            found = self._whole or _read(self.path, start_s, end_s, look)
+            _check_flac(self.path, look, found[0])
+            return found
+        if look.seeks:
+            return _read(self.path, start_s, end_s, look)
         first = int(start_s // BLOCK_S)
         last = None if end_s is None else max(first, math.ceil(end_s / BLOCK_S) - 1)
         block_TC, rate = self._block(first)
@@ -164,34 +170,22 @@ class Decoder:
             self._blocks.clear()
         return np.frombuffer(samples, np.float32).reshape(-1, block_TC.shape[1])
 
-    @cached_property
-    def _subtype(self) -> str | None:
-        try:
-            return str(soundfile.info(_descriptor(self.path)).subtype)
-        except soundfile.LibsndfileError:
-            return None
-
-    @cached_property
-    def _joined(self) -> bool:
-        return _holds_several(self.path)
-
-    def _seeks(self) -> bool:
-        """Whether libsndfile finds any sample of it at once, and exactly."""
-        return self._subtype is not None and not self._subtype.startswith(_LOSSY)
-
     def _block(self, number: int) -> tuple[Channels, int]:
-        """Stretch `number` of the recording; a run-up of a second before it lets the codec find its feet."""
+        """Return stretch `number` of the recording; lossy codecs decode a second before it first."""
         if number not in self._blocks:
             self._blocks = {
                 near: kept for near, kept in self._blocks.items() if near == number - 1 and kept[0].nbytes <= KEPT_BYTES
             }
             start_s, end_s = number * BLOCK_S, (number + 1) * BLOCK_S
-            if self._joined or self._subtype is None:
-                block = ffmpeg.decode(self.path, start_s, end_s, max_s=2 * BLOCK_S, joined=self._joined)
-            else:
-                before_s = max(start_s - _RUN_UP_S, 0.0)
-                audio_TC, rate = _read(self.path, before_s, end_s)
+            look = _look(self.path)
+            if not look.by_ffmpeg:
+                before_s = max(start_s - seeking.RUN_UP_S, 0.0)
+                audio_TC, rate = _read(self.path, before_s, end_s, look)
                 block = audio_TC[to_samples(start_s, rate) - to_samples(before_s, rate) :], rate
+            elif number == 0 or look.partial:
+                block = ffmpeg.decode(self.path, start_s, end_s, max_s=2 * BLOCK_S)
+            else:
+                block = seeking.stretch(self.path, start_s, end_s, max_s=2 * BLOCK_S)
             self._blocks[number] = block
         return self._blocks[number]
 
@@ -219,15 +213,78 @@ def resample(audio: Mono, rate_hz: int, new_rate_hz: int) -> Mono:
     return resampled
 
 
-def _read(path: Path, start_s: float, end_s: float | None, *, joined: bool = False) -> tuple[Channels, int]:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Look:
+    """Which decoder reads all of a file. `info`: libsndfile's header, None when it reads none.
+
+    `partial`: libsndfile reads only a part of it, or not in the right place. `counted`: samples of an MP3 that notes
+    no length.
+    """
+
+    info: soundfile._SoundFileInfo | None
+    partial: bool = False
+    counted: int | None = None
+
+    @property
+    def by_ffmpeg(self) -> bool:
+        return self.info is None or self.partial or not _has_length(self.info.frames)
+
+    @property
+    def seeks(self) -> bool:
+        """Whether libsndfile finds any sample of it at once, and exactly."""
+        return self.info is not None and not self.by_ffmpeg and not self.info.subtype.startswith(_LOSSY)
+
+
+def _look(path: Path) -> _Look:
+    """Look at the bytes of `path` once, however often it is decoded.
+
+    Raises AudioError and OSError as `_descriptor`, and `undecodable` for what no decoder reads to its end.
+    """
+    descriptor = _descriptor(path)
+    try:
+        found = os.fstat(descriptor)
+    finally:
+        os.close(descriptor)
+    return _looked(path, (found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns))
+
+
+@functools.lru_cache(maxsize=256)
+def _looked(path: Path, _stamp: tuple[int, int, int, int]) -> _Look:
+    descriptor = _descriptor(path)
+    try:
+        if is_joined(descriptor, path.name):
+            return _Look(info=None, partial=True)
+        chunks.check_end(descriptor, path.name)
+        try:
+            info = soundfile.info(os.dup(descriptor), verbose=True)
+        except soundfile.LibsndfileError:
+            return _Look(info=None)
+        if info.subtype.startswith("MPEG"):
+            return _looked_at_frames(descriptor, info)
+        if info.subtype == "OPUS":
+            return _Look(info=info, partial=opus_starts_late(descriptor, info.frames, info.samplerate))
+        return _Look(info=info, partial=info.format == "FLAC" and chunks.continues(descriptor))
+    finally:
+        os.close(descriptor)
+
+
+def _looked_at_frames(descriptor: int, info: soundfile._SoundFileInfo) -> _Look:
+    """Compare an MP3's length with the number of its frames: what notes none is estimated by libsndfile."""
+    counted = mpeg.count(descriptor)
+    if counted is None:
+        return _Look(info=info)
+    if counted.noted_frames:
+        return _Look(info=info, partial=not counted.uniform or counted.frames > counted.noted_frames)
+    return _Look(info=info, partial=not counted.uniform or counted.samples > info.frames, counted=counted.samples)
+
+
+def _read(path: Path, start_s: float, end_s: float | None, look: _Look) -> tuple[Channels, int]:
     """[T, C] from a fresh look at the file: libsndfile, else ffmpeg."""
-    if joined:
-        return ffmpeg.decode(path, start_s, end_s, max_s=MAX_CLIP_S, joined=True)
+    if look.by_ffmpeg:
+        return ffmpeg.decode(path, start_s, end_s, max_s=MAX_CLIP_S)
     try:
         with soundfile.SoundFile(_descriptor(path)) as sound:
             rate = sound.samplerate
-            if not _has_length(sound.frames):
-                return ffmpeg.decode(path, start_s, end_s, max_s=MAX_CLIP_S)
             first = min(to_samples(start_s, rate), sound.frames)
             last = sound.frames if end_s is None else min(to_samples(end_s, rate), sound.frames)
             frames = max(last - first, 0)
@@ -238,6 +295,16 @@ def _read(path: Path, start_s: float, end_s: float | None, *, joined: bool = Fal
             return audio_TC, rate
     except soundfile.LibsndfileError:
         return ffmpeg.decode(path, start_s, end_s, max_s=MAX_CLIP_S)
+
+
+def _check_flac(path: Path, look: _Look, audio_TC: Channels) -> None:
+    """AudioError `undecodable` when all samples of a FLAC do not have the MD5 that it carries of them."""
+    if look.info is None or "FLAC" in (look.info.format, look.info.subtype):
+        descriptor = _descriptor(path)
+        try:
+            check_md5(descriptor, audio_TC, path.name)
+        finally:
+            os.close(descriptor)
 
 
 def _check_length(frames: int, like_TC: Channels, rate: int, path: Path, *, beside: int = 0) -> None:
@@ -276,34 +343,27 @@ def _descriptor(path: Path) -> int:
     raise AudioError("not_a_file", f"{path.name}: it is no file, but a folder, a pipe or a device; take it away")
 
 
-def _holds_several(path: Path) -> bool:
-    """Whether other recordings follow in the file (`joined.py`). Errors as `_descriptor`."""
-    descriptor = _descriptor(path)
-    try:
-        return is_joined(descriptor)
-    finally:
-        os.close(descriptor)
-
-
 def _has_length(frames: int) -> bool:
     """Whether the header says how long it is; a recorder that was switched off leaves 0, a stream SF_COUNT_MAX."""
     return 0 < frames < (1 << 63) - 1
 
 
 def _is_for_ffmpeg(path: Path) -> bool:
-    """Whether libsndfile does not read it, or not its length, or not all. False too for what nobody can open."""
+    """Tell whether libsndfile does not read it, or not its length, or not all. False too when it cannot be opened."""
     try:
-        return _holds_several(path) or not _has_length(soundfile.info(_descriptor(path)).frames)
-    except soundfile.LibsndfileError:
-        return True
+        return _look(path).by_ffmpeg
     except (AudioError, OSError):
         return False
 
 
-def _header_by_ffmpeg(path: Path, facts: ffmpeg.StreamFacts | None, *, measured: bool = False) -> Header:
-    facts = facts or ffmpeg.probe(path)
-    # a raw AAC or a live recording declares no length, what is joined that of one part
-    seconds = ffmpeg.measured_s(path) if measured or facts.duration_s is None else facts.duration_s
+def _header_by_ffmpeg(path: Path, facts: StreamFacts | None, *, trusted: bool) -> Header:
+    """Return the header as ffmpeg reads it; a length is measured where none is declared, or not to be `trusted`."""
+    seconds = None if facts is None else facts.duration_s
+    if facts is None:
+        facts = probe(path)
+        seconds = facts.duration_s if trusted else None
+    if seconds is None:
+        seconds = ffmpeg.measured_s(path)
     return Header(codec=facts.codec, sample_rate_hz=facts.sample_rate_hz, channels=facts.channels, duration_s=seconds)
 
 

@@ -9,14 +9,14 @@ from pathlib import Path
 from typing import Any
 
 from allears.audio.decode import DECODERS, facts_together, header
-from allears.audio.ffmpeg import StreamFacts
+from allears.audio.streams import StreamFacts
 from allears.corpus.clips import Recording
 from allears.corpus.opening import MOST_TOGETHER, changed_since, fetch_recordings, opened, stamp, taken_together
 from allears.engine.mapping import map_batches
 from allears.errors import AudioError
 from allears.storage.digest import file_digest
 
-VERSION = 2
+VERSION = 3
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

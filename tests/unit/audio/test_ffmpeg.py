@@ -8,7 +8,7 @@ import psutil
 import pytest
 import soundfile
 
-from allears.audio import ffmpeg
+from allears.audio import ffmpeg, streams
 from allears.errors import AudioError
 
 ENDLESS = ["-loglevel", "error", "-re", "-f", "lavfi", "-i", "anoisesrc=r=8000", "-f", "null", "-"]
@@ -71,13 +71,13 @@ def test_playlists_lead_nowhere(tmp_path: Path, playlist: str) -> None:
         ffmpeg.decode(trap)
     assert caught.value.reason in ("not_audio", "undecodable")
     with pytest.raises(AudioError, match="no audio in it"):
-        ffmpeg.probe(trap)
+        streams.probe(trap)
 
 
 def test_a_name_that_looks_like_an_option_is_a_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     soundfile.write("-version.wav", np.zeros(8_000), 8_000)
-    assert ffmpeg.probe(Path("-version.wav")).sample_rate_hz == 8_000
+    assert streams.probe(Path("-version.wav")).sample_rate_hz == 8_000
 
 
 def test_every_listed_container_is_one_of_this_ffmpeg() -> None:
@@ -104,26 +104,26 @@ def test_an_encoder_that_refuses_says_why(tmp_path: Path) -> None:
         ffmpeg.convert(tmp_path / "a.wav", tmp_path / "nowhere" / "a.opus", {"acodec": "libopus"})
 
 
-LAYOUTS = sorted(ffmpeg.named_layouts())
+LAYOUTS = sorted(streams.named_layouts())
 
 
 def test_the_layouts_are_those_that_ffmpeg_lists() -> None:
     known = {"mono": 1, "stereo": 2, "quad(side)": 4, "5.1(side)": 6, "7.1(wide)": 8, "hexadecagonal": 16, "22.2": 24}
     assert len(LAYOUTS) > 20
-    assert known.items() <= ffmpeg.named_layouts().items()
+    assert known.items() <= streams.named_layouts().items()
 
 
 @pytest.mark.parametrize("layout", [*LAYOUTS, "FL+LFE", "FC+BL+BR"])
 def test_the_channels_of_every_layout_are_counted(layout: str, tmp_path: Path) -> None:
     many = _silence(tmp_path / "many.wav", layout, "pcm_s16le")
-    channels = ffmpeg.named_layouts().get(layout, layout.count("+") + 1)
-    assert ffmpeg.probe(many).channels == soundfile.info(many).channels == channels
+    channels = streams.named_layouts().get(layout, layout.count("+") + 1)
+    assert streams.probe(many).channels == soundfile.info(many).channels == channels
 
 
 @pytest.mark.parametrize(("layout", "channels"), [("ambisonic 1", 4), ("ambisonic 2", 9), ("ambisonic 1+stereo", 6)])
 def test_ambisonics_are_counted(layout: str, channels: int, tmp_path: Path) -> None:
     sphere = _silence(tmp_path / "sphere.opus", layout, "libopus", "-mapping_family", "2")
-    assert ffmpeg.probe(sphere).channels == ffmpeg.decode(sphere)[0].shape[1] == channels
+    assert streams.probe(sphere).channels == ffmpeg.decode(sphere)[0].shape[1] == channels
 
 
 def _silence(path: Path, layout: str, codec: str, *options: str) -> Path:

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import soundfile
 
-from allears.audio import ffmpeg
+from allears.audio import ffmpeg, streams
 from allears.audio.decode import decoded_together, facts_together
 from allears.errors import AudioError
 
@@ -68,7 +68,7 @@ def assert_as_alone(found: dict[Path, ffmpeg.Samples], paths: list[Path]) -> Non
 
 def test_together_they_give_what_each_gives_alone(clips: list[Path]) -> None:
     for paths in orders(clips):
-        assert ffmpeg.probe_together(paths) == {path: ffmpeg.probe(path) for path in paths}
+        assert streams.probe_together(paths) == {path: streams.probe(path) for path in paths}
         assert_as_alone(ffmpeg.decode_together(paths), paths)
 
 
@@ -81,7 +81,7 @@ def test_many_are_dealt_to_several_processes(clips: list[Path], tmp_path: Path) 
     links = [tmp_path / f"{number}.m4a" for number in range(2 * ffmpeg.TOGETHER + 3)]
     for link in links:
         link.symlink_to(clips[0])
-    assert set(ffmpeg.decode_together(links)) == set(ffmpeg.probe_together(links)) == set(links)
+    assert set(ffmpeg.decode_together(links)) == set(streams.probe_together(links)) == set(links)
 
 
 @pytest.mark.parametrize("place", [0, 3, 8])
@@ -93,12 +93,12 @@ def test_a_bad_file_costs_itself_alone(
     whole = clips[0].read_bytes()
     bad.write_bytes({"garbage": b"no sound " * 99, "cut off": whole[:-600], "playlist": b"#EXTM3U\n"}[spoil])
     paths = [*clips[:place], bad, *clips[place:]]
-    facts, samples = ffmpeg.probe_together(paths), ffmpeg.decode_together(paths)
+    facts, samples = streams.probe_together(paths), ffmpeg.decode_together(paths)
     assert len(processes) <= 2 * 7  # halves of halves, not one a file
     good = [path for path in clips if path in samples]
     assert len(good) >= len(clips) - 2  # its neighbours may be left for themselves too
     assert_as_alone({path: samples[path] for path in good}, good)
-    assert all(facts[path] == ffmpeg.probe(path) for path in facts)
+    assert all(facts[path] == streams.probe(path) for path in facts)
     assert bad not in samples
     assert bad not in facts
 
@@ -107,7 +107,7 @@ def test_too_much_for_together_is_left_for_alone(clips: list[Path], monkeypatch:
     monkeypatch.setattr(ffmpeg, "TOGETHER_BYTES", 1 << 10)
     assert ffmpeg.decode_together(clips) == {}
     monkeypatch.setattr(ffmpeg, "TOGETHER_TIMEOUT_S", 0.001)
-    assert ffmpeg.probe_together(clips) == {}
+    assert streams.probe_together(clips) == {}
     assert clips[0] not in ffmpeg.decode_together(clips[:2], max_s=0.01)
 
 
@@ -118,10 +118,10 @@ def test_names_and_tags_that_feign_inputs_deceive_nobody(clips: list[Path], tmp_
     tagged = tmp_path / "tagged.mka"
     arguments = ["-loglevel", "error", "-i", str(clips[0]), "-metadata", f"title={feigned.format(0)}", str(tagged)]
     assert ffmpeg.run(arguments).code == 0
-    assert ffmpeg.probe(tagged).sample_rate_hz == ffmpeg.probe(clips[0]).sample_rate_hz == 16_000
+    assert streams.probe(tagged).sample_rate_hz == streams.probe(clips[0]).sample_rate_hz == 16_000
     for paths in ([named, *clips], [tagged, *clips], [*clips, named, tagged]):
-        facts = ffmpeg.probe_together(paths)
-        assert facts == {path: ffmpeg.probe(path) for path in facts}
+        facts = streams.probe_together(paths)
+        assert facts == {path: streams.probe(path) for path in facts}
         assert len(facts) >= len(clips) - 1
 
 

@@ -1,0 +1,172 @@
+"""Stretches from the middle of a recording in a container with timestamps, exact to the sample.
+
+A sample's place is its number when the whole file is decoded. ffmpeg seeks by timestamps, which may be rounded to
+milliseconds, start late, jitter or jump. So the timestamp of every packet is read once (nothing is decoded for it), and
+the packets are counted: with codecs whose packets hold the same number of samples each, the packet's number gives the
+sample. Whatever does not fit this picture is decoded from its beginning: slower, and as right.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import os
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from allears.audio import ffmpeg
+from allears.audio.frames import to_samples
+from allears.errors import AudioError, PassingError
+
+RUN_UP_S = 1.0  # decoders need one: Opus 80 ms, MP3 some frames, AAC two
+# Demuxers that find any timestamp without a guess; those of raw streams guess it from the bit rate
+_SEEKABLE = frozenset(("flv", "matroska", "mov", "mpegts", "nut"))
+# Codecs that decode to the same after RUN_UP_S, wherever they began; ADPCM may never
+_SETTLING = frozenset(("aac", "ac3", "alac", "amr_nb", "amr_wb", "dts", "eac3", "flac", "mp2", "mp3", "opus"))
+_HEAD_SAMPLES = 200_000  # decoded to see how packets and samples belong together
+_UNSETTLED = 2  # frames at the start, which encoder delay shortens
+_COUNTED_S_PER_S = 50.0  # seconds of audio that the slowest decoders pass over in one second, on a busy machine
+_CONTAINER = re.compile(r"^Input #0, (.+?), from ", re.MULTILINE)
+_TIME_BASE = re.compile(rb"^#tb 0: (\d+/\d+)$", re.MULTILINE)
+_CODEC = re.compile(rb"^#codec_id 0: (\w+)$", re.MULTILINE)
+_RATE = re.compile(rb"^#sample_rate 0: (\d+)$", re.MULTILINE)
+_PACKET = re.compile(rb"^0, +-?\d+, +(-?\d+), +(\d+),", re.MULTILINE)
+_FRAME = re.compile(rb"^(-?\d+) (\d+/\d+) (\d+) (\d+)$", re.MULTILINE)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Packets:
+    """Timestamps [P] of all packets, and how packets and samples belong together: packet `p` begins with sample
+    `origin` + `p` · `samples`.
+    """
+
+    pts_P: npt.NDArray[np.int64]
+    time_base: str
+    rate_hz: int
+    samples: int
+    origin: int
+
+    def time_s(self, sample: int) -> float:
+        """Return the time, by the container's clock, of the packet that holds `sample` (or of the first, or last)."""
+        packet = min(max((sample - self.origin) // self.samples, 0), len(self.pts_P) - 1)
+        above, below = self.time_base.split("/")
+        return int(self.pts_P[packet]) * int(above) / int(below)
+
+    @property
+    def end(self) -> int:
+        """First sample of the last packet: behind it, packets tell nothing."""
+        return self.origin + (len(self.pts_P) - 1) * self.samples
+
+    def sample_at(self, pts: int) -> int | None:
+        """Return the first sample of the packet with that timestamp, None where there is none."""
+        packet = int(np.searchsorted(self.pts_P, pts))
+        found = packet < len(self.pts_P) and int(self.pts_P[packet]) == pts
+        return self.origin + packet * self.samples if found else None
+
+
+def stretch(path: Path, start_s: float, end_s: float, *, max_s: float) -> ffmpeg.Samples:
+    """Return the samples [T, channels] from `start_s` to `end_s` as `ffmpeg.decode` counts them, and their rate.
+
+    Lossy codecs whose state reaches back further than RUN_UP_S may differ in noise. Raises AudioError as
+    `ffmpeg.decode`.
+    """
+    found = path.stat()
+    packets = _packets(path, (found.st_ino, found.st_size, found.st_mtime_ns))
+    sought = None if packets is None else _sought(path, packets, start_s, end_s, max_s=max_s)
+    if sought is not None:
+        return sought
+    return ffmpeg.decode(path, start_s, end_s, max_s=max_s, timeout_s=ffmpeg.TIMEOUT_S + start_s / _COUNTED_S_PER_S)
+
+
+def _sought(path: Path, packets: Packets, start_s: float, end_s: float, *, max_s: float) -> ffmpeg.Samples | None:
+    """Decode from RUN_UP_S before `start_s`; None where the frames are not those that `packets` leads to expect."""
+    first, last = to_samples(start_s, packets.rate_hz), to_samples(end_s, packets.rate_hz)
+    run_up = to_samples(RUN_UP_S, packets.rate_hz)
+    begin_s = packets.time_s(first - run_up)
+    cut = f"atrim=start={begin_s:.6f}"
+    if last + run_up < packets.end:
+        cut += f":end={packets.time_s(last + run_up):.6f}"
+    with _pipe() as (read, write):
+        seek = ["-copyts", "-seek_timestamp", "1", "-noaccurate_seek", "-ss", f"{begin_s:.6f}"]
+        arguments = [*ffmpeg.QUIET, *seek, *ffmpeg.input_arguments(path), *_decoded(cut, write.fileno())]
+        arguments += ["-f", "au", "-c:a", "pcm_f32be", "pipe:1"]
+        finished = ffmpeg.run(arguments, what=path.name, pipes=[(read, write)])
+    origin = _origin(_frames(finished.piped[0]), packets)
+    if origin is None or origin > first:
+        return None
+    audio_TC, rate_hz = ffmpeg.samples_of(finished, path, max_s=max_s + 3 * RUN_UP_S)
+    ends_early = origin + len(audio_TC) < min(last, packets.end)
+    return None if ends_early or rate_hz != packets.rate_hz else (audio_TC[first - origin : last - origin], rate_hz)
+
+
+def _origin(frames: list[tuple[int, str, int, int]], packets: Packets) -> int | None:
+    """Return the sample with which decoding began, if all frames after the first (which is cut) agree on it."""
+    origins = set()
+    for pts, time_base, number, _ in frames[1:]:
+        sample = packets.sample_at(pts) if time_base == packets.time_base else None
+        if sample is None:
+            return None
+        origins.add(sample - number)
+    return origins.pop() if len(origins) == 1 else None
+
+
+@functools.lru_cache(maxsize=8)  # pieces of one file come one after the other
+def _packets(path: Path, _stamp: tuple[int, int, int]) -> Packets | None:
+    """Read all packets and decode the first frames; None where packets do not tell samples."""
+    with _pipe() as (read, write):
+        arguments = ["-nostats", "-copyts", *ffmpeg.input_arguments(path)]
+        arguments += ["-map", "0:a:0", "-c", "copy", "-f", "framecrc", "pipe:1"]
+        arguments += [*_decoded(f"atrim=end_sample={_HEAD_SAMPLES}", write.fileno()), "-f", "null", "-"]
+        try:
+            finished = ffmpeg.run(arguments, what=path.name, pipes=[(read, write)])
+        except PassingError:
+            raise
+        except AudioError:
+            return None
+    container = _CONTAINER.search(finished.log)
+    if finished.code != 0 or container is None or not _SEEKABLE & set(container[1].split(",")):
+        return None
+    return _matched(bytes(finished.output), _frames(finished.piped[0]))
+
+
+def _matched(listed: bytes, head: list[tuple[int, str, int, int]]) -> Packets | None:
+    """Return the packets `listed` by framecrc, matched with the first decoded frames; None where they do not match."""
+    codec, time_base, rate = (facts.search(listed) for facts in (_CODEC, _TIME_BASE, _RATE))
+    if codec is None or not (codec[1].decode() in _SETTLING or codec[1].startswith(b"pcm_")):
+        return None
+    rows = np.array(_PACKET.findall(listed), dtype=np.int64).reshape(-1, 2)
+    settled = head[_UNSETTLED:-1]
+    if time_base is None or rate is None or len(settled) == 0 or len(rows) < 2 * _UNSETTLED:
+        return None
+    pts_P, lengths_P = rows[:, 0], rows[_UNSETTLED:-1, 1]
+    sizes = {samples for *_, samples in settled}
+    if len(sizes) != 1 or (np.diff(pts_P) <= 0).any() or np.ptp(lengths_P) > 1:  # lengths are rounded to the time base
+        return None
+    [samples] = sizes
+    found = Packets(pts_P, time_base[1].decode(), int(rate[1]), samples, 0)
+    origin = _origin(head[_UNSETTLED - 1 : -1], found)
+    return None if origin is None else Packets(pts_P, found.time_base, found.rate_hz, samples, -origin)
+
+
+def _decoded(filters: str, descriptor: int) -> list[str]:
+    """Return the arguments that decode the first audio stream, and write each frame's timestamp and length."""
+    listing = ["-stats_enc_pre", f"pipe:{descriptor}", "-stats_enc_pre_fmt", "{ptsi} {tbi} {sn} {samp}"]
+    return ["-map", "0:a:0", "-vn", "-sn", "-dn", "-threads", "1", "-af", filters, *listing]
+
+
+def _frames(listed: bytes | bytearray) -> list[tuple[int, str, int, int]]:
+    """Return timestamp, its time base, number of samples before it, and samples of each frame."""
+    rows = _FRAME.findall(listed)
+    return [(int(pts), base.decode(), int(before), int(samples)) for pts, base, before, samples in rows]
+
+
+@contextlib.contextmanager
+def _pipe() -> Iterator[ffmpeg.Pipe]:
+    read, write = os.pipe()
+    with os.fdopen(read, "rb") as reading, os.fdopen(write, "wb") as writing:
+        yield reading, writing
