@@ -22,7 +22,7 @@ from allears.params.audit import AuditParams
 from allears.params.base import Paths
 from allears.params.policy import Policies
 from allears.pipelines.audit import create_pipeline
-from tests.audit_tables import POLICIES, agree, manifest
+from tests.audit_tables import POLICIES, STANDARD, agree, manifest
 from tests.real import REAL, needs_real
 
 RATE = 16_000
@@ -139,6 +139,36 @@ def test_each_defect_is_found_and_everything_adds_up(corpus: tuple[Manifest, Pat
     assert decided["truth_scores"].equals(out["truth_scores"]), "a person's word changes no score of the audit"
     assert "a pause that we need" in decided["audit_page"]
     assert "&lt;i&gt;names a patient" in decided["audit_page"]
+
+
+def test_a_rule_that_hits_the_corpus_is_set_aside_until_a_person_confirms_it(tmp_path: Path) -> None:
+    """Six of sixteen voices are 20 dB softer than the others: a trait of how they were recorded."""
+    rows: list[dict[str, Any]] = []
+    for i in range(16):
+        path = tmp_path / f"{i}.wav"
+        soundfile.write(path, voice(i, 1.0) * (0.1 if i < 6 else 1.0), RATE, subtype="PCM_16")
+        data = path.read_bytes()
+        row = {"root": str(tmp_path), "path": path.name, "clip": f"c{i:02d}", "end_s": 1.0, "file_duration_s": 1.0}
+        rows.append(row | {"file_sha256": hashlib.sha256(data).hexdigest(), "file_bytes": len(data)})
+    handle, paths = write_manifest(manifest(rows), tmp_path / "manifest"), Paths(corpus="tiny", data=tmp_path / "data")
+    quiet = Policies.model_validate({"standard": {"quiet": {"measure": "rms_dbfs", "min": -48.0}}})
+    out = run(handle, paths, AuditParams(), quiet)
+    assert out["verdicts"]["verdict"].eq("keep").all()
+    assert out["verdicts"]["set_aside"].eq("quiet").tolist() == [i < 6 for i in range(16)]
+    assert out["selection"]["keep"].all()
+    facts = out["audit_summary"]["set_aside"]["quiet"]
+    assert (facts["clips"], facts["judged"], len(facts["examples"])) == (6, 16, 3)
+    heard = out["exhibits"][out["exhibits"]["place"] == "set aside"]
+    assert heard.sort_values("rank")["clip"].tolist() == facts["examples"]
+    for name in heard["file"]:
+        assert (paths.reports / "audit_files" / f"{name}.mp3").exists()
+        assert f'src="audit_files/{name}.mp3"' in out["audit_page"]
+    assert f"standard, {len(STANDARD.root) + 1} rules changed" in out["audit_page"]
+
+    confirmed = run(handle, paths, AuditParams(confirm=("quiet",)), quiet)
+    assert confirmed["selection"]["keep"].tolist() == [i >= 6 for i in range(16)]
+    assert confirmed["audit_summary"]["set_aside"] == {}
+    assert "Confirmed by a person: quiet." in confirmed["audit_page"]
 
 
 def test_without_a_licence_the_run_ends_in_a_sentence(corpus: tuple[Manifest, Paths, dict[str, str]]) -> None:

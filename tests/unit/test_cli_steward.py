@@ -73,6 +73,21 @@ def test_trace_and_diff_show_words_in_brackets(paths: Paths) -> None:
     assert ODD in said("diff", "mine")
 
 
+def test_trace_and_diff_say_which_rules_are_set_aside(paths: Paths) -> None:
+    table = manifest([{}] * 3)
+    judged = {"clip": table["clip"], "verdict": ["keep", "keep", "soft"], "duplicate_of": None}
+    judged |= {"reasons": ["", "", "clipped"], "set_aside": ["loud_pauses", "", "loud_pauses,hum"]}
+    verdicts = pd.DataFrame(judged)
+    before = verdicts.assign(verdict="soft", reasons="loud_pauses", set_aside="")
+    versions.keep_verdicts(paths, save(paths, table).digest, before)
+    versions.keep_verdicts(paths, save(paths, table.assign(text="bye")).digest, verdicts)
+    write_parquet(paths.primary / "verdicts.parquet", verdicts)
+    assert "keep; set aside: loud_pauses" in said("trace", "c0")
+    assert "set aside" not in said("trace", "c1")
+    assert "soft: clipped; set aside: loud_pauses, hum" in said("trace", "c2")
+    assert "soft keep 2 set aside: loud_pauses 1" in said("diff", "mine")
+
+
 def test_withdraw_shows_names_in_brackets(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     folder = tmp_path / "rec [final]"
     folder.mkdir()

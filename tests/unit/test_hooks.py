@@ -1,3 +1,4 @@
+import copy
 import importlib
 import os
 import subprocess
@@ -8,6 +9,7 @@ import pandas as pd
 import pytest
 import yaml
 from kedro.framework.startup import bootstrap_project
+from kedro.io import DataCatalog, MemoryDataset
 from kedro.validation import TypeExtractor
 from pydantic import BaseModel
 
@@ -16,10 +18,14 @@ from allears.errors import ConfigError, LockedError
 from allears.hooks import CorpusHook, parameters
 from allears.hooks.corpus import describe
 from allears.hooks.logged import asked_pipelines, gains, numbers
+from allears.hooks.logged import parameters as logged_parameters
 from allears.hooks.mlflow import rank, tracking_uri
+from allears.params.audit import AuditParams
 from allears.params.base import Paths
+from allears.params.policy import Policies
 from allears.params.pretrain import PretrainParams
 from allears.pipeline_registry import register_pipelines
+from allears.pipelines.audit import create_pipeline
 from allears.storage.lock import locked
 from tests.pretraining import audited
 from tests.support import make_shards
@@ -210,3 +216,19 @@ def test_a_pretraining_holds_the_corpora_that_it_hears_and_nothing_else_does(tmp
         hook._pretrain = PretrainParams(corpora={"mine": 0.3})
         with pytest.raises(ConfigError, match="the corpus itself"):
             hook.before_pipeline_run({}, pipelines["pretrain"])
+
+
+def test_mlflow_is_told_how_many_rules_of_the_policy_were_changed():
+    used = copy.deepcopy(POLICIES)
+    used["standard"]["noisy"]["min"] = 5
+    catalog = DataCatalog(
+        {
+            "params:audit": MemoryDataset(AuditParams()),
+            "params:policies": MemoryDataset(Policies.model_validate(used)),
+            "params:paths": MemoryDataset(Paths(corpus="mine")),
+            "shipped_policies": MemoryDataset({"policies": POLICIES}),
+        }
+    )
+    logged = logged_parameters(create_pipeline().only_nodes("judge_clips"), catalog)
+    assert logged["policy"] == "standard, 1 rule changed"
+    assert logged["policies"]["noisy"]["min"] == 5

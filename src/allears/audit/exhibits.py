@@ -125,14 +125,16 @@ def _references(table: pd.DataFrame, hash_N: NDArray[np.uint64], params: AuditPa
 
 
 def _within_budget(rows: Iterable[dict[str, Any]], max_clips: int) -> list[dict[str, Any]]:
-    """Rank by rank over all groups, until the clips are used up; the pairs of copies stay whole."""
+    """Take the clips of rules that are set aside, then rank by rank over all groups, until the clips are used up; the
+    pairs of copies stay whole.
+    """
     together: dict[tuple[int, str, str], list[dict[str, Any]]] = {}
     for row in rows:
         unit = "pair" if row["place"] in ("stays", "left out") else row["place"]
         together.setdefault((row["rank"], row["group"], unit), []).append(row)
     clips: set[str] = set()
     taken = []
-    for key in sorted(together, key=lambda key: key[0]):
+    for key in sorted(together, key=lambda key: (key[2] != SET_ASIDE, key[0])):
         more = clips | {row["clip"] for row in together[key]}
         if len(more) <= max_clips:
             clips = more

@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 
 from allears.audit import duplicates, exhibits, policy
-from allears.audit.exhibits import BORDERLINE, REFERENCE, choose
+from allears.audit.exhibits import BORDERLINE, REFERENCE, SET_ASIDE, choose
 from allears.audit.groups import reason_masks
 from allears.params.audit import AuditParams
 from tests.audit_tables import STANDARD, agree, manifest, measures
@@ -91,3 +91,21 @@ def test_a_faultless_corpus_has_references_only() -> None:
     chosen = choose(table, measured, policy.judge(table, measured, found, PARAMS, STANDARD), found, PARAMS, STANDARD)
     assert set(chosen["group"]) == {REFERENCE}
     assert list(chosen.columns) == list(exhibits.COLUMNS)
+
+
+def test_of_a_rule_that_is_set_aside_three_clips_are_heard_whatever_the_budget(
+    tables: tuple[pd.DataFrame, ...],
+) -> None:
+    """More than half are noisy: the rule is set aside for the whole corpus."""
+    table, measured, _, found = tables
+    params = PARAMS.model_copy(
+        update={"suspect_share": 0.2, "listen": PARAMS.listen.model_copy(update={"max_clips": 9})}
+    )
+    verdicts = policy.judge(table, measured, found, params, STANDARD)
+    chosen = choose(table, measured, verdicts, found, params, STANDARD)
+    shown = chosen[(chosen["group"] == "noisy") & (chosen["place"] == SET_ASIDE)].sort_values("rank")["clip"].tolist()
+    snr = measured.set_index("clip")["snr_db"]
+    noisy = snr[verdicts.set_index("clip")["set_aside"] == "noisy"].sort_values()
+    assert shown == [noisy.index[0], noisy.index[round((len(noisy) - 1) / 2)], noisy.index[-1]]
+    described = policy.describe_set_aside(table, measured, verdicts, params, STANDARD)
+    assert described["noisy"]["examples"] == shown, "the summary names the same clips"
