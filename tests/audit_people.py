@@ -12,6 +12,7 @@ from allears.audit.disparity import disparity
 from allears.audit.duplicates import find
 from allears.audit.policy import describe_set_aside, judge
 from allears.audit.representation import represent
+from allears.audit.split_comparison import compare
 from allears.audit.summary import Tables, summarise
 from allears.audit.targets import Target
 from allears.params.audit import AuditParams
@@ -38,7 +39,8 @@ class Audited:
     def tables(self) -> Tables:
         quarantine = pd.DataFrame({"reason": ["zero_byte", "zero_byte", "not_audio"]})
         aside = describe_set_aside(self.manifest, self.measures, self.verdicts, self.params, STANDARD)
-        people = (*self.represented(), self.disparity())
+        compared = compare(self.manifest, self.measures, self.selection)
+        people = (*self.represented(), self.disparity(), *compared)
         return Tables(self.manifest, quarantine, self.verdicts, self.selection, *people, set_aside=aside)
 
     def summary(self) -> dict[str, Any]:

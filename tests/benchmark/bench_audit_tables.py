@@ -20,7 +20,7 @@ import pandas as pd
 
 sys.path.insert(0, str(Path(__file__).parents[2]))
 
-from allears.audit import curation, curation_table, disparity, policy, representation, summary
+from allears.audit import curation, curation_table, disparity, policy, representation, split_comparison, summary
 from allears.audit.targets import Target
 from allears.params.audit import AuditParams
 from tests.audit_tables import STANDARD
@@ -54,6 +54,7 @@ def _run(clips: int, speakers: int) -> None:
         "select": lambda: curation.select(manifest, measures, done["judge"], UNIFORM, params, "big"),
         "represent": lambda: representation.represent(manifest, done["select"], {"gender": UNIFORM}, params),
         "disparity": lambda: disparity.disparity(manifest, done["judge"], done["select"], params),
+        "compare splits": lambda: split_comparison.compare(manifest, measures, done["select"]),
         "curation table": lambda: curation_table.before_and_after(manifest, done["select"], params),
         "summarise": lambda: summary.summarise(_tables(manifest, done), params, STANDARD, "big", "v"),
     }
@@ -70,7 +71,10 @@ def _run(clips: int, speakers: int) -> None:
 
 def _tables(manifest: pd.DataFrame, done: dict[str, Any]) -> summary.Tables:
     quarantine = pd.DataFrame({"reason": []})
-    return summary.Tables(manifest, quarantine, done["judge"], done["select"], *done["represent"], done["disparity"])
+    return summary.Tables(
+        manifest, quarantine, done["judge"], done["select"], *done["represent"], done["disparity"],
+        *done["compare splits"],
+    )  # fmt: skip
 
 
 def _say(name: str, start: float, start_cpu: float) -> None:

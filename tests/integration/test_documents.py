@@ -13,7 +13,7 @@ import pandas as pd
 import pytest
 import soundfile
 
-from allears.audit import curation, disparity, policy, representation, summary
+from allears.audit import curation, disparity, policy, representation, split_comparison, summary
 from allears.corpus.build import write_manifest
 from allears.corpus.manifest import Gaps
 from allears.corpus.schema import SCHEMA
@@ -52,9 +52,10 @@ class Corpus:
         selection = curation.select(self.table, measured, self.verdicts, None, self.params, "tiny")
         self.groups, axes = representation.represent(self.table, selection, {}, self.params)
         unequal = disparity.disparity(self.table, self.verdicts, selection, self.params)
+        compared = split_comparison.compare(self.table, measured, selection)
         quarantine = pd.DataFrame({"reason": ["zero_byte"]})
         tables = summary.Tables(
-            self.table, quarantine, self.verdicts, selection, self.groups, axes, unequal, Gaps(1800, 36)
+            self.table, quarantine, self.verdicts, selection, self.groups, axes, unequal, *compared, Gaps(1800, 36)
         )
         self.summary = summary.summarise(tables, self.params, STANDARD, "tiny", self.manifest.digest)
 

@@ -42,3 +42,20 @@ def linked(groups: Sequence[str], sessions: Sequence[str | None]) -> set[frozens
             return {frozenset(lot) for lot in lots}
         one, other = touching
         lots = [lot for lot in lots if lot is not one and lot is not other] + [one | other]
+
+
+def overlaps(clips: Sequence[tuple[str, str, int | None, float, float]]) -> list[bool]:
+    """For each (split, file, channel, start, end), True if it shares audio with one that is held out further, but is
+    not the very span of one.
+    """
+    found = []
+    for split, file, channel, start, end in clips:
+        further = [other for other in clips if other[1] == file and RANK[other[0]] > RANK[split]]
+        is_copy = any(other[2:] == (channel, start, end) for other in further)
+        shared = [
+            min(end, other_end) - max(start, other_start)
+            for _, _, other_channel, other_start, other_end in further
+            if channel is None or other_channel is None or channel == other_channel
+        ]
+        found.append(not is_copy and max(shared, default=0.0) > 1e-3)
+    return found

@@ -8,6 +8,7 @@ from typing import Any
 from allears.audit import licences
 from allears.audit.disparity import ANY
 from allears.audit.groups import CROSS
+from allears.audit.split_findings import about_splits
 from allears.audit.suspect import CORPUS, SetAside
 from allears.params.audit import AuditParams
 
@@ -24,6 +25,7 @@ def findings(summary: dict[str, Any], params: AuditParams) -> list[Finding]:
         *_about_licences(summary, params),
         *_about_rules_set_aside(summary),
         *_about_clips(summary),
+        *(_finding(level, text) for level, text in about_splits(summary["comparison"], _who(summary))),
         *_about_leaks(summary, params),
         *_about_texts(summary),
         *_about_decisions(summary),
@@ -110,7 +112,7 @@ def _about_leaks(summary: dict[str, Any], params: AuditParams) -> Iterator[Findi
     if names := summary["leaking_groups"]:
         text = f"In more than one split: {len(names):,} of {summary['total']['groups']:,} {_who(summary)}"
         yield _finding("warn", f"{text}; their clips on the training side are left out.")
-    session, copy = summary["leaks"]["session"], summary["leaks"]["copy"]
+    session = summary["leaks"]["session"]
     if session["clips"]:
         text = (
             f"In more than one split, with other speakers: {session['sessions']:,} of {session['of']:,} sessions "
@@ -125,12 +127,12 @@ def _about_leaks(summary: dict[str, Any], params: AuditParams) -> Iterator[Findi
         else:
             text += "; these are left out"
         yield _finding("warn", text + ".")
-    if copy["train"]:
-        yield _finding(
-            "warn", f"Training clips that are copies of held-out ones: {copy['train']:,}; none is trained on."
-        )
-    if more := copy["clips"] - copy["train"]:
-        yield _finding("warn", f"Dev clips that are copies of test ones: {more:,}; they are left out.")
+    for kind, what in (("copy", "are copies of"), ("overlap", "overlap in the same file with")):
+        leaks = summary["leaks"][kind]
+        if leaks["train"]:
+            yield _finding("warn", f"Training clips that {what} held-out ones: {leaks['train']:,}; none is trained on.")
+        if more := leaks["clips"] - leaks["train"]:
+            yield _finding("warn", f"Dev clips that {what} test ones: {more:,}; they are left out.")
 
 
 def _about_texts(summary: dict[str, Any]) -> Iterator[Finding]:

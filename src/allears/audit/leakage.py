@@ -1,4 +1,4 @@
-"""What a model is tested on, it must not have heard: the same speaker, session or recording in two splits.
+"""Test data must not occur in training: the same speaker, session, recording or audio in two splits.
 
 Of what is in two splits the clips on the training side leak (train < dev < test), never the test ones.
 """
@@ -7,10 +7,15 @@ from __future__ import annotations
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 
 from allears.audit.duplicates import roots
 
 _RANK = {"train": 0, "dev": 1, "test": 2}
+_ROUNDING_S = 1e-3  # spans that share less than this follow one another: tables round their times
+Times = NDArray[np.float64]
+Codes = NDArray[np.int64]
+Mask = NDArray[np.bool_]
 
 
 def leaks(manifest: pd.DataFrame) -> pd.Series[bool]:
@@ -60,6 +65,59 @@ def copy_leaks(manifest: pd.DataFrame, duplicate_of: pd.Series[str]) -> pd.Serie
     twin_N = pd.Index(manifest["clip"]).get_indexer(pd.Index(duplicate_of))
     root_N = roots(np.where(twin_N < 0, np.arange(len(manifest)), twin_N).astype(np.int64))
     return pd.Series(rank_N < rank_N[root_N], index=manifest.index)
+
+
+def overlap_leaks(manifest: pd.DataFrame) -> pd.Series[bool]:
+    """True for each clip whose span of a file overlaps that of a clip in a split that is further held out.
+
+    Files are the same that have the same bytes. A clip of one channel overlaps those of this channel and of all
+    channels mixed. The very same span is no overlap but a copy (`copy_leaks`).
+
+    `manifest` needs split, file_sha256, channel, start_s, end_s.
+    """
+    rank_N = _ranks(manifest).to_numpy(dtype=np.int64)
+    file_N = pd.factorize(manifest["file_sha256"])[0].astype(np.int64)
+    splits_F3 = np.zeros((file_N.max(initial=-1) + 1, len(_RANK)), dtype=bool)
+    splits_F3[file_N, rank_N] = True
+    torn_N = (splits_F3.sum(axis=1) > 1)[file_N]
+    found_N = np.zeros(len(manifest), dtype=bool)
+    found_N[torn_N] = _overlapped(manifest[torn_N], file_N[torn_N], rank_N[torn_N])
+    return pd.Series(found_N, index=manifest.index, dtype=bool)
+
+
+def _overlapped(manifest: pd.DataFrame, file_N: Codes, rank_N: Codes) -> Mask:
+    channel_N = manifest["channel"].fillna(-1).to_numpy(dtype=np.int64)  # -1: all mixed
+    side_N = pd.factorize(file_N * (channel_N.max(initial=0) + 2) + channel_N + 1)[0].astype(np.int64)
+    starts_N, ends_N = (manifest[name].to_numpy(dtype=np.float64) for name in ("start_s", "end_s"))
+    place_N = (
+        pd.DataFrame({"side": side_N, "start": starts_N, "end": ends_N}).groupby(["side", "start", "end"]).ngroup()
+    )
+    found_N = np.zeros(len(manifest), dtype=bool)
+    for rank in (1, 2):
+        further_N = rank_N >= rank
+        asked_N = ~further_N & ~place_N.isin(place_N[further_N].unique()).to_numpy()
+        for code_N, asked, others in (
+            (side_N, asked_N, further_N),
+            (file_N, asked_N & (channel_N < 0), further_N),
+            (file_N, asked_N, further_N & (channel_N < 0)),
+        ):
+            found_N[asked] |= _overlap_any(code_N, starts_N, ends_N, asked, others)
+    return found_N
+
+
+def _overlap_any(code_N: Codes, starts_N: Times, ends_N: Times, asked_N: Mask, others_N: Mask) -> Mask:
+    """True for each span `asked` that overlaps any of the `others` with its code.
+
+    All codes lie on one line, each a stretch longer than any file. Of the others that begin before a span's end, sorted
+    by beginning, one overlaps it if the latest end so far lies behind its beginning.
+    """
+    shift_N = code_N * (ends_N.max(initial=0.0) + 1.0)
+    order = np.argsort(starts_N[others_N] + shift_N[others_N], kind="stable")
+    other_starts = (starts_N + shift_N)[others_N][order]
+    latest_end = np.maximum.accumulate(np.append(-np.inf, (ends_N + shift_N)[others_N][order]))
+    before = np.searchsorted(other_starts, (ends_N + shift_N)[asked_N] - _ROUNDING_S)
+    found: Mask = latest_end[before] > (starts_N + shift_N)[asked_N] + _ROUNDING_S
+    return found
 
 
 def _ranks(manifest: pd.DataFrame) -> pd.Series[int]:

@@ -41,6 +41,7 @@ _SOFT = {
     "session_leak": "its session is also in a held-out split, with another speaker",
     "reencoded_duplicate": "another encoding of the same recording",
     "copy_leak": "a copy of a clip of a split that is further held out",
+    "overlap_leak": "a part of its audio is also in a clip of a split that is further held out",
     "dropped_by_person": "a person decided to leave it out",
 }
 
@@ -199,6 +200,7 @@ def _flags(
         "pcm_duplicate": kinds == "pcm",
         "reencoded_duplicate": kinds == "reencoded",
         "copy_leak": leakage.copy_leaks(table, twins),
+        "overlap_leak": leakage.overlap_leaks(table),
         "speaker_leak": leakage.leaks(table),
         "session_leak": leakage.session_leaks(table, params.max_session_share),
     }

@@ -14,7 +14,7 @@ from allears.audit import concentration, curation, leakage, texts
 from allears.audit.disparity import warnings
 from allears.audit.findings import findings
 from allears.audit.groups import UNKNOWN, Mask, hours_of, in_order_of, reason_masks
-from allears.audit.policy import count_reasons, reasons_of
+from allears.audit.policy import count_reasons, having, reasons_of
 from allears.audit.suspect import SetAside
 from allears.corpus.manifest import NO_GAPS, Gaps
 from allears.errors import AllearsError
@@ -36,6 +36,8 @@ class Tables:
     representation: pd.DataFrame
     representation_axes: pd.DataFrame
     disparity: pd.DataFrame
+    comparison: pd.DataFrame
+    differences: pd.DataFrame
     gaps: Gaps = NO_GAPS
     licence_words: tuple[str, ...] = ()
     set_aside: Mapping[str, SetAside] = field(default_factory=dict)
@@ -80,6 +82,7 @@ def summarise(tables: Tables, params: AuditParams, policy: Policy, corpus: str, 
         },
         "axes": axis_facts(tables.representation, tables.representation_axes),
         "disparity": warnings(tables.disparity, params),
+        "comparison": {"parts": _records(tables.comparison), "differences": _records(tables.differences)},
         "licences": _licences(table),
         "licence_words": list(tables.licence_words),
         "doubtful_texts": texts.doubtful_texts(tables.manifest),
@@ -122,19 +125,21 @@ def _joined(tables: Tables) -> pd.DataFrame:
 
 
 def _leaks(manifest: pd.DataFrame, verdicts: pd.DataFrame, table: pd.DataFrame) -> dict[str, dict[str, int]]:
-    """Clips that leak by speaker, session or copy, those of training, and those that the selection leaves: looked for
-    anew among the clips that are in it.
+    """Count the clips that leak by speaker, session, copy or overlap, those of training, and those that leak within the
+    selection.
     """
     rows = manifest.reset_index(drop=True)
     kept, train = table["keep"].to_numpy(dtype=bool), (rows["split"] == "train").to_numpy(dtype=bool)
     verdicts = in_order_of(manifest, verdicts, "the table of verdicts").reset_index(drop=True)
     shared, copies = leakage.shared_sessions(rows), leakage.copy_leaks(rows, verdicts["duplicate_of"])
+    overlaps = having(verdicts["reasons"], "overlap_leak")  # nobody forgives it, so it is complete
     sessions = rows[["source", "session"]]
     left = rows[kept]
     clips = {
         "speaker": (leakage.leaks(rows), leakage.leaks(left)),
         "session": (shared, leakage.shared_sessions(left)),
         "copy": (copies, copies[kept]),
+        "overlap": (overlaps, overlaps[kept]),
     }
     facts = {
         name: {"clips": int(found.sum()), "train": int((found & train).sum()), "selected": int(selected.sum())}
@@ -220,6 +225,10 @@ def _licences(table: pd.DataFrame) -> list[dict[str, Any]]:
         | _counts(part)
         for licence, part in table.groupby("licence", sort=True, observed=True)
     ]
+
+
+def _records(table: pd.DataFrame) -> list[dict[str, Any]]:
+    return [{str(name): _json(value) for name, value in row.items()} for row in table.to_dict("records")]
 
 
 def _pairs(rows: pd.DataFrame, value: str) -> dict[str, float]:

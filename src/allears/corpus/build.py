@@ -29,6 +29,7 @@ from allears.corpus.withdrawn import Refused
 from allears.errors import AudioError, CorpusError
 from allears.params.ingest import IngestParams
 from allears.storage.tables import records, table_digest, write_parquet
+from allears.text.scripts import primary_language
 
 QUARANTINE_COLUMNS = ("clip", "source", "path", "stage", "reason", "message")
 ROWS_PER_PART = 200_000
@@ -91,7 +92,7 @@ def build(
     table["split"], table["split_origin"] = carve(
         [None if pd.isna(split) else split for split in table["split"]], list(table["group"]),
         dev=params.splits.dev, test=params.splits.test, seed=params.splits.seed, known=splits_so_far(before, table),
-        sessions_N=_within_source(table, table["session"]), recordings_N=shared,
+        sessions_N=_within_source(table, table["session"]), recordings_N=shared, strata_N=_strata(table),
     )  # fmt: skip
     quarantine = pd.DataFrame(rejects, columns=list(QUARANTINE_COLUMNS)).astype("string")
     return Built(table, quarantine, used, gaps, len(corrections) - len(applied), known.remarks)
@@ -304,6 +305,14 @@ def _within_source(table: pd.DataFrame, names: pd.Series[str]) -> list[str | Non
     """Each clip's session or recording, which count within their source."""
     known = names.astype(object).where(names.notna(), None)
     return [None if name is None else f"{source}/{name}" for source, name in zip(table["source"], known, strict=True)]
+
+
+def _strata(table: pd.DataFrame) -> list[tuple[str, ...]] | None:
+    """Return the source and the language of each clip ('': unknown); None where all clips have the same."""
+    if len(table[["source", "language"]].drop_duplicates()) <= 1:
+        return None
+    languages = table["language"].map(primary_language, na_action="ignore").fillna("")
+    return list(zip(table["source"].astype(object), languages.astype(object), strict=True))
 
 
 def _with(attributes: str | None, name: str, value: str) -> str:

@@ -30,7 +30,9 @@ from allears.storage.files import atomic_path, write_json, write_text
 from allears.storage.tables import write_parquet
 
 _OF_CLIPS = "clip"
-_AGGREGATES = ("representation", "representation_axes", "disparity", "curation_table")
+_AGGREGATES = (
+    "representation", "representation_axes", "disparity", "curation_table", "split_comparison", "split_differences",
+)  # fmt: skip
 _ANSWERS = "datasheet_answers.json"
 _SUMMARY = "audit_summary.json"  # it quotes texts
 _RECORDING = ["source", "path", "member"]

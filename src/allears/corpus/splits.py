@@ -1,17 +1,17 @@
 """Carve the splits that a corpus lacks, by whole groups, and whole sessions where that can be: a pure function of the
-groups' and sessions' names, a seed, and of where groups that are known already are.
+groups', sessions', recordings' and strata's names, a seed, and of where groups that are known already are.
 
-A *unit* is what is carved as one: the groups that a recording or sessions link (both speakers of a call, and whoever
-called them), or a group by itself.
+A *unit* is carved as one: the groups that sessions or recordings link (both speakers of a call, and whoever called
+them), or a group by itself. A *stratum* is what a split must not lack or be alone with: a source and a language.
 """
 
 from __future__ import annotations
 
 import hashlib
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
-from allears.types import SPLITS
+Stratum = tuple[str, ...]
 
 
 def carve(
@@ -24,6 +24,7 @@ def carve(
     known: Mapping[str, str] | None = None,
     sessions_N: Sequence[str | None] | None = None,
     recordings_N: Sequence[str | None] | None = None,
+    strata_N: Sequence[Stratum] | None = None,
 ) -> tuple[list[str], list[str]]:
     """Splits of N clips and where each comes from ('given' or 'carved').
 
@@ -34,84 +35,92 @@ def carve(
     `known` groups stay where they are, even where the shares are others by now: a test speaker must not come to train.
     New groups are carved until the shares are those of all groups, as far as they go.
 
-    Groups that share a session (`sessions_N`) or a recording (`recordings_N`) are carved together (`units`), so the
-    shares are of these.
+    Where `sessions_N` or `recordings_N` name some, groups that share one are carved together (`units`), so the shares
+    are of these. Where `strata_N` names them, each stratum is carved by itself: one with enough units gives at least
+    one to each missing split, and a smaller one keeps a unit in train before it gives any.
     """
+    nobody: list[str | None] = [None] * len(groups_N)
     here = {group: known[group] for group in groups_N if group in known} if known else {}
-    nothing: list[str | None] = [None] * len(groups_N)
-    unit_of = units(splits_N, groups_N, sessions_N or nothing, here, max(dev, test), recordings_N)
-    if len(set(unit_of.values())) < len(SPLITS):
-        unit_of = units(splits_N, groups_N, nothing, here, max(dev, test), recordings_N)
-    sizes, fits = Counter(unit_of.values()), min(dev, test) * len(unit_of)
-    groups_N = [unit_of[group] for group in groups_N]
-    known = {unit_of[group]: split for group, split in here.items()}
-
-    def order(unit: str) -> tuple[float, bytes]:  # what is more than a split is to have stays in train, if it can
-        return max(sizes[unit] - fits, 0.0), _draw(unit, seed)
-
     given = {split for split in splits_N if split}
-    given_groups = {group for split, group in zip(splits_N, groups_N, strict=True) if split}
-    home: dict[str, str] = {}
-    mixed: set[str] = set()
-    for split, group in zip(splits_N, groups_N, strict=True):
-        if split and home.setdefault(group, split) != split:
-            mixed.add(group)
-    for group in groups_N:
-        home.setdefault(group, known.get(group, "train"))
     wanted = {name: share for name, share in (("dev", dev), ("test", test)) if name not in given}
-    pool = sorted((g for g, split in home.items() if split == "train" and g not in mixed), key=order)
-    moved = {group: known[group] for group in pool if known.get(group, "train") != "train"}
-    there = Counter(moved.values())
-    there.update(home[group] for group in set(groups_N) - given_groups if home[group] != "train")
-    new = [group for group in pool if group not in known]
-    for name, count in _counts(len(pool) + sum(there.values()) - len(moved), wanted).items():
-        missing = max(count - there[name], 0)
-        moved |= dict.fromkeys(new[:missing], name)
-        new = new[missing:]
-    chosen = [_choose(split, moved.get(group), home[group]) for split, group in zip(splits_N, groups_N, strict=True)]
+    unit_of = units(splits_N, groups_N, sessions_N or nobody, here, max(dev, test), recordings_N, least=len(wanted) + 1)
+    units_N = [unit_of[group] for group in groups_N]
+    home, pool = _homes(splits_N, units_N, known := {unit_of[group]: split for group, split in here.items()})
+    given_units = {unit for split, unit in zip(splits_N, units_N, strict=True) if split}
+    moved = {unit: known[unit] for unit in pool if known.get(unit, "train") != "train"}
+    held = moved | {unit: split for unit, split in home.items() if unit not in given_units and split != "train"}
+    stratum_of = _strata(units_N, strata_N)
+    sizes, groups_of = Counter(unit_of.values()), Counter(stratum_of[unit] for unit in unit_of.values())
+    large, rest = _lots(sorted(pool | held.keys()), stratum_of, least=len(wanted) + 1)
+    for lot in (*large, rest):
+        fits = min(dev, test) * sum(groups_of[stratum] for stratum in {stratum_of[unit] for unit in lot})
+        new = _in_order((unit for unit in lot if unit in pool and unit not in known), sizes, fits, seed)
+        if lot is rest:
+            spare, others = _parted(new, Counter(stratum_of[unit] for unit in lot if unit not in held), stratum_of)
+            new = spare if large else spare + others
+        there = Counter(held[unit] for unit in lot if unit in held)
+        for name, count in _counts(len(lot), wanted).items():
+            missing = max(count - there[name], 0)
+            moved |= dict.fromkeys(new[:missing], name)
+            new = new[missing:]
+    chosen = [_choose(split, moved.get(unit), home[unit]) for split, unit in zip(splits_N, units_N, strict=True)]
     return [split for split, _ in chosen], [origin for _, origin in chosen]
 
 
 def units(
     splits_N: Sequence[str | None], groups_N: Sequence[str], sessions_N: Sequence[str | None], known: Mapping[str, str],
-    max_share: float, recordings_N: Sequence[str | None] | None = None,
+    max_share: float, recordings_N: Sequence[str | None] | None = None, least: int = 1,
 ) -> dict[str, str]:  # fmt: skip
     """Group → its unit, called by the first name in it.
 
-    Groups of one recording share audio, so they are one block whatever its size, unless that leaves fewer than three
-    blocks to carve from. Blocks that sessions link are one unit, except for those with more than `max_share` of all
-    groups, as where a session is a day or a room. Nothing is joined that is in more than one split already (given or
-    `known`).
+    Groups that sessions or recordings link are one unit, but for those that are in more than one split already (given
+    or `known`): each is on its own. So are those that sessions link and that are more than `max_share` of all groups,
+    as where a session is a day or a room; a recording is one piece of audio, however many speak in it.
+
+    Where fewer than `least` units without a held-out split were left, recordings alone link, then sessions alone.
     """
     given: dict[str, set[str]] = {}
     for group, split in zip(groups_N, splits_N, strict=True):
         given.setdefault(group, set()).update([split] if split else [])
 
-    def in_one_split(groups: Iterable[str]) -> bool:
-        fixed, carved = set[str](), set[str]()
-        for group in groups:
-            fixed |= given[group]
-            carved |= {known[group]} if group in known else set()
+    def in_one_split(lot: list[str]) -> bool:
+        fixed = set().union(*(given[group] for group in lot))
+        carved = {known[group] for group in lot if group in known}
         return len(carved if carved and fixed <= {"train"} else carved | fixed) <= 1  # given train may be carved from
 
-    block_of = {group: group for group in given}
+    def join(recordings_N: Sequence[str | None] | None, sessions_N: Sequence[str | None]) -> dict[str, str]:
+        return _joined(groups_N, recordings_N, sessions_N, in_one_split, max_share * len(given))
+
+    nobody = [None] * len(groups_N)
+    held_out = {group for group, splits in given.items() if splits - {"train"}}
+    if recordings_N is not None and any(recordings_N):
+        for sessions in (sessions_N, nobody):
+            unit_of = join(recordings_N, sessions)
+            if len(set(unit_of.values()) - {unit_of[group] for group in held_out}) >= least:
+                return unit_of
+    return join(None, sessions_N)
+
+
+def _joined(
+    groups_N: Sequence[str], recordings_N: Sequence[str | None] | None, sessions_N: Sequence[str | None],
+    may_join: Callable[[list[str]], bool], max_groups: float,
+) -> dict[str, str]:  # fmt: skip
+    """Group → its unit: by recordings first, then these by sessions, of at most `max_groups` groups."""
+    unit_of = {group: group for group in groups_N}
+    members: dict[str, list[str]] = {}
     for lot in _linked(zip(groups_N, recordings_N, strict=True)) if recordings_N else ():
-        block_of |= dict.fromkeys(lot, min(lot)) if in_one_split(lot) else {}
-    if len(set(block_of.values())) < len(SPLITS):
-        block_of = {group: group for group in given}
-    groups_of: dict[str, list[str]] = {}
-    for group, block in block_of.items():
-        groups_of.setdefault(block, []).append(group)
-    unit_of: dict[str, str] = {}
-    for lot in _linked((block_of[group], session) for group, session in zip(groups_N, sessions_N, strict=True)):
-        groups = [group for block in lot for group in groups_of[block]]
-        whole = len(groups) <= max_share * len(given) and in_one_split(groups)
-        unit_of |= dict.fromkeys(groups, min(lot)) if whole else {group: block_of[group] for group in groups}
+        unit_of |= dict.fromkeys(lot, min(lot)) if may_join(lot) else {}
+    for group, unit in unit_of.items():
+        members.setdefault(unit, []).append(group)
+    for names in _linked(zip((unit_of[group] for group in groups_N), sessions_N, strict=True)):
+        lot = [group for name in names for group in members[name]]
+        if may_join(lot) and len(lot) <= max_groups:
+            unit_of |= dict.fromkeys(lot, min(names))
     return unit_of
 
 
 def _linked(pairs: Iterable[tuple[str, str | None]]) -> list[list[str]]:
-    """Return the groups in lots: those of a lot share a session (or recording), directly or through others."""
+    """The groups, those together that share a session, or share one with a group that does."""
     groups_of: dict[str, list[str]] = {}
     sessions_of: dict[str, list[str]] = {}
     for group, session in dict.fromkeys(pairs):
@@ -134,6 +143,57 @@ def _linked(pairs: Iterable[tuple[str, str | None]]) -> list[list[str]]:
                     lot += new
         lots.append(lot)
     return lots
+
+
+def _homes(
+    splits_N: Sequence[str | None], units_N: Sequence[str], known: Mapping[str, str]
+) -> tuple[dict[str, str], set[str]]:
+    """Unit → the split that is given for it first, else `known`, else train; and the units of train alone."""
+    home: dict[str, str] = {}
+    mixed: set[str] = set()
+    for split, unit in zip(splits_N, units_N, strict=True):
+        if split and home.setdefault(unit, split) != split:
+            mixed.add(unit)
+    for unit in units_N:
+        home.setdefault(unit, known.get(unit, "train"))
+    return home, {unit for unit, split in home.items() if split == "train" and unit not in mixed}
+
+
+def _strata(units_N: Sequence[str], strata_N: Sequence[Stratum] | None) -> dict[str, Stratum]:
+    """Unit → the stratum of most of its clips, of equal ones the first by name."""
+    if strata_N is None:
+        return dict.fromkeys(units_N, ())
+    clips = Counter(zip(units_N, strata_N, strict=True))
+    found: dict[str, Stratum] = {}
+    for (unit, stratum), _ in sorted(clips.items(), key=lambda item: (-item[1], item[0])):
+        found.setdefault(unit, stratum)
+    return found
+
+
+def _lots(units: Iterable[str], stratum_of: Mapping[str, Stratum], least: int) -> tuple[list[list[str]], list[str]]:
+    """The units of each stratum that has `least` of them or more, and those of all other strata together."""
+    by_stratum: dict[Stratum, list[str]] = {}
+    for unit in units:
+        by_stratum.setdefault(stratum_of[unit], []).append(unit)
+    large = [lot for lot in by_stratum.values() if len(lot) >= least]
+    return large, [unit for lot in by_stratum.values() if len(lot) < least for unit in lot]
+
+
+def _in_order(new: Iterable[str], sizes: Mapping[str, int], fits: float, seed: int) -> list[str]:
+    """The order in which `new` units leave train: as drawn, but those of more groups than a split is to have last."""
+    return sorted(new, key=lambda unit: (max(sizes[unit] - fits, 0.0), _draw(unit, seed)))
+
+
+def _parted(
+    new: Iterable[str], in_train: Counter[Stratum], stratum_of: Mapping[str, Stratum]
+) -> tuple[list[str], list[str]]:
+    """Units that may leave train so that their strata stay in it, and the others."""
+    left, spare, others = in_train.copy(), list[str](), list[str]()
+    for unit in new:
+        may_leave = left[stratum_of[unit]] > 1
+        left[stratum_of[unit]] -= may_leave
+        (spare if may_leave else others).append(unit)
+    return spare, others
 
 
 def _choose(given: str | None, moved: str | None, home: str) -> tuple[str, str]:

@@ -21,8 +21,9 @@ class SampleParams(Params):
 
 
 class SplitParams(Params):
-    """How splits are carved where a corpus has none: shares of its groups (speakers, sessions or recordings).
-    Speakers who share a session go together, unless these are more than the larger share of all.
+    """How splits are carved where a corpus has none: shares of the groups (speakers, sessions or recordings) of each
+    source and language. Speakers who share a recording go together, and those who share a session, unless these are
+    more than the larger share of all.
     """
 
     dev: float = Field(default=0.1, gt=0.0, lt=0.5)

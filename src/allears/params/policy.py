@@ -15,7 +15,7 @@ from allears.params.base import Params
 MAX_RULES = 40  # a clip's reasons are the bits of one number
 STRUCTURAL = (  # what is no comparison of a measure with a bound
     "undecodable", "licence_denied", "licence_unknown", "byte_duplicate", "pcm_duplicate", "reencoded_duplicate",
-    "copy_leak", "speaker_leak", "session_leak", "dropped_by_person", "withdrawn",
+    "copy_leak", "overlap_leak", "speaker_leak", "session_leak", "dropped_by_person", "withdrawn",
 )  # fmt: skip
 Code = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_]{0,39}$")]
 

@@ -17,6 +17,7 @@ from allears.reporting import (
     audit_listen,
     audit_people,
     audit_speakers,
+    audit_splits,
     audit_suspect,
     audit_texts,
     policy_sections,
@@ -84,6 +85,9 @@ def render(data: AuditData, params: AuditParams, policy: Policy) -> str:
         **audit_speakers.context(table),
         reasons=sections.reasons(summary),
         splits=sections.splits(summary),
+        split_parts=audit_splits.parts(summary),
+        split_differences=audit_splits.differences(summary),
+        split_method=audit_splits.METHOD,
         quarantine=sections.quarantine(summary),
         gaps=gap_lines(summary["gaps"]),
         axes=sections.axes(data.representation, summary["axes"]),
@@ -199,9 +203,9 @@ def _copies_line(duplicates: pd.DataFrame) -> str:
 
 
 def _leak_lines(summary: dict[str, Any]) -> list[str]:
-    """Of speakers, sessions and copies: what is in more than one split, and how many clips of it are still selected."""
+    """Sentences about what is in more than one split, and how many of its clips are still selected."""
     groups, leaks = summary["leaking_groups"], summary["leaks"]
-    session, copy = leaks["session"], leaks["copy"]
+    session, copy, overlap = leaks["session"], leaks["copy"], leaks["overlap"]
     lines = ["No speaker (else session, else recording) is in more than one split."]
     if groups:
         shown = ", ".join(groups[:10]) + (" …" if len(groups) > 10 else "")
@@ -212,6 +216,8 @@ def _leak_lines(summary: dict[str, Any]) -> list[str]:
             + (_leaking(session) if session["clips"] else "")
         )
     lines.append(f"Copies of clips of a split that is further held out: {_leaking(copy) if copy['clips'] else 'none.'}")
+    if overlap["clips"]:
+        lines.append(f"Spans of a file that overlap one of a split that is further held out: {_leaking(overlap)}")
     return lines
 
 

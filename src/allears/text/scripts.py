@@ -55,6 +55,18 @@ def scripts_of(language: str) -> tuple[str, ...]:
     return (*_PARTS.get(likely, (likely,)), *also)
 
 
+@lru_cache(maxsize=1024)
+def primary_language(language: str) -> str:
+    """The language of a BCP 47 or ISO 639 tag without region and script: `en` of `en-GB` and `eng`, `zh` of `cmn-Hans`.
+
+    What is no such tag stays as it is, case aside.
+    """
+    try:
+        return Language.get(language).prefer_macrolanguage().language or language.casefold()
+    except LanguageTagError:
+        return language.casefold()
+
+
 def script_share(text: str, language: str) -> float | None:
     """Share of the letters of `text` in a script of `language`. None where there is no letter or no such script.
 

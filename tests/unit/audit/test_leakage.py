@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from allears.audit.leakage import copy_leaks, session_leaks, shared_sessions
+from allears.audit.leakage import copy_leaks, overlap_leaks, session_leaks, shared_sessions
 from allears.audit.policy import judge
 from allears.errors import ConfigError
 from allears.params.audit import AuditParams
@@ -42,6 +42,49 @@ def test_copies_of_copies_are_followed_to_the_one_that_stays(rows: list[tuple[st
     table = pd.DataFrame({"clip": list(splits), "split": list(splits.values())}, dtype="string")
     found = copy_leaks(table, table["clip"].map(twins).astype("string"))
     assert table.loc[found, "clip"].tolist() == slow.copies(splits, twins)
+
+
+SPANS = st.tuples(
+    SPLITS,
+    st.sampled_from("fg"),
+    st.sampled_from([None, 0, 1]),
+    st.integers(0, 12),
+    st.sampled_from([0.5, 1.0, 3.0, 7.0]),
+)
+
+
+@given(st.lists(SPANS))
+def test_overlaps_are_those_found_pair_by_pair(spans: list[tuple[str, str, int | None, int, float]]) -> None:
+    clips = [(split, file, channel, float(at), at + lasts) for split, file, channel, at, lasts in spans]
+    table = pd.DataFrame(clips, columns=["split", "file_sha256", "channel", "start_s", "end_s"])
+    table["channel"] = table["channel"].astype("Int64")
+    assert overlap_leaks(table).tolist() == slow.overlaps(clips)
+
+
+TURNS: list[dict[str, Any]] = [
+    {"speaker": "a", "file_sha256": "f" * 64, "start_s": 0.0, "end_s": 4.0},
+    {"speaker": "b", "file_sha256": "f" * 64, "start_s": 3.5, "end_s": 8.0, "split": "test"},
+    {"speaker": "c", "file_sha256": "f" * 64, "start_s": 7.9999, "end_s": 12.0},
+    {"speaker": "d"}, {"speaker": "e"},
+]  # fmt: skip
+
+
+def test_a_training_clip_that_overlaps_a_test_clip_is_forgiven_by_nobody() -> None:
+    keep = pd.DataFrame([("c0", "keep", "ours")], columns=["clip", "decision", "why"], dtype="string")
+    done = audited(TURNS, decided=keep)
+    assert done.verdicts["reasons"].tolist() == ["overlap_leak", "", "", "", ""]
+    assert done.selection["keep"].tolist() == [False, True, True, True, True]
+    assert done.summary()["leaks"]["overlap"] == {"clips": 1, "train": 1, "selected": 0}
+    assert "Training clips that overlap in the same file with held-out ones: 1; none is trained on." in done.findings()
+
+
+def test_a_copy_of_the_file_is_the_same_file_and_the_other_channel_is_not() -> None:
+    copied = [TURNS[0], TURNS[1] | {"path": "copy.wav"}, *TURNS[3:]]
+    assert overlap_leaks(manifest(copied)).tolist() == [True, False, False, False]
+    sides = [TURNS[0] | {"channel": 0}, TURNS[1] | {"channel": 1}, *TURNS[3:]]
+    assert not overlap_leaks(manifest(sides)).any()
+    mixed = [TURNS[0] | {"channel": 0}, TURNS[1], *TURNS[3:]]
+    assert overlap_leaks(manifest(mixed)).tolist() == [True, False, False, False]
 
 
 def test_two_speakers_of_one_call_leak_on_the_training_side() -> None:
@@ -116,6 +159,6 @@ def test_a_copy_of_a_training_copy_of_a_test_clip_is_one_of_the_test_clip() -> N
 def test_no_leak_may_be_named_in_keep_despite() -> None:
     table = manifest([{}])
     found = pd.DataFrame({"clip": [], "kind": [], "duplicate_of": []}, dtype="string")
-    for code in ("copy_leak", "session_leak", "speaker_leak"):
+    for code in ("copy_leak", "overlap_leak", "session_leak", "speaker_leak"):
         with pytest.raises(ConfigError, match=f"'{code}' is no soft reason"):
             judge(table, measures(table), found, AuditParams(keep_despite=(code,)), STANDARD)

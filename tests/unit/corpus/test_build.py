@@ -159,3 +159,26 @@ def test_a_call_is_carved_whole_and_its_name_counts_within_its_source(tmp_path: 
     assert table.groupby(["source", "session"])["split"].nunique().eq(1).all()
     assert table.groupby("session")["split"].nunique().gt(1).any()
     assert table["split"].value_counts().to_dict() == {"train": 28, "test": 8, "dev": 4}
+
+
+def test_speakers_of_one_recording_and_every_source_and_language_are_carved_together(tmp_path: Path) -> None:
+    """Meetings of four speakers each, whose turns overlap, beside a second source of another language."""
+    (tmp_path / "turns").mkdir()
+    (tmp_path / "read").mkdir()
+    turns = [
+        {"audio_filepath": f"m{meeting}.wav", "offset": 2.0 * turn, "duration": 3.0, "speaker": f"{meeting}-{turn % 4}"}
+        for meeting in range(3)
+        for turn in range(20)
+    ]
+    read = [{"audio_filepath": f"{i}.wav", "speaker": f"r{i % 12}", "lang": "sw"} for i in range(36)]
+    sources = []
+    for name, lines in (("turns", turns), ("read", read)):
+        root = tmp_path / name
+        (root / "manifest.json").write_text("\n".join(json.dumps(line) for line in lines))
+        for path in {line["audio_filepath"] for line in lines}:
+            (root / str(path)).write_bytes(b"x")
+        sources.append(Source(name=name, root=root, layout="nemo", why="", licence="CC0-1.0", label=None))
+    listing = read_listing(sources, None)
+    table = build(listing, {each: facts(60.0) for each in usable(listing)}, PARAMS).clips
+    assert table.groupby(["source", "path"])["split"].nunique().eq(1).all()
+    assert table.groupby("source")["split"].nunique().to_dict() == {"read": 3, "turns": 3}

@@ -59,7 +59,8 @@ def test_shares_are_of_the_groups_and_depend_on_the_seed() -> None:
     assert one == carve([None] * 100, groups, dev=0.1, test=0.2, seed=0)[0]
 
 
-PLACES = st.tuples(st.integers(0, 9), st.one_of(st.none(), st.integers(0, 6)))
+PLACE = st.one_of(st.none(), st.integers(0, 6))
+PLACES = st.tuples(st.integers(0, 9), PLACE)
 
 
 @given(st.lists(PLACES, min_size=1, max_size=25))
@@ -215,3 +216,110 @@ def test_a_recording_that_new_speakers_join_keeps_its_split() -> None:
         recordings_N=[*recordings, recordings[at]],
     )
     assert again == [*splits, "test"]
+
+
+def test_carving_is_pinned() -> None:
+    """The splits of corpora that are carved already must not change."""
+    groups = [f"speaker {i % 23}" for i in range(200)]
+    given_splits = ["test" if i % 23 in (3, 7) else "train" for i in range(200)]
+    one_stratum: list[tuple[str, ...]] = [("s", "en")] * 200
+    for strata in (None, one_stratum):
+        splits, _ = carve([None] * 200, groups, dev=0.1, test=0.2, seed=0, strata_N=strata)
+        assert held_out(splits, groups, "dev") == {"speaker 0", "speaker 12"}
+        assert held_out(splits, groups, "test") == {f"speaker {i}" for i in (4, 5, 13, 19, 21)}
+        splits, _ = carve(given_splits, groups, dev=0.1, test=0.2, seed=0, strata_N=strata)
+        assert held_out(splits, groups, "dev") == {"speaker 19", "speaker 21"}
+
+
+def held_out(splits: list[str], groups: list[str], name: str) -> set[str]:
+    return {group for split, group in zip(splits, groups, strict=True) if split == name}
+
+
+STRATA: list[tuple[str, ...]] = [("a", "en"), ("a", "fr"), ("b", "en"), ("b", "")]
+SPLIT_NAMES, HELD_OUT = ("train", "dev", "test"), {"dev": 0.1, "test": 0.2}
+SIZES = st.lists(st.integers(0, 25), min_size=4, max_size=4).filter(any)
+
+
+def speakers_of(sizes: list[int], first: int = 0) -> tuple[list[str], list[tuple[str, ...]]]:
+    """Groups of so many speakers of each stratum, and their strata."""
+    pairs = [
+        (f"{'/'.join(stratum)}/{first + i}", stratum)
+        for stratum, size in zip(STRATA, sizes, strict=True)
+        for i in range(size)
+    ]
+    return [group for group, _ in pairs], [stratum for _, stratum in pairs]
+
+
+@given(SIZES, st.integers(0, 5))
+def test_each_split_is_of_every_source_and_language_as_far_as_the_groups_go(sizes: list[int], seed: int) -> None:
+    groups, strata = speakers_of(sizes)
+    splits, _ = carve([None] * len(groups), groups, dev=0.1, test=0.2, seed=seed, strata_N=strata)
+    for stratum, size in zip(STRATA, sizes, strict=True):
+        count = {name: list(zip(splits, strata, strict=True)).count((name, stratum)) for name in SPLIT_NAMES}
+        if size >= 3:
+            assert all(count.values())
+            assert all(abs(count[name] - share * size) <= 1 for name, share in HELD_OUT.items())
+        elif size and (max(sizes) >= 3 or sum(sizes) >= 3 * sum(map(bool, sizes))):
+            assert count["train"]
+    if len(groups) >= 3:
+        assert set(splits) == {"train", "dev", "test"}
+
+
+@given(SIZES, st.lists(st.integers(0, 25), min_size=4, max_size=4))
+def test_a_delivery_changes_no_known_group_and_is_carved_like_the_rest(first: list[int], second: list[int]) -> None:
+    groups, strata = speakers_of(first)
+    splits, _ = carve([None] * len(groups), groups, dev=0.1, test=0.2, seed=0, strata_N=strata)
+    known = dict(zip(groups, splits, strict=True))
+    more, theirs = speakers_of(second, first=100)
+    again = carve(
+        [None] * len(groups + more), groups + more, dev=0.1, test=0.2, seed=0, known=known, strata_N=strata + theirs
+    )[0]
+    assert again[: len(groups)] == splits
+    for stratum, before, new in zip(STRATA, first, second, strict=True):
+        if new >= 3:
+            now = {split for split, each in zip(again, strata + theirs, strict=True) if each == stratum}
+            assert now == {"train", "dev", "test"} or before
+
+
+def test_dev_is_carved_of_both_sources_where_one_gives_its_splits_but_dev() -> None:
+    groups, strata = speakers_of([20, 0, 10, 0])
+    given_splits = ["test" if i < 4 else "train" for i in range(20)] + [None] * 10
+    for seed in range(10):
+        splits, _ = carve(given_splits, groups, dev=0.1, test=0.2, seed=seed, strata_N=strata)
+        assert {stratum for split, stratum in zip(splits, strata, strict=True) if split == "dev"} == set(strata)
+        assert splits.count("dev") == 3
+
+
+def test_languages_of_two_speakers_each_are_all_trained_on() -> None:
+    strata = [("s", f"language {i // 2}") for i in range(20)]
+    groups = [str(i) for i in range(20)]
+    for seed in range(10):
+        splits, _ = carve([None] * 20, groups, dev=0.1, test=0.2, seed=seed, strata_N=strata)
+        assert {stratum for split, stratum in zip(splits, strata, strict=True) if split == "train"} == set(strata)
+        assert (splits.count("dev"), splits.count("test")) == (2, 4)
+
+
+def test_a_speaker_of_two_languages_counts_for_the_one_of_more_clips() -> None:
+    groups = [str(i // 3) for i in range(90)]
+    strata = [("s", "fr" if i % 3 == 0 else "en") for i in range(90)]
+    same = [("s", "en")] * 90
+    shares = {"dev": 0.1, "test": 0.2, "seed": 0}
+    assert carve([None] * 90, groups, **shares, strata_N=strata) == carve([None] * 90, groups, **shares, strata_N=same)
+
+
+@given(st.lists(st.tuples(st.integers(0, 9), PLACE, PLACE), min_size=1, max_size=30))
+def test_recordings_and_sessions_link_as_merging_sets_does(clips: list[tuple[int, int | None, int | None]]) -> None:
+    groups = [str(group) for group, _, _ in clips]
+    recordings = [None if place is None else f"r{place}" for _, place, _ in clips]
+    sessions = [None if place is None else f"s{place}" for _, _, place in clips]
+    unit_of = units([None] * len(clips), groups, sessions, {}, 1.0, recordings)
+    lots = {frozenset(g for g in groups if unit_of[g] == unit) for unit in unit_of.values()}
+    assert lots == linked(groups * 2, recordings + sessions)
+
+
+def test_a_host_of_half_of_the_recordings_is_trained_on_with_all_guests() -> None:
+    groups = [name for i in range(20) for name in ("host" if i < 10 else f"host{i}", f"guest{i}")]
+    recordings: list[str | None] = [f"episode{i // 2}" for i in range(40)]
+    splits, _ = carve([None] * 40, groups, dev=0.1, test=0.2, seed=0, recordings_N=recordings)
+    assert not in_two(splits, recordings)
+    assert set(splits[:20]) == {"train"}

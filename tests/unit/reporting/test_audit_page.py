@@ -34,7 +34,7 @@ RUN = "document.title='owned'"
 EVIL = f'</script><script>{RUN}</script><img src=x onerror="{RUN}">{{{{ 7*7 }}}}<!--\u2028\'"]]>'
 STEPS = (
     "find_duplicates", "read_overrides", "judge_clips", "select_clips", "represent", "find_disparity",
-    "tabulate_curation", "score_truth", "summarise_audit",
+    "compare_splits", "tabulate_curation", "score_truth", "summarise_audit",
 )  # fmt: skip
 CHROMIUM = shutil.which("chromium") or shutil.which("google-chrome")
 

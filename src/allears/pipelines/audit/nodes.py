@@ -21,6 +21,7 @@ from allears.audit import (
     overrides,
     policy,
     representation,
+    split_comparison,
     summary,
     targets,
     texts,
@@ -123,6 +124,13 @@ def find_disparity(
     return disparity.disparity(manifest.frame(PEOPLE_COLUMNS), verdicts, selection, params)
 
 
+def compare_splits(
+    manifest: Manifest, measures: pd.DataFrame, selection: pd.DataFrame
+) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Language, rate, level, texts and more of each split and source; how dev and test differ from train."""
+    return split_comparison.compare(manifest.frame(split_comparison.MANIFEST_COLUMNS), measures, selection)
+
+
 def tabulate_curation(manifest: Manifest, selection: pd.DataFrame, params: AuditParams) -> pd.DataFrame:
     """The training split before the audit, after the policy, after the curation."""
     return curation_table.before_and_after(manifest.frame(PEOPLE_COLUMNS), selection, params)
@@ -140,12 +148,13 @@ def score_truth(
 def summarise(
     manifest: Manifest, measures: pd.DataFrame, quarantine: pd.DataFrame, verdicts: pd.DataFrame,
     selection: pd.DataFrame, table: pd.DataFrame, axes: pd.DataFrame, disparity_table: pd.DataFrame,
-    shipped_policies: dict[str, Any], policies: Policies, params: AuditParams, paths: Paths,
+    comparison: pd.DataFrame, differences: pd.DataFrame, shipped_policies: dict[str, Any], policies: Policies,
+    params: AuditParams, paths: Paths,
 ) -> dict[str, Any]:  # fmt: skip
     """Counts and hours per split and reason; rows in = kept + soft + hard + quarantined, checked."""
     people, chosen = manifest.frame(PEOPLE_COLUMNS), policies.chosen(params.policy)
     frames = summary.Tables(
-        people, quarantine, verdicts, selection, table, axes, disparity_table, manifest.gaps,
+        people, quarantine, verdicts, selection, table, axes, disparity_table, comparison, differences, manifest.gaps,
         _licence_words(manifest, verdicts),
         policy.describe_set_aside(people, measures, verdicts, params, chosen),
         policies.described(params.policy, Policies.model_validate(shipped_policies["policies"])),

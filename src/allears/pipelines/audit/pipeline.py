@@ -31,6 +31,12 @@ def create_pipeline() -> Pipeline:
                 nodes.find_disparity, ["manifest", "verdicts", "selection", audit], "disparity", name="find_disparity"
             ),
             node(
+                nodes.compare_splits,
+                ["manifest", "measures", "selection"],
+                ["split_comparison", "split_differences"],
+                name="compare_splits",
+            ),
+            node(
                 nodes.tabulate_curation, ["manifest", "selection", audit], "curation_table", name="tabulate_curation"
             ),
             node(
@@ -42,7 +48,8 @@ def create_pipeline() -> Pipeline:
                 nodes.summarise,
                 [
                     "manifest", "measures", "quarantine", "verdicts", "selection", "representation",
-                    "representation_axes", "disparity", "shipped_policies", policies, audit, paths,
+                    "representation_axes", "disparity", "split_comparison", "split_differences", "shipped_policies",
+                    policies, audit, paths,
                 ],
                 "audit_summary",
                 name="summarise_audit",

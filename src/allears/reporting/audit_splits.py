@@ -1,0 +1,94 @@
+"""The section of the audit's page that compares splits and sources."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from markupsafe import Markup
+
+from allears.audit.split_comparison import LEAST_DB
+from allears.reporting.html import Column, table, written
+
+MAX_ROWS = 40
+_PART_COLUMNS = (
+    Column(key="split", title="split"), Column(key="source", title="source"),
+    Column(key="clips", title="clips", kind="count"), Column(key="hours", title="hours", kind="hours"),
+    Column(key="groups", title="speakers*", kind="count", hint="else sessions, else recordings"),
+    Column(key="language", title="language", hint="of most hours, with its share"),
+    Column(key="rate", title="sample rate", kind="number", hint="of most hours, with its share"),
+    Column(key="channels", title="channels", kind="number", hint="of most hours, with their share"),
+    Column(key="level", title="level, dBFS", kind="number", hint="median, and the range of the middle two thirds"),
+    Column(key="snr", title="SNR, dB", kind="number", hint="median, and the range of the middle two thirds"),
+    Column(key="texts", title="texts", kind="count", hint="different ones, case and punctuation aside"),
+    Column(key="text_in_train", title="also in train", kind="percent", hint="of the clips with a text"),
+    Column(key="template_share", title="said by many", kind="percent", hint="of the clips with a text"),
+)  # fmt: skip
+_OF_TEXTS = ("texts", "text_in_train", "template_share")
+_DIFFERENCE_COLUMNS = (
+    Column(key="part", title="of"), Column(key="other", title="against"), Column(key="measure", title=""),
+    Column(key="here", title="here"), Column(key="there", title="there"),
+    Column(key="by", title="difference", kind="number", hint="of the hours, or of the medians"),
+    Column(key="flag", title="", kind="flag"),
+)  # fmt: skip
+_MEASURES = {
+    "language": "language", "source": "source", "sample_rate_hz": "sample rate, Hz", "channels": "channels",
+    "rms_dbfs": "level", "snr_db": "SNR",
+}  # fmt: skip
+METHOD = (
+    "Only selected clips count. Languages, sources, rates and channels differ by the share of hours that would have to "
+    f"be of another one to have the other side's shares; level and SNR differ where the median is {LEAST_DB:g} dB or "
+    "more away and beyond the lowest or highest sixth of the other side's clips."
+)
+
+
+def parts(summary: dict[str, Any]) -> Markup:
+    """Return the table of splits, then of sources, then of both, where there is more than one source."""
+    rows = [_part(row) for row in summary["comparison"]["parts"][:MAX_ROWS]]
+    has_texts = any(row["texts"] for row in rows)
+    return table(rows, [column for column in _PART_COLUMNS if has_texts or column.key not in _OF_TEXTS])
+
+
+def differences(summary: dict[str, Any]) -> Markup | None:
+    """Return the table of how dev and test differ from train and sources from each other; None without any."""
+    rows = summary["comparison"]["differences"][:MAX_ROWS]
+    shown = [
+        row | {"measure": _MEASURES[row["measure"]], "by": _size(row), "flag": _flag(row)}
+        | {"_class": "" if row["differs"] else "faint"}
+        for row in rows
+    ]  # fmt: skip
+    return table(shown, _DIFFERENCE_COLUMNS) if shown else None
+
+
+def _part(row: dict[str, Any]) -> dict[str, Any]:
+    rate = f"{int(row['sample_rate_hz']) / 1000:g} kHz" if row["sample_rate_hz"] else None
+    return row | {
+        "split": row["split"] or "all", "source": row["source"] or "all",
+        "language": _with_share(row["language"], row["language_share"]),
+        "rate": _with_share(rate, row["sample_rate_hz_share"]),
+        "channels": _with_share(row["channels"], row["channels_share"]),
+        "level": _range(row, "rms_dbfs"), "snr": _range(row, "snr_db"),
+    }  # fmt: skip
+
+
+def _with_share(value: str | None, share: float | None) -> str:
+    if value is None or share is None:
+        return ""
+    return value if share == 1 else f"{value} ({written(share, 'percent')})"
+
+
+def _range(row: dict[str, Any], measure: str) -> str:
+    low, median, high = (row[f"{measure}_{mark}"] for mark in ("low", "median", "high"))
+    return "" if median is None else f"{median:.1f} ({low:.0f} to {high:.0f})"
+
+
+def _size(row: dict[str, Any]) -> str:
+    if row["measure"] in ("rms_dbfs", "snr_db"):
+        return f"{row['distance']:+.1f} dB"
+    return written(row["distance"], "percent")
+
+
+def _flag(row: dict[str, Any]) -> str:
+    words = {"wholly": "nothing in common", "mostly": "mostly other", "partly": "partly other"}
+    if row["measure"] in ("rms_dbfs", "snr_db"):
+        words = {"wholly": "apart"}
+    return words.get(row["differs"], "")
