@@ -19,7 +19,8 @@ from allears.storage.tables import records
 class Channels:
     """What is doubtful: reason and message by recording and whether a row names its channel.
 
-    `mixed`: recordings whose channels are mixed, unasked, although several people speak in them, in turns.
+    `mixed`: recordings whose channels are mixed, unasked, although several people speak in them, in turns, or
+    probably do: different words are said at the same time, and it is unknown by whom.
     """
 
     doubts: dict[tuple[Recording, bool], tuple[str, str]] = field(default_factory=dict)
@@ -66,11 +67,13 @@ def check_channels(listing: pd.DataFrame, facts: Mapping[Recording, Probed], cho
             message = f"{_shown(row)}: {why}; a corpus that counts from 1 means others by its other numbers too"
             found.doubts[_recording(row), True] = "no_such_channel", message
     for recording, rows in _unnamed(usable, facts) if choice == "auto" else ():
-        if overlap := _overlap(rows):
+        if overlap := _overlap(rows, "speaker"):
             why = f"it has {_channels(rows[0], facts)} channels, none is named, and different speakers talk at once"
             message = f"{_shown(rows[0])}: {why} ({overlap}): {_REMEDY}"
             found.doubts[recording, False] = "channel_unknown", message
-        else:
+            continue
+        speakers = {row["speaker"] for row in rows}
+        if len(speakers - {None}) > 1 or (None in speakers and _overlap(rows, "text")):
             found.mixed.append(_shown(rows[0]))
     return found
 
@@ -78,29 +81,28 @@ def check_channels(listing: pd.DataFrame, facts: Mapping[Recording, Probed], cho
 def _unnamed(
     usable: pd.DataFrame, facts: Mapping[Recording, Probed]
 ) -> Iterator[tuple[Recording, list[dict[str, Any]]]]:
-    """Recordings of several channels and speakers of which some row names no channel, with their rows."""
+    """Recordings of several channels and rows of which some name no channel, with their rows."""
     if not any(each.channels > 1 for each in facts.values()):
         return
-    spoken = usable.loc[usable["speaker"].notna(), [*_FILE, "channel", "start_s", "end_s", "speaker"]]
-    speakers = spoken[[*_FILE, "speaker"]].drop_duplicates()
-    several = speakers.loc[speakers.duplicated(_FILE, keep=False), _FILE].drop_duplicates()
+    several = usable.loc[
+        usable.duplicated(_FILE, keep=False), [*_FILE, "channel", "start_s", "end_s", "speaker", "text"]
+    ]
     rows_of: dict[Recording, list[dict[str, Any]]] = {}
-    for row in records(spoken.merge(several, on=_FILE)):
+    for row in records(several):
         rows_of.setdefault(_recording(row), []).append(row)
     for recording, rows in rows_of.items():
         if facts[recording].channels > 1 and any(row["channel"] is None for row in rows):
             yield recording, rows
 
 
-def _overlap(rows: list[dict[str, Any]]) -> str | None:
-    """Name two rows of different speakers that overlap, one of them without a channel; None where there are none."""
-    spans = sorted(((*_bounds(row), row) for row in rows), key=lambda span: span[:2])
+def _overlap(rows: list[dict[str, Any]], by: str) -> str | None:
+    """Name two rows that overlap and differ in what is known of `by`, one of them without a channel; None for none."""
+    spans = sorted(((*_bounds(row), row) for row in rows if row[by] is not None), key=lambda span: span[:2])
     open_spans: list[tuple[float, float, dict[str, Any]]] = []
     for start, end, row in spans:
         open_spans = [each for each in open_spans if each[1] - start > TABLE_SLACK_S]
-        for before in open_spans:
-            same = before[2]["speaker"] == row["speaker"]
-            if not same and end - start > TABLE_SLACK_S and None in (before[2]["channel"], row["channel"]):
+        for before in open_spans if end - start > TABLE_SLACK_S else ():
+            if before[2][by] != row[by] and None in (before[2]["channel"], row["channel"]):
                 return f"one from {before[0]:g} s, another from {start:g} s"
         open_spans.append((start, end, row))
     return None

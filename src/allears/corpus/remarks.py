@@ -65,7 +65,7 @@ class Remarks:
             )
         if self.mixed:
             found.append(
-                f"{len(self.mixed)} recording(s) have several channels and speakers, and no channel is named: the "
-                f"channels are mixed ({self.mixed[0]} …); ingest.channels=split makes a clip of each"
+                f"{len(self.mixed)} recording(s) have several channels, and probably speakers, and no channel is "
+                f"named: the channels are mixed ({self.mixed[0]} …); ingest.channels=split makes a clip of each"
             )
         return found

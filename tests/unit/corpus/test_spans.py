@@ -304,6 +304,12 @@ def test_what_is_no_conversation_on_several_channels_is_mixed_as_ever(tmp_path: 
     built = made(root, "kaldi")
     assert heard_hz(built) == dict.fromkeys(SIDES)
     assert "no channel is named: the channels are mixed (call.wav" in built.remarks.sentences()[0]
+    root = tmp_path / "unknown"
+    call(root)
+    (root / "utt2spk").unlink()
+    built = made(root, "kaldi")
+    assert heard_hz(built) == dict.fromkeys(SIDES)
+    assert "no channel is named: the channels are mixed (call.wav" in built.remarks.sentences()[0]
 
 
 @pytest.mark.parametrize(
