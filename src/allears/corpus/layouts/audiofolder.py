@@ -119,13 +119,13 @@ def _row(
 
 def _with_file_column(columns: Columns, file: Path) -> Columns:
     """Of several columns that could name the files of a table, the one that names most of those that are there."""
-    head = [record for record in islice(_records(file), _LOOKED_AT) if isinstance(record, dict)]
+    head = [record for record in islice(_records(file), _FEW) if isinstance(record, dict)]
     names = [name for name in dict.fromkeys(name for record in head for name in record) if field_of(name) == "file"]
     if len(names) < 2 or "file" in dict(columns.fields):
         return columns
 
     def there(name: str) -> tuple[int, bool]:
-        values = (text_of(record.get(name)) for record in head[:_FEW])
+        values = (text_of(record.get(name)) for record in head)
         paths = [path for path in values if path and unsafe(path, folder=file.parent) is None]
         return sum(is_file(file.parent / path) for path in paths), name == "file_name"
 

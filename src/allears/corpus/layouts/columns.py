@@ -149,7 +149,8 @@ def row_from(record: Mapping[str, Any], columns: Columns) -> Row:
     extra = {name: text for name, raw in record.items() if name not in used and (text := clean(raw)) is not None}
 
     def value(field: str) -> str | None:
-        return text_of(_alone(record.get(fields.get(field, ""))))
+        name = fields.get(field)
+        return None if name is None else text_of(_alone(record.get(name)))
 
     words = value("licence")
     split, licence = split_of(value("split")), licence_of(words)
@@ -231,11 +232,12 @@ def _fields(names: tuple[str, ...], given: tuple[tuple[str, str], ...]) -> dict[
 
 def text_of(value: Any) -> str | None:
     """The value as text without outer spaces; None where it is null (see above)."""
+    if isinstance(value, str):  # nearly all are
+        text = value.strip()
+        return None if text in NEVER_A_WORD else text
     match value:
         case None:
             return None
-        case str():
-            text = value.strip()
         case dict() | list() if not value:
             return None
         case dict() | list():

@@ -15,7 +15,7 @@ AUDIO_EXTENSIONS = frozenset(
     " ogv ogx oma omg opus qcp qt ra rf64 rm rmvb sf shn snd sox sph spx svx swf tak trp ts tta vob"
     " voc vqe vqf vql w64 wav wave weba webm wm wma wmv wsd wtv wv xwm xwma".split()
 )
-_SCRIPTS = frozenset(("ts", "mts"))  # TypeScript has the endings of MPEG transport streams
+_SCRIPTS = (".ts", ".mts")  # TypeScript has the endings of MPEG transport streams
 _HEAD_BYTES = 1024
 SPLIT_WORDS = {
     "train": "train", "training": "train",
@@ -31,10 +31,7 @@ def is_audio(name: str) -> bool:
 
 def is_recording(root: Path, path: str) -> bool:
     """Whether a file below `root` is a recording by its name, and no text where the ending is TypeScript's too."""
-    name = path.rpartition("/")[2]
-    if not is_audio(name):
-        return False
-    return name.rpartition(".")[2].lower() not in _SCRIPTS or not _is_script(root / path)
+    return is_audio(path.rpartition("/")[2]) and not (path.lower().endswith(_SCRIPTS) and _is_script(root / path))
 
 
 def _is_script(file: Path) -> bool:

@@ -159,7 +159,7 @@ def _checked(items: Iterable[Row | Reject], root: Path, layout: Layout, *, absol
 
 def _problem(row: Row, told: str, renamed: dict[tuple[Any, ...], bool]) -> tuple[str, str | None]:
     """Why a row cannot be one though its path can be followed; `told`: the path as its table writes it."""
-    if (why := problem(row.start_s, row.end_s)) is not None:
+    if (row.start_s, row.end_s) != (None, None) and (why := problem(row.start_s, row.end_s)) is not None:
         return "bad_segment", why
     if not _is_unicode(row):
         return "malformed_line", "half of a character is in it, or a folder's name that is not UTF-8"
