@@ -240,11 +240,7 @@ def _look(path: Path) -> _Look:
 
     Raises AudioError and OSError as `_descriptor`, and `undecodable` for what no decoder reads to its end.
     """
-    descriptor = _descriptor(path)
-    try:
-        found = os.fstat(descriptor)
-    finally:
-        os.close(descriptor)
+    found = path.stat()
     return _looked(path, (found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns))
 
 

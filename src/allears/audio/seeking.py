@@ -13,7 +13,7 @@ import functools
 import os
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -36,7 +36,8 @@ _TIME_BASE = re.compile(rb"^#tb 0: (\d+/\d+)$", re.MULTILINE)
 _CODEC = re.compile(rb"^#codec_id 0: (\w+)$", re.MULTILINE)
 _RATE = re.compile(rb"^#sample_rate 0: (\d+)$", re.MULTILINE)
 _PACKET = re.compile(rb"^0, +-?\d+, +(-?\d+), +(\d+),", re.MULTILINE)
-_FRAME = re.compile(rb"^(-?\d+) (\d+/\d+) (\d+) (\d+)$", re.MULTILINE)
+
+Frames = npt.NDArray[np.int64]  # [F, 3]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -62,11 +63,13 @@ class Packets:
         """First sample of the last packet: behind it, packets tell nothing."""
         return self.origin + (len(self.pts_P) - 1) * self.samples
 
-    def sample_at(self, pts: int) -> int | None:
-        """Return the first sample of the packet with that timestamp, None where there is none."""
-        packet = int(np.searchsorted(self.pts_P, pts))
-        found = packet < len(self.pts_P) and int(self.pts_P[packet]) == pts
-        return self.origin + packet * self.samples if found else None
+    def origin_of(self, frames_F3: Frames) -> int | None:
+        """Return the sample with which decoding began, if all frames after the first (which is cut) agree on it."""
+        pts_F, before_F = frames_F3[1:, 0], frames_F3[1:, 1]
+        packets_F = np.minimum(np.searchsorted(self.pts_P, pts_F), len(self.pts_P) - 1)
+        origins_F = self.origin + packets_F * self.samples - before_F
+        known = len(pts_F) > 0 and (self.pts_P[packets_F] == pts_F).all() and (origins_F == origins_F[0]).all()
+        return int(origins_F[0]) if known else None
 
 
 def stretch(path: Path, start_s: float, end_s: float, *, max_s: float) -> ffmpeg.Samples:
@@ -96,23 +99,12 @@ def _sought(path: Path, packets: Packets, start_s: float, end_s: float, *, max_s
         arguments = [*ffmpeg.QUIET, *seek, *ffmpeg.input_arguments(path), *_decoded(cut, write.fileno())]
         arguments += ["-f", "au", "-c:a", "pcm_f32be", "pipe:1"]
         finished = ffmpeg.run(arguments, what=path.name, pipes=[(read, write)])
-    origin = _origin(_frames(finished.piped[0]), packets)
+    origin = packets.origin_of(_frames(finished.piped[0]))
     if origin is None or origin > first:
         return None
     audio_TC, rate_hz = ffmpeg.samples_of(finished, path, max_s=max_s + 3 * RUN_UP_S)
     ends_early = origin + len(audio_TC) < min(last, packets.end)
     return None if ends_early or rate_hz != packets.rate_hz else (audio_TC[first - origin : last - origin], rate_hz)
-
-
-def _origin(frames: list[tuple[int, str, int, int]], packets: Packets) -> int | None:
-    """Return the sample with which decoding began, if all frames after the first (which is cut) agree on it."""
-    origins = set()
-    for pts, time_base, number, _ in frames[1:]:
-        sample = packets.sample_at(pts) if time_base == packets.time_base else None
-        if sample is None:
-            return None
-        origins.add(sample - number)
-    return origins.pop() if len(origins) == 1 else None
 
 
 @functools.lru_cache(maxsize=8)  # pieces of one file come one after the other
@@ -134,35 +126,33 @@ def _packets(path: Path, _stamp: tuple[int, int, int]) -> Packets | None:
     return _matched(bytes(finished.output), _frames(finished.piped[0]))
 
 
-def _matched(listed: bytes, head: list[tuple[int, str, int, int]]) -> Packets | None:
+def _matched(listed: bytes, head_F3: Frames) -> Packets | None:
     """Return the packets `listed` by framecrc, matched with the first decoded frames; None where they do not match."""
     codec, time_base, rate = (facts.search(listed) for facts in (_CODEC, _TIME_BASE, _RATE))
     if codec is None or not (codec[1].decode() in _SETTLING or codec[1].startswith(b"pcm_")):
         return None
     rows = np.array(_PACKET.findall(listed), dtype=np.int64).reshape(-1, 2)
-    settled = head[_UNSETTLED:-1]
-    if time_base is None or rate is None or len(settled) == 0 or len(rows) < 2 * _UNSETTLED:
+    settled_F = head_F3[_UNSETTLED:-1, 2]
+    if time_base is None or rate is None or len(settled_F) == 0 or len(rows) < 2 * _UNSETTLED:
         return None
     pts_P, lengths_P = rows[:, 0], rows[_UNSETTLED:-1, 1]
-    sizes = {samples for *_, samples in settled}
-    if len(sizes) != 1 or (np.diff(pts_P) <= 0).any() or np.ptp(lengths_P) > 1:  # lengths are rounded to the time base
+    if np.ptp(settled_F) > 0 or (np.diff(pts_P) <= 0).any() or np.ptp(lengths_P) > 1:  # they are rounded
         return None
-    [samples] = sizes
-    found = Packets(pts_P, time_base[1].decode(), int(rate[1]), samples, 0)
-    origin = _origin(head[_UNSETTLED - 1 : -1], found)
-    return None if origin is None else Packets(pts_P, found.time_base, found.rate_hz, samples, -origin)
+    found = Packets(pts_P, time_base[1].decode(), int(rate[1]), int(settled_F[0]), 0)
+    origin = found.origin_of(head_F3[_UNSETTLED - 1 : -1])
+    return None if origin is None else replace(found, origin=-origin)
 
 
 def _decoded(filters: str, descriptor: int) -> list[str]:
     """Return the arguments that decode the first audio stream, and write each frame's timestamp and length."""
-    listing = ["-stats_enc_pre", f"pipe:{descriptor}", "-stats_enc_pre_fmt", "{ptsi} {tbi} {sn} {samp}"]
+    listing = ["-stats_enc_pre", f"pipe:{descriptor}", "-stats_enc_pre_fmt", "{ptsi} {sn} {samp}"]
     return ["-map", "0:a:0", "-vn", "-sn", "-dn", "-threads", "1", "-af", filters, *listing]
 
 
-def _frames(listed: bytes | bytearray) -> list[tuple[int, str, int, int]]:
-    """Return timestamp, its time base, number of samples before it, and samples of each frame."""
-    rows = _FRAME.findall(listed)
-    return [(int(pts), base.decode(), int(before), int(samples)) for pts, base, before, samples in rows]
+def _frames(listed: bytearray) -> Frames:
+    """Return timestamp, number of samples before it, and number of samples of each frame."""
+    numbers = np.array(bytes(listed).split(), dtype=np.int64)
+    return numbers[: len(numbers) // 3 * 3].reshape(-1, 3)
 
 
 @contextlib.contextmanager
