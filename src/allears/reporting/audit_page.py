@@ -78,6 +78,7 @@ def render(data: AuditData, params: AuditParams, policy: Policy) -> str:
         title=f"Audit of {summary['corpus']}",
         corpus=summary["corpus"],
         version=summary["version"][:12],
+        policy_name=summary["policy"],
         answer=answer(summary),
         cards=_cards(summary),
         findings=summary["findings"],

@@ -300,6 +300,13 @@ def test_rules_that_are_set_aside_are_said_with_three_clips_to_hear(tmp_path: Pa
     assert "Policy standard ." in words_of(alone)
 
 
+def test_the_policy_says_at_the_top_how_many_of_its_rules_were_changed(hostile: AuditData) -> None:
+    changed = replace(hostile, summary=hostile.summary | {"policy": "standard, 1 rule changed"})
+    page = words_of(render(changed, PARAMS, STANDARD))
+    assert "· policy standard, 1 rule changed Can I train on this?" in page
+    assert "Policy standard, 1 rule changed ." in page
+
+
 def test_speakers_with_the_most_flagged_clips_come_first_and_few_clips_prove_little(tmp_path: Path) -> None:
     rows = [{"speaker": name} for name in ["one"] + ["bad"] * 10 + ["good"] * 60]
     table = manifest(rows)
