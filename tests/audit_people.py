@@ -62,5 +62,5 @@ def audited(
         table, [{"decoded_duration_s": s} | row for s, row in zip(seconds, values or [{}] * len(rows), strict=True)]
     )
     verdicts = judge(table, measured, find(table, measured, params.duplicates, agree), params, STANDARD, decided)
-    selection = select(table, measured, verdicts, target, params, "zoo")
+    selection = select(table, measured, verdicts, target, params)
     return Audited(table, measured, verdicts, selection, params, targets or {})

@@ -5,7 +5,8 @@ the likely cause and what to do. Every message is one readable sentence (or a fe
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable
+import shlex
+from collections.abc import Iterable, Mapping
 
 MOST_COMPARED, ALIKE = 20_000, 4  # names, first letters
 
@@ -63,6 +64,17 @@ class PeerLostError(TrainingError):
 
 class TrackingError(AllearsError):
     """MLflow cannot be reached or refuses what it is sent."""
+
+
+def command(*words: str) -> str:
+    """Return the line to type for these words of a command: quoted where a shell would take them apart."""
+    return shlex.join(words)
+
+
+def run_command(pipeline: str, params: Mapping[str, str]) -> str:
+    """Return the line to type that runs a pipeline with these parameters."""
+    told = ",".join(f"{name}={value}" for name, value in params.items())
+    return command("kedro", "run", "--pipeline", pipeline, "--params", told)
 
 
 def nearest(name: str, valid: Iterable[str]) -> str:

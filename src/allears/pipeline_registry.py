@@ -7,11 +7,12 @@ from importlib import import_module
 from kedro.framework.project import pipelines as project_pipelines
 from kedro.pipeline import Pipeline
 
-# Each name and the steps it runs, in the order of the data. `pretrain` does all that pretraining needs.
+# Each name and the steps it runs, in the order of the data. `audit` and `pretrain` do all that they need; of the others
+# `kedro run` does first what is not made yet (`cli.needs`).
 PARTS: dict[str, tuple[str, ...]] = {
     "ingest": ("ingest",),
-    "audit": ("audit", "document"),
-    "shard": ("shard",),  # after a withdrawal it works without the audit's tables, which `document` needs
+    "audit": ("ingest", "audit", "document"),
+    "shard": ("shard",),
     "document": ("document",),
     "pretrain": ("ingest", "audit", "shard", "document", "pretrain"),
     "finetune": ("finetune",),
@@ -25,8 +26,13 @@ def register_pipelines() -> dict[str, Pipeline]:
     """All pipelines, or only those that the command asked for: the others are not even imported."""
     asked = project_pipelines._requested_pipelines  # noqa: SLF001
     names = [name for name in PARTS if asked is None or name in asked or "__default__" in asked]
-    steps = {step: _create(step) for step in dict.fromkeys(step for name in names for step in PARTS[name])}
-    return {name: sum((steps[step] for step in PARTS[name]), Pipeline([])) for name in names}
+    made = {step: _create(step) for step in dict.fromkeys(step for name in names for step in PARTS[name])}
+    return {name: sum((made[step] for step in PARTS[name]), Pipeline([])) for name in names}
+
+
+def steps() -> dict[str, Pipeline]:
+    """Each step alone, under the name of the pipeline that is made of it."""
+    return {step: _create(step) for step in PARTS["__default__"]}
 
 
 def _create(step: str) -> Pipeline:

@@ -14,9 +14,9 @@ os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "1")
 os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "10")
 os.environ.setdefault("MLFLOW_LOGGING_LEVEL", "ERROR")
 
-from allears.hooks import CorpusHook, EngineHook, MlflowHook, ProgressHook
+from allears.hooks import CorpusHook, EngineHook, MlflowHook, ProgressHook, VerdictHook
 
-HOOKS = (CorpusHook(), EngineHook(), MlflowHook(), ProgressHook())
+HOOKS = (CorpusHook(), EngineHook(), MlflowHook(), ProgressHook(), VerdictHook())
 DISABLE_HOOKS_FOR_PLUGINS = ("kedro_mlflow",)  # MlflowHook extends the plugin's own
 
 CONFIG_LOADER_ARGS = {

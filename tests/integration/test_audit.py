@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import hashlib
+import html
 from pathlib import Path
 from typing import Any
 
@@ -80,13 +81,17 @@ POLICY = Policies.model_validate(TONES)
 SHIPPED = {"policies": POLICIES.model_dump()}
 
 
-def run(handle: Manifest, paths: Paths, params: AuditParams, policies: Policies = POLICY) -> dict[str, Any]:
+def run(
+    handle: Manifest, paths: Paths, params: AuditParams, policies: Policies = POLICY, data: dict[str, Any] | None = None
+) -> dict[str, Any]:
+    """Each dataset of the audit by its name; `data` gets them also where a step raises."""
     pipeline = create_pipeline()
-    data: dict[str, Any] = {"manifest": handle, "quarantine": pd.DataFrame({"reason": ["zero_byte"]})}
+    data = {} if data is None else data
+    data |= {"manifest": handle, "quarantine": pd.DataFrame({"reason": ["zero_byte"]})}
     data |= {"params:audit": params, "params:policies": policies, "params:paths": paths, "shipped_policies": SHIPPED}
     assert set(pipeline.inputs()) == set(data)
     for node in pipeline.nodes:
-        data |= node.run({name: data[name] for name in node.inputs})
+        data |= node.run({name: data[name] for name in node.inputs})  # in the order that Kedro's runner takes
     return data
 
 
@@ -169,6 +174,40 @@ def test_a_rule_that_hits_the_corpus_is_set_aside_until_a_person_confirms_it(tmp
     assert confirmed["selection"]["keep"].tolist() == [i >= 6 for i in range(16)]
     assert confirmed["audit_summary"]["set_aside"] == {}
     assert "Confirmed by a person: quiet." in confirmed["audit_page"]
+
+
+@pytest.mark.parametrize(
+    ("changed", "params", "said"),
+    [
+        ({"licence": "unknown"}, {}, "no clip is left"),
+        ({"split": "test"}, {}, "no clip of the train split is left"),
+        ({}, {"policy": "nothing"}, "no clip is left"),
+        ({}, {"curation": {"budget_hours": 1e-6}}, "no training clip is left after the curation"),
+        ({"path": "text.wav"}, {}, "no clip is left"),  # nothing of it decodes
+    ],
+)
+def test_the_page_is_there_when_nothing_is_left(
+    corpus: tuple[Manifest, Paths, dict[str, str]], changed: dict[str, str], params: dict[str, Any], said: str
+) -> None:
+    handle, paths, expected = corpus
+    table = handle.frame().assign(**changed)
+    too_long = {"measure": "decoded_duration_s", "min": 60.0, "verdict": "hard", "means": "under a minute"}
+    policies = Policies.model_validate(TONES | {"nothing": {"under_a_minute": too_long}})
+    paths.primary.mkdir(parents=True)
+    passed = paths.primary / "audit_passed.json"
+    passed.write_text("{}")  # of an audit before
+    done: dict[str, Any] = {}
+    handle = write_manifest(table, paths.intermediate / "manifest")
+    with pytest.raises(CorpusError, match=f"{said}.*The page .*audit.html shows") as raised:
+        run(handle, paths, AuditParams.model_validate(params), policies, done)
+    assert str(paths.reports / "audit.html") in str(raised.value)
+    assert not passed.exists(), "no shard is made of an audit that left nothing"
+    summary = done["audit_summary"]
+    assert (summary["total"]["clips"], summary["splits"]["train"]["selected_clips"]) == (len(expected), 0)
+    assert "audit_passed" not in done
+    page = done["audit_page"]
+    assert "Can I train on this?" in page
+    assert summary["findings"][0]["text"] in html.unescape(page)
 
 
 def test_without_a_licence_the_run_ends_in_a_sentence(corpus: tuple[Manifest, Paths, dict[str, str]]) -> None:

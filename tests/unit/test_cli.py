@@ -201,7 +201,9 @@ def test_status_is_the_same_wherever_one_stands(project, monkeypatch):
     for folder in (project, project / "notebooks"):
         monkeypatch.chdir(folder)
         done = CliRunner().invoke(app, ["status"], env={"COLUMNS": "200"})
-        assert "up to date" in done.output, (folder, done.output)
+        (line,) = [line.split() for line in done.output.splitlines() if line.startswith("sample ")]
+        assert line[-1] == "finetune", (folder, done.output)
+        assert "stale" not in done.output
 
 
 @pytest.mark.parametrize(

@@ -203,11 +203,12 @@ def test_a_pretraining_holds_the_corpora_that_it_hears_and_nothing_else_does(tmp
     hook._pretrain = PretrainParams(corpora={"other": 0.3})
     bootstrap_project(ROOT)
     pipelines = register_pipelines()
+    whatever_there_is = {"only_missing_outputs": True}
     with locked(lock, "allears withdraw"):
-        hook.before_pipeline_run({}, pipelines["finetune"])
+        hook.before_pipeline_run(whatever_there_is, pipelines["finetune"], DataCatalog())
         with pytest.raises(LockedError, match=r"(?s)in use by .*allears withdraw"):
-            hook.before_pipeline_run({}, pipelines["pretrain"])
-    hook.before_pipeline_run({}, pipelines["pretrain"])
+            hook.before_pipeline_run(whatever_there_is, pipelines["pretrain"], DataCatalog())
+    hook.before_pipeline_run(whatever_there_is, pipelines["pretrain"], DataCatalog())
     assert "Heard with it: Corpus other" in capsys.readouterr().err
     with pytest.raises(LockedError, match="of corpus 'mine'"), locked(lock, "allears withdraw"):
         pass
@@ -215,7 +216,7 @@ def test_a_pretraining_holds_the_corpora_that_it_hears_and_nothing_else_does(tmp
     with locked(lock, "allears withdraw"):
         hook._pretrain = PretrainParams(corpora={"mine": 0.3})
         with pytest.raises(ConfigError, match="the corpus itself"):
-            hook.before_pipeline_run({}, pipelines["pretrain"])
+            hook.before_pipeline_run(whatever_there_is, pipelines["pretrain"], DataCatalog())
 
 
 def test_mlflow_is_told_how_many_rules_of_the_policy_were_changed():

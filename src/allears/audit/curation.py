@@ -25,20 +25,17 @@ Floats = NDArray[np.float64]
 
 
 def select(
-    manifest: pd.DataFrame, measures: pd.DataFrame, verdicts: pd.DataFrame, target: Target | None, params: AuditParams,
-    corpus: str, licence_words: Sequence[str] = (),
-) -> pd.DataFrame:  # fmt: skip
+    manifest: pd.DataFrame, measures: pd.DataFrame, verdicts: pd.DataFrame, target: Target | None, params: AuditParams
+) -> pd.DataFrame:
     """clip, keep, weight (1.0: once an epoch; 0.0 when left out), reason, in the manifest's order.
 
     `reason` of what is left out: 'policy' (the verdict says why) or a curation's (MEANINGS); else ''. `target` is that
-    of `params.curation`; `licence_words` is quoted in an error. Raises CorpusError with the reasons when nothing
-    is left, or nothing to train on.
+    of `params.curation`. The selection may be empty: `check_some_left` raises, once the page that explains it is there.
     """
     tolerated = set(params.keep_despite)
     verdicts = in_order_of(manifest, verdicts, "the table of verdicts")
     against = [mask for reason, mask in reason_masks(verdicts["reasons"]).items() if reason not in tolerated]
     kept_N = ~np.any(against, axis=0) if against else np.ones(len(manifest), dtype=bool)
-    _check_some_left(manifest, verdicts, kept_N, params, corpus, licence_words)
     reason_N = np.where(kept_N, "", "policy").astype(object)
     weight_N = kept_N.astype(np.float64)
     trained_N = kept_N & (manifest["split"] == "train").to_numpy(dtype=bool)
@@ -46,10 +43,27 @@ def select(
     measured = in_order_of(manifest, measures[["clip", *ranking.MEASURES]], "the table of measures")[trained_N]
     reason_N[trained_N], weight_N[trained_N] = _curate(rows, measured, target, params.curation)
     left_N = reason_N == ""
-    if not left_N[trained_N].any():
-        raise CorpusError(_nothing_fits(corpus, rows, params.curation))
     table = {"clip": manifest["clip"], "keep": left_N, "weight": weight_N, "reason": reason_N}
     return pd.DataFrame(table).astype({"clip": "string", "reason": "string"})
+
+
+def check_some_left(
+    manifest: pd.DataFrame, verdicts: pd.DataFrame, selection: pd.DataFrame, params: AuditParams, corpus: str,
+    licence_words: Sequence[str] = (),
+) -> None:  # fmt: skip
+    """Raise CorpusError with the reasons when the selection leaves no clip of the train split; `licence_words` is
+    quoted in it.
+    """
+    selection = in_order_of(manifest, selection, "the selection")
+    train_N = (manifest["split"] == "train").to_numpy(dtype=bool)
+    kept_N = selection["keep"].to_numpy(dtype=bool)
+    passed_N = train_N & (selection["reason"] != "policy").to_numpy(dtype=bool)
+    if (kept_N & train_N).any():
+        return
+    if passed_N.any():
+        raise CorpusError(_nothing_fits(corpus, manifest.loc[passed_N], params.curation))
+    what = "no clip is" if not kept_N.any() else "no clip of the train split is"
+    raise CorpusError(_nothing_passes(what, manifest, verdicts, params, corpus, licence_words))
 
 
 def _curate(
@@ -122,28 +136,23 @@ def _nothing_fits(corpus: str, rows: pd.DataFrame, params: CurationParams) -> st
     named = ", ".join(f"audit.curation.{name}={value}" for name, value in limits.items() if value is not None)
     return (
         f"corpus '{corpus}': no training clip is left after the curation ({named}). There are {len(rows):,} clips of "
-        f"{hours.sum():.4f} hours, the shortest has {hours.min():.6f}. Raise the limits, or take them away"
+        f"{hours.sum():.4f} hours, the shortest has {hours.min():.6f}. Raise the limits, or take them away."
     )
 
 
-def _check_some_left(
-    manifest: pd.DataFrame, verdicts: pd.DataFrame, keep: Mask, params: AuditParams, corpus: str,
+def _nothing_passes(
+    what: str, manifest: pd.DataFrame, verdicts: pd.DataFrame, params: AuditParams, corpus: str,
     licence_words: Sequence[str],
-) -> None:  # fmt: skip
-    trained = keep & (manifest["split"] == "train").to_numpy()
-    if trained.any():
-        return
+) -> str:  # fmt: skip
     counts = ", ".join(f"{reason} {count:,}" for reason, count in count_reasons(verdicts).items()) or "none"
-    what = "no clip is" if not keep.any() else "no clip of the train split is"
     message = f"corpus '{corpus}': {what} left after the audit of {len(manifest):,} clips. Reasons: {counts}. "
     if (undeclared := having(verdicts["reasons"], "licence_unknown")).any():
         unknown = manifest.loc[undeclared.to_numpy(), "licence"]
-        advice = licences.how_to_declare(corpus, unknown, params.licences, licence_words)
-        raise CorpusError(f"{message}The {advice}.")
+        return f"{message}The {licences.how_to_declare(corpus, unknown, params.licences, licence_words)}."
     soft = [each for each in count_reasons(verdicts[verdicts["verdict"] == "soft"]) if each not in UNFORGIVEN]
-    hint = f", or keep what is flagged: --params audit.keep_despite=[{soft[0]}]" if soft else ""
+    hint = f", or keep what is flagged: --params 'audit.keep_despite=[{soft[0]}]'" if soft else ""
     several = " (several: in conf/local/parameters.yml, as --params is split at commas)" if len(soft) > 1 else ""
-    raise CorpusError(
-        message + f"Check the recordings, choose another audit.policy or change its rules in parameters_policies.yml"
+    return (
+        message + "Check the recordings, choose another audit.policy or change its rules in parameters_policies.yml"
         f"{hint}{several}; then run the command again."
     )

@@ -55,9 +55,8 @@ def how_to_declare(corpus: str, licences: Iterable[str], params: LicenceParams, 
     if names := ", ".join(f"'{name}'" for name in sorted(found - {UNKNOWN})):
         lines.append(
             f"licence {names} is in neither list; if you may use this audio, add the name to audit.licences.allow, or "
-            "say which other licence it has: for a source --params "
-            f"corpus={corpus},ingest.licence=<SPDX name or LicenseRef-yours>, for single clips in the column licence "
-            "of their table"
+            "say which other licence it has (LICENCE: an SPDX name or LicenseRef-yours): for a source --params "
+            f"corpus={corpus},ingest.licence=LICENCE, for single clips in the column licence of their table"
         )
     if UNKNOWN in found:
         quoted = ", ".join(f"'{each}'" for each in words)

@@ -10,6 +10,7 @@ import click
 from allears import __version__
 from allears.cli.diff import diff
 from allears.cli.gc import gc
+from allears.cli.page import open_page
 from allears.cli.project import enter_project, lock_name, project_data
 from allears.cli.sentences import sentences
 from allears.cli.shards import shards
@@ -21,7 +22,11 @@ from allears.params.corpus import Layout
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(__version__, "--version", "-V")
 def app() -> None:
-    """From a pile of audio to an audited, pretrained and fine-tuned listening model."""
+    """From a pile of audio to an audited, pretrained and fine-tuned listening model.
+
+    First `allears add`, then `kedro run --pipeline audit --params corpus=NAME`: it ends with the verdict, and `allears
+    open NAME` shows its page.
+    """
 
 
 @app.command()
@@ -109,7 +114,7 @@ def doctor(*, verbose: bool) -> None:
 @app.command()
 @click.option("--verbose", "-v", is_flag=True, help="Show tracebacks.")
 def status(*, verbose: bool) -> None:
-    """Corpora, their versions and hours, what is stale, and the last runs."""
+    """Corpora, their versions, clips kept and hours, what is stale, and the last runs."""
     with sentences(verbose=verbose):
         from allears.cli.status import show
 
@@ -125,5 +130,5 @@ def run(arguments: tuple[str, ...]) -> None:
     kedro_run.main(args=list(arguments), prog_name="allears run")
 
 
-for command in (diff, gc, shards, trace, withdraw):
+for command in (diff, gc, open_page, shards, trace, withdraw):
     app.add_command(command)

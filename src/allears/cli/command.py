@@ -3,22 +3,50 @@
 from __future__ import annotations
 
 import warnings
+from copy import copy
+from inspect import signature
 from pathlib import Path
 from typing import Any
 
 import click
 from kedro import KedroDeprecationWarning
+from kedro.config import OmegaConfigLoader
 from kedro.framework import project
 from kedro.framework.cli.project import run as kedro_run
+from kedro.framework.cli.utils import KedroCliError
 from kedro.framework.startup import bootstrap_project
-from kedro.utils import find_kedro_project
+from kedro.utils import find_kedro_project, load_obj
 
+from allears.cli.needs import Asked
+from allears.cli.project import DATA
 from allears.cli.sentences import sentences
+from allears.cli.typed import split_params
 from allears.errors import ConfigError, nearest
+from allears.params.base import Paths
+
+RUNNERS = ("SequentialRunner", "ThreadRunner")
+# Options of `kedro run` that name a part of a pipeline.
+PARTIAL = (
+    "tags",
+    "node_names",
+    "from_nodes",
+    "to_nodes",
+    "from_inputs",
+    "to_outputs",
+    "namespaces",
+    "only_missing_outputs",
+)
 
 
 class RunCommand(click.Command):
     """Kedro's `run` with `-v`."""
+
+    def make_context(self, info_name: str | None, args: list[str], *parents: Any, **extra: Any) -> click.Context:
+        """Read the command line; what Kedro finds wrong in it is said as click says it."""
+        try:
+            return super().make_context(info_name, args, *parents, **extra)
+        except KedroCliError as error:
+            raise click.UsageError(error.message) from error
 
     def invoke(self, ctx: click.Context) -> Any:
         """Run it inside `sentences`."""
@@ -29,6 +57,8 @@ class RunCommand(click.Command):
             if project.PACKAGE_NAME is None:
                 bootstrap()
             check_names(ctx.params)
+            check_runner(ctx.params)
+            do_first(ctx.params)
             return super().invoke(ctx)
 
 
@@ -54,9 +84,51 @@ def check_names(params: dict[str, Any]) -> None:
             )
 
 
+def check_runner(params: dict[str, Any]) -> None:
+    """A runner that does not exist, or does not take its parameters."""
+    name = params.get("runner") or "SequentialRunner"
+    try:
+        runner = load_obj(name, "kedro.runner")
+    except (ImportError, AttributeError, ValueError) as error:
+        raise ConfigError(f"--runner: there is no '{name}'; use one of {', '.join(RUNNERS)}") from error
+    try:
+        signature(runner).bind(**(params.get("runner_params") or {}))
+    except TypeError as error:
+        taken = ", ".join(signature(runner).parameters)
+        raise ConfigError(f"--runner-params: {name} {error}; it takes {taken}") from error
+
+
+def do_first(params: dict[str, Any]) -> None:
+    """Add to the named pipelines what they need and is not made yet, and print it. A part of a pipeline that is named
+    by nodes, tags or data runs alone.
+    """
+    asked = [params["pipeline"]] if params.get("pipeline") else list(params.get("pipelines") or [])
+    if not asked or "__default__" in asked or any(params.get(name) for name in PARTIAL):
+        return
+    from allears.settings import CONFIG_LOADER_ARGS
+
+    project_path = find_kedro_project(Path.cwd()) or Path.cwd()
+    conf = params.get("conf_source") or str(project_path / "conf")
+    loader = OmegaConfigLoader(conf, params.get("env"), params["params"], **CONFIG_LOADER_ARGS)
+    parameters = loader["parameters"]
+    if not isinstance(parameters.get("corpus"), str):
+        return  # refused, with a sentence, when Kedro builds the context
+    paths = Paths(corpus=parameters["corpus"], data=project_path / DATA)
+    encoder = (parameters.get("finetune") or {}).get("encoder")
+    first = Asked(pipelines=tuple(asked), paths=paths, given=params["params"], encoder=encoder).missing()
+    if first:
+        click.echo(f"{', '.join(asked)} of corpus {paths.corpus} needs first: {', '.join(first)}", err=True)
+        params["pipeline"], params["pipelines"] = None, [*first, *asked]
+
+
 _verbose = click.Option(["--verbose", "-v"], is_flag=True, help="Show tracebacks.")
+_options = {option.name: copy(option) for option in kedro_run.params}
+_options["params"].callback = split_params
 run = RunCommand(
-    name="run", callback=kedro_run.callback, params=[*kedro_run.params, _verbose], help="Run a pipeline on a corpus."
+    name="run",
+    callback=kedro_run.callback,
+    params=[*_options.values(), _verbose],
+    help="Run a pipeline on a corpus. What it needs and is not made yet is made first.",
 )
 
 

@@ -11,6 +11,7 @@ import click
 
 from allears.cli.project import corpus_for_ourselves, known_corpus
 from allears.cli.sentences import sentences
+from allears.errors import command, run_command
 
 if TYPE_CHECKING:
     from allears.params.base import Paths
@@ -193,7 +194,7 @@ def copy(corpus: str, url: str, *, verbose: bool) -> None:
         click.echo(
             f"{place} holds the shards of {corpus}: {done.put} of {done.files} files copied now "
             f"({done.megabytes:,.1f} MB), {done.dropped} dropped there\n"
-            f"  kedro run --pipeline pretrain --params corpus={corpus},pretrain.shards_from={place}"
+            f"  {run_command('pretrain', {'corpus': corpus, 'pretrain.shards_from': place})}"
         )
 
 
@@ -207,7 +208,7 @@ def copies_as_lines(paths: Paths, otherwise: str = "No training reads it") -> li
         f"The copy at {one.url} is of these shards."
         if now and one.shards == now.digest
         else f"The copy at {one.url} is of other shards, or half copied. {otherwise} until you type: "
-        f"allears shards copy {paths.corpus} {one.url}"
+        f"{command('allears', 'shards', 'copy', paths.corpus, one.url)}"
         for one in noted(paths.shards)
     ]
 

@@ -16,13 +16,16 @@ STAGES = ("audit", "shard", "pretrain", "finetune", "report")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CorpusState:
-    """What lies in a corpus's folders. Hours are of all its clips, once it was audited. `stages`: one of STAGES →
-    'up to date', 'stale' (made from another version of what comes before, or partly deleted) or 'not yet'.
+    """State of a corpus's folders. `hours` (of all its clips) and `kept` (clips) are those of the last audit.
+
+    `stages`: one of STAGES → 'up to date', 'not yet' or 'stale' (made from another version of what precedes, or partly
+    deleted).
     """
 
     corpus: str
     version: str | None
     clips: int | None
+    kept: int | None
     hours: float | None
     stages: dict[str, str]
 
@@ -31,29 +34,41 @@ def look(data: Path, corpus: str) -> CorpusState:
     """The state of one corpus."""
     paths = Paths(corpus=corpus, data=data)
     manifest = _read(paths.intermediate / "manifest.json")
-    audit = _read(paths.primary / "audit_summary.json")
-    shards = _read(paths.shards / "shards.json")
+    audit = _read(paths.primary / "audit_summary.json") or {}
+    total, kept = audit.get("total", {}), audit.get("selected", {})
+    stages: dict[str, str] = {}
+    stale = False
+    for name, (product, check) in _checks(paths).items():
+        stale = stale or (product.exists() and not _holds(check))
+        stages[name] = "not yet" if not product.exists() else "stale" if stale else "up to date"
+    return CorpusState(
+        corpus=corpus,
+        version=str(manifest["digest"]) if manifest else None,
+        clips=int(manifest["rows"]) if manifest else None,
+        kept=int(kept["clips"]) if "clips" in kept else None,
+        hours=float(total["hours"]) if "hours" in total else None,
+        stages=stages,
+    )
+
+
+def is_fresh(paths: Paths, stage: str) -> bool:
+    """Whether the product of a stage (one of STAGES) is there and made from what lies before it now."""
+    product, check = _checks(paths)[stage]
+    return product.exists() and _holds(check)
+
+
+def _checks(paths: Paths) -> dict[str, tuple[Path, Callable[[], bool]]]:
+    """Each stage with its product and the test of whether that is made from what lies before it now."""
+    manifest = _read(paths.intermediate / "manifest.json")
+    audit, shards = _read(paths.primary / "audit_summary.json"), _read(paths.shards / "shards.json")
     version = str(manifest["digest"]) if manifest else None
-    audited = (audit or {}).get("total", {})
-    fresh: dict[str, tuple[Path, Callable[[], bool]]] = {
+    return {
         "audit": (paths.primary / "audit_summary.json", lambda: (audit or {}).get("version") == version),
         "shard": (paths.shards / "shards.json", lambda: _shards_are_fresh(paths, shards or {}, str(version))),
         "pretrain": (paths.models / "pretrained.json", lambda: _pretrain_is_fresh(paths)),
         "finetune": (paths.models / "finetune_run.json", lambda: _finetune_is_fresh(paths)),
         "report": (paths.reports / "model_card.md", lambda: _report_is_fresh(paths, version)),
     }
-    stages: dict[str, str] = {}
-    stale = False
-    for name, (product, check) in fresh.items():
-        stale = stale or (product.exists() and not _holds(check))
-        stages[name] = "not yet" if not product.exists() else "stale" if stale else "up to date"
-    return CorpusState(
-        corpus=corpus,
-        version=version,
-        clips=int(manifest["rows"]) if manifest else None,
-        hours=float(audited["hours"]) if "hours" in audited else None,
-        stages=stages,
-    )
 
 
 def _holds(check: Callable[[], bool]) -> bool:

@@ -13,9 +13,9 @@ from allears.corpus.layouts.detect import check_present, detect
 from allears.corpus.layouts.read import check_columns, explain_columns
 from allears.corpus.licences import checked
 from allears.corpus.mirror import mirror_of, named, reflect
-from allears.errors import ConfigError, CorpusError, StorageError, nearest
+from allears.errors import ConfigError, CorpusError, StorageError, command, nearest, run_command
 from allears.params.base import Paths
-from allears.params.corpus import BY_NAME, SAMPLE, ColumnNames, CorpusSettings, Layout, SourceSettings
+from allears.params.corpus import BY_NAME, SAMPLE, ColumnNames, CorpusSettings, Layout, SourceSettings, is_name
 from allears.storage.bucket import is_url, typed_path
 from allears.storage.files import read_json, write_json
 
@@ -87,8 +87,8 @@ def _sample(paths: Paths, given: Given) -> CorpusSettings:
     extra = [f"ingest.{name}" for name, value in asked.items() if value is not None]
     if extra:
         raise ConfigError(
-            f"{extra[0]} was given without a corpus, and the embedded sample takes none. Name your corpus, for example "
-            f"--params corpus=mine,ingest.path={given.path or 'FOLDER'},ingest.licence={given.licence or 'CC-BY-4.0'}"
+            f"{extra[0]} was given without a corpus, and the embedded sample takes none. Name yours, for example\n"
+            f"  {_how_to_add('mine', given.path or 'FOLDER', given.licence or 'CC-BY-4.0')}"
         )
     source = SourceSettings(name=SAMPLE, path=str(paths.raw / "audio"), layout="audiofolder", licence=SAMPLE_LICENCE)
     return CorpusSettings(corpus=SAMPLE, sources=(source,), label=given.label or "label", columns=given.columns)
@@ -139,9 +139,8 @@ def _new_source(
     if given.licence is None:
         raise ConfigError(
             f"{path} has no licence: who may train on it must be known first. Type\n"
-            f"  --params corpus={corpus},ingest.path={given.path},ingest.licence=LICENCE\n"
-            f"after `kedro run --pipeline pretrain`, or `allears add {corpus} {given.path} --licence LICENCE`, with an "
-            "SPDX name (CC-BY-4.0, CC0-1.0 …) or LicenseRef-NAME for terms of its own"
+            f"  {_how_to_add(corpus, given.path or path, 'LICENCE')}\n"
+            "with an SPDX name (CC-BY-4.0, CC0-1.0 …) or LicenseRef-NAME, for terms of its own, as LICENCE"
         )
     stem = re.sub(r"[^A-Za-z0-9_-]+", "-", Path(path).name).strip("-_")[:48] or "source"
     taken = {source.name for source in sources}
@@ -207,9 +206,18 @@ def _folder(path: str) -> Path:
 
 
 def _unknown(paths: Paths, corpus: str) -> str:
+    if not is_name(corpus):
+        return f"corpus: '{corpus}' cannot be a name; use up to 40 letters, digits, - and _"
     known = known_corpora(paths.data)
     listing = f"known are {', '.join([SAMPLE, *known])}" if known else f"so far there is only the embedded {SAMPLE}"
     return (
         f"corpus '{corpus}' is not known{nearest(corpus, [SAMPLE, *known])} ({listing}). To add it, type\n"
-        f"  --params corpus={corpus},ingest.path=FOLDER,ingest.licence=LICENCE"
+        f"  {_how_to_add(corpus, 'FOLDER', 'LICENCE')}"
     )
+
+
+def _how_to_add(corpus: str, path: str, licence: str) -> str:
+    """The line that adds a corpus; `--params` is split at commas."""
+    if "," in path:
+        return command("allears", "add", corpus, path, "--licence", licence)
+    return run_command("audit", {"corpus": corpus, "ingest.path": path, "ingest.licence": licence})

@@ -8,12 +8,14 @@ from typing import Any
 
 from kedro.framework.context import KedroContext
 from kedro.framework.hooks import hook_impl
+from kedro.io import CatalogProtocol
 from kedro.pipeline import Pipeline
 from rich.text import Text
 
 from allears.corpus.settings import recall, remember
 from allears.corpus.version import version_of
 from allears.corpus.withdrawal import note_file
+from allears.hooks.inputs import check_inputs
 from allears.hooks.logged import asked_pipelines
 from allears.hooks.parameters import check_parameters
 from allears.params.base import Paths
@@ -48,7 +50,7 @@ class CorpusHook:
         os.chdir(context.project_path)  # all outputs, and the paths noted in them, are relative to it
 
     @hook_impl(tryfirst=True)
-    def before_pipeline_run(self, run_params: dict[str, Any], pipeline: Pipeline) -> None:
+    def before_pipeline_run(self, run_params: dict[str, Any], pipeline: Pipeline, catalog: CatalogProtocol) -> None:
         """Lock, remember and print the corpus and its version, and others that a pretraining hears with it."""
         doing = f"kedro run {','.join(asked_pipelines(run_params))}"
         self._held.close()
@@ -63,6 +65,8 @@ class CorpusHook:
                 self._lock(other, f"{doing}, of corpus '{self._paths.corpus}'")
             for each in (self._paths, *others):
                 self._finish_withdrawal(each)
+            if not run_params.get("only_missing_outputs"):
+                check_inputs(pipeline, catalog, self._paths.corpus)
         except BaseException:
             self._held.close()
             raise

@@ -78,14 +78,12 @@ def _note_shards(run: TrackedRun, name: str, fields: Mapping[str, Any]) -> None:
     run.dataset(name, fields["digest"], rows=int(fields["clips"]), hours=hours, size_bytes=size)
 
 
-def note_output(run: TrackedRun, name: str, data: Any, catalog: CatalogProtocol) -> Path | None:
+def note_output(run: TrackedRun, name: str, data: Any, catalog: CatalogProtocol) -> None:
     """Pages and cards as artifacts, comparisons as tables and metrics, summaries as metrics, the export as a registered
-    model. Returns a page's file.
+    model.
     """
     if name in PAGES:
-        page = Path(catalog[name]._filepath)  # noqa: SLF001 - Kedro has no public name for it
-        run.artifact(page, "pages")
-        return page
+        run.artifact(Path(catalog[name]._filepath), "pages")  # noqa: SLF001 - Kedro has no public name for it
     if name in SUMMARIES:
         run.metrics(numbers(data, name.removesuffix("_summary")))
     if name in TABLES:
@@ -96,7 +94,6 @@ def note_output(run: TrackedRun, name: str, data: Any, catalog: CatalogProtocol)
         corpus = paths.corpus if isinstance(paths, Paths) else paths["corpus"]
         folder = Path(data["folder"])
         run.model(f"{HANDLES[name]}-{corpus}", folder, file_digest(folder / "model.safetensors"))
-    return None
 
 
 def gains(table: pd.DataFrame, name: str) -> dict[str, float]:

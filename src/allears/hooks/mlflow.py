@@ -39,7 +39,6 @@ class MlflowHook(PluginHook):
         self._open = ExitStack()
         self._project = Path()
         self._catalog: CatalogProtocol | None = None
-        self._pages: list[Path] = []
         self._console = plain(stderr=True, soft_wrap=True)
 
     @hook_impl
@@ -93,8 +92,7 @@ class MlflowHook(PluginHook):
         """Log pages, cards and the export."""
         if self._run is not None and self._catalog is not None:
             logged.note_input(self._run, dataset_name, data)
-            page = logged.note_output(self._run, dataset_name, data, self._catalog)
-            self._pages += [page] if page else []
+            logged.note_output(self._run, dataset_name, data, self._catalog)
 
     @hook_impl
     def after_pipeline_run(self) -> None:
@@ -113,9 +111,6 @@ class MlflowHook(PluginHook):
             run.end(status)
         sent = pump_ is not None and pump_.stop(LAST_SEND_S)
         self._open.close()
-        for page in self._pages:
-            self._console.print(f"Page: {page}")
-        self._pages = []
         if run is not None and pump_ is not None:
             where = f"{pump_.run_id()} at {pump_.uri}" if sent else "waits here until MLflow answers"
             self._console.print(f"MLflow run {where}")

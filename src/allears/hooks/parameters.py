@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from importlib import import_module
 from pathlib import Path
-from typing import Any, get_args
+from types import UnionType
+from typing import Annotated, Any, Union, get_args, get_origin
 
 from pydantic import BaseModel, RootModel, ValidationError
 from pydantic_core import ErrorDetails
@@ -70,6 +71,38 @@ def load_model(location: str) -> type[BaseModel]:
     module, _, name = location.partition(":")
     model: type[BaseModel] = getattr(import_module(module), name)
     return model
+
+
+def is_text(key: str) -> bool:
+    """Whether the parameter `a.b.c` takes a text: the corpus, or a field whose type is str, or str and null."""
+    first, *rest = key.split(".")
+    if first not in MODELS:
+        return first == "corpus" and not rest
+    types = _flat(load_model(MODELS[first]))
+    for part in rest:
+        types = [found for each in types for found in _below(each, part)]
+    return set(types) - {type(None)} == {str}
+
+
+def _below(annotation: Any, part: str) -> list[Any]:
+    """The types of the field `part` of a model, or of the values of a mapping."""
+    if isinstance(annotation, type) and issubclass(annotation, RootModel):
+        return _below(annotation.model_fields["root"].annotation, part)
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        field = annotation.model_fields.get(part)
+        return _flat(field.annotation) if field else []
+    if get_origin(annotation) in (dict, Mapping):
+        return _flat(get_args(annotation)[1])
+    return []
+
+
+def _flat(annotation: Any) -> list[Any]:
+    """The members of a union, without what `Annotated` adds."""
+    if get_origin(annotation) is Annotated:
+        return _flat(get_args(annotation)[0])
+    if get_origin(annotation) in (Union, UnionType):
+        return [member for each in get_args(annotation) for member in _flat(each)]
+    return [annotation]
 
 
 def sentences(prefix: str, model: type[BaseModel], error: ValidationError) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Literal
 
 from pydantic import Field
@@ -13,6 +14,12 @@ Layout = Literal[
     "huggingface", "webdataset", "folder_per_label", "plain",
 ]  # fmt: skip
 SAMPLE = "sample"
+CORPUS_NAME = r"^[A-Za-z0-9][A-Za-z0-9_-]{0,39}$"
+
+
+def is_name(text: str) -> bool:
+    """Whether a corpus may be called so."""
+    return re.fullmatch(CORPUS_NAME, text) is not None
 
 
 class ColumnNames(Params):
@@ -49,7 +56,7 @@ class SourceSettings(Params):
 class CorpusSettings(Params):
     """A corpus: one or more sources that are trained on together."""
 
-    corpus: str = Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]{0,39}$")
+    corpus: str = Field(pattern=CORPUS_NAME)
     sources: tuple[SourceSettings, ...] = Field(min_length=1)
     label: str | None = None
     columns: ColumnNames = BY_NAME

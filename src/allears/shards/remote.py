@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from threading import Lock
 
-from allears.errors import DamageError, StaleError
+from allears.errors import DamageError, StaleError, command
 from allears.shards.ahead import Piece, pieces
 from allears.shards.handle import ShardSet
 from allears.shards.index import Index
@@ -68,8 +68,8 @@ def remote_of(urls: Sequence[str], shard_set: ShardSet, index: Index, cache_gb: 
         said.append(f"{url} {_holds(marker)}")
     corpus = shard_set.folder.absolute().parent.name
     raise StaleError(
-        f"pretrain.shards_from names no copy of shards {shard_set.digest[:12]}: {'; '.join(said)}. Run `allears shards "
-        f"copy {corpus} {urls[0]}`, which copies what is missing there"
+        f"pretrain.shards_from names no copy of shards {shard_set.digest[:12]}: {'; '.join(said)}. Run "
+        f"`{command('allears', 'shards', 'copy', corpus, urls[0])}`, which copies what is missing there"
     )
 
 

@@ -9,6 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from allears.audit.concentration import effective_size
+from allears.audit.curation import check_some_left
 from allears.audit.curation_table import STAGES, before_and_after
 from allears.audit.groups import hours_of
 from allears.audit.ranking import quality_score
@@ -20,6 +21,11 @@ from tests.audit_tables import manifest, measures
 
 def selection(rows: list[dict[str, Any]], values: list[dict[str, Any]], **changes: Any) -> pd.DataFrame:
     return audited(rows, values, **changes).selection
+
+
+def check(rows: list[dict[str, Any]], values: list[dict[str, Any]], **changes: Any) -> None:
+    done = audited(rows, values, **changes)
+    check_some_left(done.manifest, done.verdicts, done.selection, done.params, "zoo")
 
 
 def test_what_is_kept_is_heard_once() -> None:
@@ -55,19 +61,19 @@ def test_alpha_one_changes_nothing_and_repeats_are_capped() -> None:
 
 def test_no_clip_left_says_why_and_what_to_do() -> None:
     with pytest.raises(CorpusError, match=r"no clip is left .*noisy 2.*keep_despite=\[noisy\]"):
-        selection([{}, {}], [{"snr_db": 0.0}] * 2, suspect_share=1)
+        check([{}, {}], [{"snr_db": 0.0}] * 2, suspect_share=1)
 
 
 def test_only_undeclared_licences_say_what_to_type() -> None:
     with pytest.raises(CorpusError, match=r"licence_unknown 1.*corpus=zoo,ingest\.licence="):
-        selection([{"licence": "GPL-3.0-only"}], [{}])
+        check([{"licence": "GPL-3.0-only"}], [{}])
     with pytest.raises(CorpusError, match=r"licence_unknown 1.*says 'unknown'.*audit\.licences\.unknown=allow"):
-        selection([{"licence": "unknown"}], [{}])
+        check([{"licence": "unknown"}], [{}])
 
 
 def test_nothing_to_train_on_is_an_error_too() -> None:
     with pytest.raises(CorpusError, match="no clip of the train split is left"):
-        selection([{}, {"split": "test"}], [{"snr_db": 0.0}, {}])
+        check([{}, {"split": "test"}], [{"snr_db": 0.0}, {}])
 
 
 def test_a_speaker_keeps_the_best_clips_up_to_the_cap() -> None:
@@ -156,7 +162,7 @@ def test_a_budget_that_no_clip_fits_is_a_sentence() -> None:
     with pytest.raises(
         CorpusError, match=r"no training clip is left after the curation \(audit\.curation\.budget_hours="
     ):
-        audited([{}, {}], curation={"budget_hours": 1e-6})
+        check([{}, {}], [{}, {}], curation={"budget_hours": 1e-6})
 
 
 def test_before_and_after_add_up() -> None:

@@ -21,7 +21,7 @@ def scores(truth: list[tuple[str, str, str]], rows: list[dict[str, Any]], values
     table = manifest(rows)
     measured = measures(table, values)
     verdicts = judge(table, measured, find(table, measured, PARAMS.duplicates, agree), PARAMS, STANDARD)
-    selection = select(table, measured, verdicts, None, PARAMS, "zoo")
+    selection = select(table, measured, verdicts, None, PARAMS)
     planted = pd.DataFrame(truth, columns=["path", "defect", "detail"], dtype="string")
     shares = represent(table, selection, {}, PARAMS)[0]
     return score(planted, table, measured, verdicts, shares, STANDARD).set_index("defect")

@@ -32,11 +32,13 @@ from allears.corpus import versions
 from allears.corpus.left import read_left
 from allears.corpus.manifest import REF_COLUMNS, Manifest, clip_refs
 from allears.corpus.withdrawn import Refused, read_tombstones
+from allears.errors import CorpusError
 from allears.params.audit import AuditParams, MeasureParams
 from allears.params.base import Paths
 from allears.params.policy import Policies
 from allears.pipelines.audit import text_nodes
 
+PASSED = "audit_passed.json"
 PEOPLE_COLUMNS = (
     "clip", "source", "start_s", "end_s", "text", "label", "language", "accent", "gender", "age", "speaker", "session",
     "licence", "split", "group",
@@ -102,13 +104,12 @@ def judge_clips(
 
 
 def select_clips(
-    manifest: Manifest, measures: pd.DataFrame, verdicts: pd.DataFrame, params: AuditParams, paths: Paths
+    manifest: Manifest, measures: pd.DataFrame, verdicts: pd.DataFrame, params: AuditParams
 ) -> pd.DataFrame:
     """Which clips training hears, and how often."""
     wanted = params.curation
     target = targets.read(wanted.target, wanted.axis) if wanted.target and wanted.axis else None
-    words = _licence_words(manifest, verdicts)
-    return curation.select(manifest.frame(PEOPLE_COLUMNS), measures, verdicts, target, params, paths.corpus, words)
+    return curation.select(manifest.frame(PEOPLE_COLUMNS), measures, verdicts, target, params)
 
 
 def represent(manifest: Manifest, selection: pd.DataFrame, params: AuditParams) -> tuple[pd.DataFrame, pd.DataFrame]:
@@ -160,6 +161,31 @@ def summarise(
         policies.described(params.policy, Policies.model_validate(shipped_policies["policies"])),
     )  # fmt: skip
     return summary.summarise(frames, params, chosen, paths.corpus, manifest.digest)
+
+
+def check_selection(
+    manifest: Manifest, verdicts: pd.DataFrame, selection: pd.DataFrame, audit_summary: dict[str, Any], audit_page: str,
+    params: AuditParams, paths: Paths,
+) -> dict[str, Any]:  # fmt: skip
+    """Version, clips and hours that may be trained on, which `shard` waits for.
+
+    Raises CorpusError when there are none. It takes the page, so that the page that explains it is written before.
+    """
+    del audit_page
+    train = audit_summary["splits"]["train"]
+    if train["selected_clips"] == 0:
+        (paths.primary / PASSED).unlink(missing_ok=True)  # of an earlier audit that left something
+        words = _licence_words(manifest, verdicts)
+        try:
+            curation.check_some_left(manifest.frame(PEOPLE_COLUMNS), verdicts, selection, params, paths.corpus, words)
+        except CorpusError as error:
+            page = paths.reports / "audit.html"
+            raise CorpusError(f"{error} The page {page} shows what was left out, and why") from None
+    return {
+        "version": audit_summary["version"],
+        "clips": int(train["selected_clips"]),
+        "hours": float(train["selected_hours"]),
+    }
 
 
 def _licence_words(manifest: Manifest, verdicts: pd.DataFrame) -> tuple[str, ...]:

@@ -9,7 +9,7 @@ from allears.pipelines.audit import exhibit_nodes, nodes
 
 
 def create_pipeline() -> Pipeline:
-    """Manifest → measures, verdicts, selection, representation, disparity, page."""
+    """Manifest → measures, verdicts, selection, representation, disparity, page; then whether anything is left."""
     audit, policies, paths = "params:audit", "params:policies", "params:paths"
     return Pipeline(
         [
@@ -21,7 +21,7 @@ def create_pipeline() -> Pipeline:
                 "verdicts", name="judge_clips",
             ),
             node(
-                nodes.select_clips, ["manifest", "measures", "verdicts", audit, paths], "selection", name="select_clips"
+                nodes.select_clips, ["manifest", "measures", "verdicts", audit], "selection", name="select_clips"
             ),
             node(
                 nodes.represent, ["manifest", "selection", audit], ["representation", "representation_axes"],
@@ -77,5 +77,11 @@ def _pages(audit: str, policies: str, paths: str) -> list[Node]:
             ],
             "audit_page",
             name="render_audit_page",
+        ),
+        node(
+            nodes.check_selection,
+            ["manifest", "verdicts", "selection", "audit_summary", "audit_page", audit, paths],
+            "audit_passed",
+            name="check_selection",
         ),
     ]  # fmt: skip

@@ -23,5 +23,6 @@ def create_pipeline() -> Pipeline:
                 measure_steps, ["finetune_scores", "finetune_curves"], ["mean_curves", "steps_to_quality"],
                 name="measure_steps",
             ),
-        ]
+        ],
+        tags=["evaluate"],
     )  # fmt: skip

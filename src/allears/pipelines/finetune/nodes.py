@@ -9,8 +9,9 @@ from typing import Any
 import pandas as pd
 
 from allears.checkpoints.known import WEIGHTS
-from allears.errors import ConfigError, StorageError
+from allears.errors import ConfigError, StorageError, run_command
 from allears.params.base import Paths
+from allears.params.corpus import is_name
 from allears.params.finetune import FinetuneParams
 from allears.params.spec_finetune import VERSION, FinetuneSpec
 from allears.shards.handle import ShardSet
@@ -162,8 +163,8 @@ def find_encoder(encoder: dict[str, Any], params: FinetuneParams, paths: Paths) 
         made = sorted(path.parent.name for path in (paths.data / "06_models").glob("*/encoder.json"))
         raise ConfigError(
             f"finetune.encoder is '{asked}', which is neither a corpus with an encoder (there are: "
-            f"{', '.join(made) or 'none'}) nor a folder; make one with `kedro run --pipeline pretrain --params "
-            f"corpus={asked}`"
+            f"{', '.join(made) or 'none'}) nor a folder"
+            + (f"; make one with `{run_command('pretrain', {'corpus': asked})}`" if is_name(asked) else "")
         )
     if not (folder / WEIGHTS).exists():
         raise StorageError(

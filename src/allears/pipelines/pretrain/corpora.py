@@ -141,7 +141,7 @@ def _facts(heard: HeardCorpus, version: str, rate_hz: int) -> dict[str, Any]:
 def _find(name: str, share: float | None, paths: Paths) -> OtherCorpus:
     other = Paths(corpus=name, data=paths.data)
     handle, audit = other.shards / "shards.json", other.primary / "audit_summary.json"
-    make = f"`kedro run --pipelines ingest,audit,shard --params corpus={name}`, then run this command again"
+    make = f"`kedro run --pipeline shard --params corpus={name}`, then run this command again"
     if not (handle.exists() and other.clips.exists()):
         made = sorted(file.parent.name for file in (paths.data / "05_model_input").glob("*/shards.json"))
         made = [one for one in made if one != paths.corpus]

@@ -20,8 +20,14 @@ OF_MANIFEST = (
 )  # fmt: skip
 
 
-def write_shards(manifest: Manifest, verdicts: pd.DataFrame, shard: ShardParams, paths: Paths) -> dict[str, Any]:
-    """Decode every clip without a hard verdict into shards; what is written and unchanged is not decoded again."""
+def write_shards(
+    manifest: Manifest, verdicts: pd.DataFrame, shard: ShardParams, paths: Paths, passed: dict[str, Any] | None = None
+) -> dict[str, Any]:
+    """Decode every clip without a hard verdict into shards; what is written and unchanged is not decoded again.
+
+    `passed` comes from an audit that left clips to train on: without it, no step of a run decodes for nothing.
+    """
+    del passed
     from allears.corpus.versions import note_shards
     from allears.shards.handle import made_from
     from allears.shards.sidecar import move_labels

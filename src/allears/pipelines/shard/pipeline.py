@@ -12,8 +12,8 @@ def create_pipeline() -> Pipeline:
     return Pipeline(
         [
             node(
-                nodes.write_shards, ["manifest", "verdicts", "params:shard", "params:paths"], "shard_set",
-                name="write_shards",
+                nodes.write_shards, ["manifest", "verdicts", "params:shard", "params:paths", "audit_passed"],
+                "shard_set", name="write_shards",
             ),
             node(nodes.tabulate_clips, ["manifest", "selection", "shard_set"], "clips", name="tabulate_clips"),
         ],
