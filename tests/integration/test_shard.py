@@ -55,7 +55,7 @@ def made(table: pd.DataFrame, manifest: Manifest, tmp_path_factory: pytest.TempP
     catalog = DataCatalog.from_config(entries)
     verdicts, selection = verdicts_of(table)
     given: dict[str, Any] = {
-        "manifest": manifest, "verdicts": verdicts, "selection": selection,
+        "manifest": manifest, "verdicts": verdicts, "selection": selection, "audit_passed": {},
         "params:paths": Paths(corpus="tiny", data=folder / "data"),
         "params:shard": ShardParams.model_validate(config["parameters"]["shard"]),
     }  # fmt: skip
