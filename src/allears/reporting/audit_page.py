@@ -134,11 +134,13 @@ def answer(summary: dict[str, Any]) -> dict[str, str]:
     warnings = sum(finding["level"] != "note" for finding in summary["findings"])
     text = (
         f"{selected['clips']:,} of {total['clips']:,} clips ({written(selected['hours'], 'hours')} of "
-        f"{written(total['hours'], 'hours')}) pass; {written(train['selected_hours'], 'hours')} from "
-        f"{_people(train['selected_speakers'], train['selected_groups'])} are for training."
+        f"{written(total['hours'], 'hours')}) pass; "
     )
     if train["selected_clips"] == 0:
+        text += "none of them is for training."
         return {"level": "no", "headline": "No: nothing is left to train on.", "text": text}
+    who = _people(train["selected_speakers"], train["selected_groups"])
+    text += f"{written(train['selected_hours'], 'hours')} from {who} are for training."
     if train["selected_hours"] < MIN_TRAIN_HOURS:
         headline = "For a first look: under an hour to train on."
         return {"level": "care", "headline": headline, "text": text}

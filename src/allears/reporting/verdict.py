@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from allears.reporting.audit_page import answer
 from allears.reporting.html import written
 
 MOST_REASONS, MOST_FINDINGS, MOST_CHANGES = 6, 2, 6
@@ -28,14 +29,16 @@ def figures(summary: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def verdict_lines(summary: Mapping[str, Any], before: Mapping[str, Any] | None) -> list[str]:
-    """Clips and hours kept, by reason, the change against `before` (figures of the last audit of this corpus, or None),
-    and the gravest findings.
+    """The page's answer, clips and hours kept, by reason, the change against `before`, and the gravest findings.
+
+    `before` is the figures of the last audit of this corpus, or None.
     """
     now = figures(summary)
     findings = [one["text"] for one in summary["findings"] if one["level"] != NOTE][:MOST_FINDINGS]
     kept = f"kept {now['kept']:,} of {now['clips']:,} clips, {_hours(now['kept_hours'])} of {_hours(now['hours'])}"
     return [
-        f"Audit of {summary['corpus']} by policy {now['policy']}: {kept}.",
+        f"Can I train on {summary['corpus']}? {answer(dict(summary))['headline']}",
+        f"Policy {now['policy']}: {kept}.",
         *_left_out(now),
         _change(now, before),
         *(f"Look at: {_printable(text)}" for text in findings),
@@ -94,4 +97,4 @@ def _printable(text: str) -> str:
 
 
 def _hours(value: float) -> str:
-    return written(value, "hours")
+    return written(value, "hours") if value else "nothing"
