@@ -51,7 +51,7 @@ def _run(clips: int, speakers: int) -> None:
     done: dict[str, Any] = {}
     steps: dict[str, Callable[[], Any]] = {
         "judge": lambda: policy.judge(manifest, measures, none, params, STANDARD),
-        "select": lambda: curation.select(manifest, measures, done["judge"], UNIFORM, params, "big"),
+        "select": lambda: curation.select(manifest, measures, done["judge"], UNIFORM, params),
         "represent": lambda: representation.represent(manifest, done["select"], {"gender": UNIFORM}, params),
         "disparity": lambda: disparity.disparity(manifest, done["judge"], done["select"], params),
         "compare splits": lambda: split_comparison.compare(manifest, measures, done["select"]),

@@ -49,7 +49,7 @@ class Corpus:
         measured = measures(self.table)
         found = pd.DataFrame({"clip": [], "kind": [], "duplicate_of": []})
         self.verdicts = policy.judge(self.table, measured, found, self.params, STANDARD)
-        selection = curation.select(self.table, measured, self.verdicts, None, self.params, "tiny")
+        selection = curation.select(self.table, measured, self.verdicts, None, self.params)
         self.groups, axes = representation.represent(self.table, selection, {}, self.params)
         unequal = disparity.disparity(self.table, self.verdicts, selection, self.params)
         compared = split_comparison.compare(self.table, measured, selection)
