@@ -9,6 +9,7 @@ import numpy as np
 
 from allears.audio import fingerprint as fp
 from allears.audio.decode import decode
+from allears.audio.highpass import Highpassed
 from allears.audio.measures import spectrum_blocks
 from tests.real import REAL
 
@@ -35,6 +36,6 @@ def words(path: Path) -> np.ndarray:
 
 def words_of(audio: np.ndarray, rate_hz: int) -> np.ndarray:
     """The fingerprint [PIECES] of samples."""
-    blocks = spectrum_blocks(np.asarray(audio, dtype=np.float32), rate_hz)
+    blocks = spectrum_blocks(Highpassed(np.asarray(audio, dtype=np.float32), rate_hz))
     energy = np.concatenate([fp.band_energies(block.power_FK, block.bin_hz) for block in blocks])
     return fp.as_words([fp.fingerprint(energy)])[0]

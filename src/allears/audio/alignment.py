@@ -10,6 +10,7 @@ import scipy.fft
 from numpy.typing import NDArray
 
 from allears.audio.frames import to_samples
+from allears.audio.highpass import Highpassed
 
 RATE_HZ = 8_000  # telephone copies have no more
 WINDOW_S = 0.2
@@ -23,10 +24,11 @@ Floats = NDArray[np.float32]
 def least_correlation(one_T: Floats, other_T: Floats) -> float:
     """The correlation in [0, 1] that all but a twentieth of the loud windows of 0.2 s reach; 0 where nothing is heard.
 
-    Both mono at RATE_HZ. The lag within MAX_LAG_S at which the whole correlates most, by sign too, is the same for all
-    windows; a sentence that agrees up to one word disagrees from there on.
+    Both mono at RATE_HZ; what lies under 50 Hz does not count, as a codec may take it away. The lag within MAX_LAG_S at
+    which the whole correlates most, by sign too, is the same for all windows; a sentence that agrees up to one word
+    disagrees from there on.
     """
-    one_T, other_T = (x - x.mean() if len(x) else x for x in (one_T, other_T))
+    one_T, other_T = (Highpassed(x, RATE_HZ).part(0, len(x)) for x in (one_T, other_T))
     one_T, other_T = _moved(one_T, other_T)
     size = min(len(one_T), to_samples(WINDOW_S, RATE_HZ))
     if size < 2:

@@ -6,10 +6,12 @@ channels (mid) and what is not (side) add up to the whole.
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
+
+from allears.audio.highpass import Highpassed
 
 BLOCK_SAMPLES = 1 << 16
 LIMIT_DB = 120.0
@@ -32,18 +34,19 @@ class ChannelMeasures:
 
     def to_json(self) -> dict[str, float | None]:
         """Name → value."""
-        return asdict(self)
+        return {name: getattr(self, name) for name in self.__slots__}
 
 
-def measure_channels(audio_TC: Floats) -> ChannelMeasures:
-    """The measures of `audio_TC`, of which every channel is mixed."""
+def measure_channels(audio_TC: Floats, rate_hz: int) -> ChannelMeasures:
+    """The measures of `audio_TC`, of which every channel is mixed, without offset and what lies under 50 Hz."""
     channels = audio_TC.shape[1]
     if channels < 2:
         return ChannelMeasures()
     power_C = np.zeros(channels)
     mid = side = 0.0
+    sounds = [Highpassed(audio_TC[:, channel], rate_hz) for channel in range(channels)]
     for first in range(0, len(audio_TC), BLOCK_SAMPLES):
-        block_CT = np.ascontiguousarray(audio_TC[first : first + BLOCK_SAMPLES].T)
+        block_CT = np.stack([sound.part(first, first + BLOCK_SAMPLES) for sound in sounds])
         mean_T = block_CT.sum(axis=0) / np.float32(channels)
         power_C += [_power(each_T) for each_T in block_CT]
         mid += _power(mean_T) * channels

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from allears.audio.features import hertz_of_mel, mel_of_hertz
-from allears.audio.measures import FLOOR, Floats, spectrum_blocks
+from allears.audio.measures import FLOOR, Floats, spectrum
 
 WIDTH, HEIGHT = 480, 120
 DARKEST_DBFS, BRIGHTEST_DBFS = -105.0, -25.0
@@ -25,8 +25,7 @@ _MAGMA = np.array([
 
 def spectrogram(audio_T: Floats, rate_hz: int) -> NDArray[np.uint8]:
     """RGB [H, W, 3] of `audio_T`, stretched to WIDTH: time to the right, frequency upwards."""
-    power_FK = np.concatenate([block.power_FK for block in spectrum_blocks(audio_T, rate_hz)])
-    power_WK = _columns(power_FK)
+    power_WK = _columns(spectrum(audio_T, rate_hz).power_FK)
     bins = power_WK.shape[1]
     mels = np.linspace(mel_of_hertz(0.0), mel_of_hertz(rate_hz / 2), HEIGHT)
     wanted_H = hertz_of_mel(mels) / (rate_hz / 2) * (bins - 1)

@@ -1,7 +1,7 @@
 """Where there is speech: its share of a clip, and its spans in a recording of any length.
 
 Silero VAD decides, every 32 ms at 16 kHz. WebRTC's detector is faster, but takes rain, engines and the sea for speech.
-Legend: `T` samples, `N` chunks of 32 ms, `R` stretches that are heard.
+Legend: `T` samples, `N` chunks of 32 ms.
 """
 
 from __future__ import annotations
@@ -15,8 +15,8 @@ import soxr
 from numpy.typing import NDArray
 
 from allears.audio import silero
-from allears.audio.blocks import BLOCK_SAMPLES
 from allears.audio.frames import to_samples, to_seconds
+from allears.audio.highpass import Highpassed
 
 MIN_S = 0.25  # a shorter clip holds too little to tell
 PAUSE = 0.2  # a chunk whose probability is under this holds no speech
@@ -24,7 +24,8 @@ NEAR_CHUNKS = 4  # so near to speech is no pause: a word is often heard as one o
 LEAST_CHUNKS = 3  # of speech, and of none: fewer give no level
 SNR_DB = (-20.0, 100.0)
 BLOCK_S = 30.0
-STRETCH_S = 8 * 0.032
+STRETCH_CHUNKS = 8
+TOGETHER_CHUNKS = 64  # at least, but at the end: each call takes as long as some ten of them
 WHOLE_S = 2.0  # a clip up to this is heard whole
 HYSTERESIS = 0.15  # speech goes on while the probability is no lower than this under where it begins (Silero's default)
 DETECTOR = f"silero-vad {version('silero-vad')}"
@@ -61,30 +62,45 @@ class SpeechMeasures:
     pause_snr_db: float | None
 
 
-def measure_speech(audio_T: Floats, rate_hz: int, probability: float, stride: int = 1) -> SpeechMeasures | None:
-    """What the chunks that hold speech with at least this probability say of a clip. None for clips under MIN_S.
+def measure_speech(sound: Highpassed, probability: float, stride: int = 1) -> SpeechMeasures | None:
+    """Measures of the chunks that hold speech with at least this probability. None for clips under MIN_S.
 
-    Of a clip over WHOLE_S one stretch of STRETCH_S in `stride` is heard: by far the dearest of all measures.
+    Of a clip over WHOLE_S one stretch of STRETCH_CHUNKS in `stride` is heard: by far the dearest of all measures.
     """
-    if len(audio_T) < MIN_S * rate_hz:
+    if len(sound) < MIN_S * sound.rate_hz:
         return None
-    heard_RT = audio_T[None]
-    if len(audio_T) > WHOLE_S * rate_hz:
-        heard_RT = _one_in(stride, audio_T, to_samples(STRETCH_S, rate_hz))
-    blocks = _in_blocks(heard_RT, to_samples(BLOCK_S, rate_hz))
-    probability_N = np.concatenate(list(speech_probabilities(blocks, rate_hz)))
+    size, powers = to_samples(CHUNK_S, sound.rate_hz), []
+
+    def measured() -> Iterator[Floats]:
+        for block_T in _heard(sound, size, stride):
+            powers.append(_chunk_powers(block_T, size))
+            yield block_T
+
+    probability_N = np.concatenate(list(speech_probabilities(measured(), sound.rate_hz)))
     speech_N, pause_N = probability_N >= probability, probability_N < PAUSE
-    power_N = _chunk_powers(heard_RT, to_samples(CHUNK_S, rate_hz))
-    return SpeechMeasures(float(np.mean(speech_N)), _pause_snr_db(power_N, speech_N, pause_N))
+    return SpeechMeasures(float(np.mean(speech_N)), _pause_snr_db(np.concatenate(powers), speech_N, pause_N))
 
 
-def _chunk_powers(heard_RT: Floats, size: int) -> NDArray[np.float64]:
+def _heard(sound: Highpassed, size: int, stride: int) -> Iterator[Floats]:
+    """All of a short clip; of a longer one every `stride`-th stretch of whole chunks of `size`, in blocks of BLOCK_S;
+    what is left at the end is not heard.
+    """
+    if len(sound) <= WHOLE_S * sound.rate_hz:
+        yield sound.part(0, len(sound))
+        return
+    stretch = STRETCH_CHUNKS * size
+    cycle = stretch * stride
+    most = max(1, round(BLOCK_S * sound.rate_hz / stretch))
+    cycles = len(sound) // cycle
+    for first in range(0, cycles, most):
+        part_T = sound.part(first * cycle, min(first + most, cycles) * cycle)
+        yield part_T.reshape(-1, stride, stretch)[:, 0].reshape(-1)
+
+
+def _chunk_powers(block_T: Floats, size: int) -> NDArray[np.float64]:
     """Power [N] of each whole chunk of `size` samples."""
-    powers = []
-    for block_T in _in_blocks(heard_RT, max(BLOCK_SAMPLES // size, 1) * size):
-        block_NT = block_T[: len(block_T) // size * size].reshape(-1, size)
-        powers.append(np.einsum("nt,nt->n", block_NT, block_NT, dtype=np.float64) / size)
-    return np.concatenate(powers)
+    block_NT = block_T[: len(block_T) // size * size].reshape(-1, size)
+    return np.einsum("nt,nt->n", block_NT, block_NT).astype(np.float64) / size
 
 
 def _pause_snr_db(
@@ -130,26 +146,12 @@ def speech_probabilities(blocks: Iterable[Floats], rate_hz: int) -> Iterator[Flo
     for block_T in _resampled(blocks, rate_hz):
         rest_T = np.concatenate((rest_T, block_T))
         whole = len(rest_T) // silero.CHUNK * silero.CHUNK
-        if whole:
+        if whole >= TOGETHER_CHUNKS * silero.CHUNK:
             probability_N, state = silero.probabilities(rest_T[:whole], state)
             rest_T = rest_T[whole:]
             yield probability_N
     if len(rest_T):
         yield silero.probabilities(rest_T, state)[0]
-
-
-def _one_in(stride: int, audio_T: Floats, size: int) -> Floats:
-    """Every `stride`-th stretch [R, size], a view; what is left at the end is not heard."""
-    cycles = len(audio_T) // (size * stride)
-    return audio_T[: cycles * size * stride].reshape(cycles, stride, size)[:, 0]
-
-
-def _in_blocks(heard_RT: Floats, size: int) -> Iterator[Floats]:
-    """The rows one after the other as blocks of `size` samples; the last may be shorter."""
-    length = heard_RT.shape[1]
-    for first in range(0, heard_RT.size, size):
-        end, row = min(first + size, heard_RT.size), first // length
-        yield heard_RT[row : -(-end // length)].reshape(-1)[first - row * length : end - row * length]
 
 
 def _resampled(blocks: Iterable[Floats], rate_hz: int) -> Iterator[Floats]:

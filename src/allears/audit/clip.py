@@ -12,15 +12,16 @@ import numpy as np
 from allears.audio import fingerprint as fp
 from allears.audio.channels import measure_channels
 from allears.audio.decode import DECODERS, Channels, Mono, mixed
+from allears.audio.highpass import Highpassed
 from allears.audio.hum import mains_hum
-from allears.audio.measures import MeasureSpec, measure, spectrum_blocks
+from allears.audio.measures import MeasureSpec, measure_samples, measure_sound, spectrum_blocks
 from allears.audio.speech import DETECTOR, measure_speech
 from allears.corpus.clips import ClipRef
 from allears.corpus.opening import decoded_clips
 from allears.errors import AudioError
 from allears.storage.digest import value_digest
 
-VERSION = 6
+VERSION = 7
 
 
 def work_key(ref: ClipRef, spec: MeasureSpec) -> str:
@@ -45,18 +46,20 @@ def measure_clip(audio_TC: Channels, rate_hz: int, spec: MeasureSpec) -> dict[st
     Raises AudioError when it is not audio.
     """
     audio_T = mixed(audio_TC)
+    samples = measure_samples(audio_T, rate_hz, spec.clip_level)
+    sound = Highpassed(audio_T, rate_hz)
     power_K: np.ndarray[Any, np.dtype[np.float64]] = np.zeros(1)
     energies, frames = [], 0
-    for block in spectrum_blocks(audio_T, rate_hz):
+    for block in spectrum_blocks(sound):
         power_K = power_K + block.power_FK.sum(axis=0, dtype=np.float64)
         frames += len(block.power_FK)
         energies.append(fp.band_energies(block.power_FK, block.bin_hz))
-    values: dict[str, Any] = dict(measure(audio_T, rate_hz, spec, power_K / frames).to_json())
     hum = mains_hum(audio_T, rate_hz)
-    speech = measure_speech(audio_T, rate_hz, spec.speech_probability, spec.speech_stride)
+    speech = measure_speech(sound, spec.speech_probability, spec.speech_stride)
     return (
-        values
-        | measure_channels(audio_TC).to_json()
+        samples.to_json()
+        | measure_sound(sound, spec, power_K / frames, samples.zero_share).to_json()
+        | measure_channels(audio_TC, rate_hz).to_json()
         | {
             "hum_db": hum.prominence_db if hum else None,
             "hum_hz": hum.mains_hz if hum else None,

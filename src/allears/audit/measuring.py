@@ -15,8 +15,8 @@ from allears.corpus.opening import batches, fetch_clips
 from allears.engine.mapping import Outcome, map_batches
 
 NUMBERS = (
-    "decoded_duration_s", "peak", "rms_dbfs", "clipped_share", "dc_offset", "silence_share", "zero_share", "snr_db",
-    "bandwidth_hz", "side_db", "mix_loss_db", "weakest_channel_db", "hum_db", "hum_hz", "speech_share",
+    "decoded_duration_s", "peak", "rms_dbfs", "clipped_share", "dc_offset", "rumble_db", "silence_share", "zero_share",
+    "snr_db", "bandwidth_hz", "side_db", "mix_loss_db", "weakest_channel_db", "hum_db", "hum_hz", "speech_share",
     "pause_snr_db",
     "decoded_rate_hz",
 )  # fmt: skip

@@ -20,7 +20,7 @@ from allears.engine.mapping import map_batches
 from allears.errors import AudioError
 from allears.storage.digest import value_digest
 
-VERSION = 1
+VERSION = 2
 MOST_S = 30.0  # of each clip: enough to tell
 TOGETHER = 32  # pairs that a worker takes at once …
 TOGETHER_IN_ARCHIVES = 200  # … and where each time an archive is read from its beginning

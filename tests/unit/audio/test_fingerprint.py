@@ -4,11 +4,12 @@ import numpy as np
 import pytest
 
 from allears.audio import fingerprint as fp
+from allears.audio.highpass import Highpassed
 from allears.audio.measures import spectrum_blocks
 
 
 def words_of(audio: np.ndarray, rate_hz: int) -> np.ndarray:
-    blocks = spectrum_blocks(audio.astype(np.float32), rate_hz)
+    blocks = spectrum_blocks(Highpassed(audio.astype(np.float32), rate_hz))
     return fp.as_words([fp.fingerprint(np.concatenate([fp.band_energies(b.power_FK, b.bin_hz) for b in blocks]))])
 
 

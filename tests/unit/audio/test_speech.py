@@ -1,11 +1,14 @@
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from allears.audio import speech
+from allears.audio.highpass import Highpassed
 from allears.audio.speech import (
     CHUNK_S,
     HYSTERESIS,
@@ -86,14 +89,28 @@ def test_margins_that_would_touch_are_refused() -> None:
 
 
 def test_a_stride_hears_one_stretch_in_so_many() -> None:
-    audio = np.arange(100)
-    assert speech._one_in(3, audio, 10).ravel().tolist() == [*range(10), *range(30, 40), *range(60, 70)]
-    assert speech._one_in(1, audio, 10).ravel().tolist() == audio.tolist()
+    audio = noise(100_000)
+    sound = Highpassed(audio, 16_000)
+    heard = np.concatenate(list(speech._heard(sound, 512, 3)))
+    rows = sound.part(0, 98_304).reshape(-1, 4_096)  # eight cycles of three stretches of eight chunks
+    np.testing.assert_array_equal(heard, rows[::3].ravel())
+    np.testing.assert_array_equal(np.concatenate(list(speech._heard(sound, 512, 1))), rows.ravel())
 
 
 def test_clips_that_are_too_short_have_no_share() -> None:
-    assert measure_speech(noise(3_999), 16_000, 0.5) is None
-    assert measure_speech(noise(4_000), 16_000, 0.5) == SpeechMeasures(0.0, None)
+    assert measure_speech(Highpassed(noise(3_999), 16_000), 0.5) is None
+    assert measure_speech(Highpassed(noise(4_000), 16_000), 0.5) == SpeechMeasures(0.0, None)
+
+
+def always(probability: np.ndarray) -> Callable[..., list[np.ndarray]]:
+    """A detector that gives these probabilities to any audio, which it has listened to."""
+
+    def detect(blocks: Iterable[np.ndarray], _: int) -> list[np.ndarray]:
+        for _block in blocks:
+            pass
+        return [probability.astype(np.float32)]
+
+    return detect
 
 
 @pytest.mark.parametrize(("noise_db", "truth"), [(-60, 60), (-30, 30), (-10, 10), (0, 0)])
@@ -103,11 +120,12 @@ def test_speech_against_pauses_is_the_ratio_of_their_powers(
     """Also where a word is not heard as one before its fourth chunk of 32 ms, as loud as the others."""
     spoken = np.tile(np.repeat([True, False], [20, 27]), 10)
     heard = np.tile(np.repeat([False, True, False], [3, 17, 27]), 10)
-    monkeypatch.setattr(speech, "speech_probabilities", lambda *_: [np.where(heard, 0.9, 0.05).astype(np.float32)])
+    monkeypatch.setattr(speech, "speech_probabilities", always(np.where(heard, 0.9, 0.05)))
     rng = np.random.default_rng(0)
     audio = rng.normal(size=len(spoken) * 512) * 10 ** (noise_db / 20)
     audio += rng.normal(size=len(audio)) * np.repeat(spoken, 512)
-    found = measure_speech(audio.astype(np.float32) * np.float32(0.01), 16_000, 0.5)
+    audio[1::2] = -audio[::2]  # hardly any power at low frequencies
+    found = measure_speech(Highpassed(audio.astype(np.float32) * np.float32(0.01), 16_000), 0.5)
     assert found is not None
     assert found.speech_share == pytest.approx(17 / 47)
     assert found.pause_snr_db == pytest.approx(truth, abs=1.5)
@@ -123,12 +141,13 @@ def test_speech_against_pauses_agrees_with_loops_over_chunks(probability: list[f
     level = np.random.default_rng(seed).gamma(0.4, size=len(heard))
     audio = (noise(len(heard) * 512, seed) * np.repeat(level, 512)).astype(np.float32)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(speech, "speech_probabilities", lambda *_: [heard.astype(np.float32)])
-        found = measure_speech(audio, 16_000, 0.5)
+        patch.setattr(speech, "speech_probabilities", always(heard))
+        sound = Highpassed(audio, 16_000)
+        found = measure_speech(sound, 0.5)
     assert found is not None
     chunks = len(audio) // 512 if len(audio) <= speech.WHOLE_S * 16_000 else len(audio) // 4_096 * 8
     expected = oracle.pause_snr_db(
-        audio[: chunks * 512].tolist(), heard.tolist(), 512, speech_from=0.5, pause_under=speech.PAUSE,
+        sound.part(0, chunks * 512).tolist(), heard.tolist(), 512, speech_from=0.5, pause_under=speech.PAUSE,
         near=speech.NEAR_CHUNKS, least=speech.LEAST_CHUNKS,
     )  # fmt: skip
     assert found.pause_snr_db == (None if expected is None else pytest.approx(expected, abs=1e-4))
@@ -142,7 +161,7 @@ def test_people_speak_and_the_world_does_not() -> None:
     shares: dict[str, list[float]] = {}
     for name, step in (("speech", 60), ("sounds", 6)):
         for file in sorted(each for each in folders[name].rglob("*.*") if each.is_file())[::step]:
-            found = measure_speech(*soundfile.read(file, dtype="float32"), 0.5, stride=2)
+            found = measure_speech(Highpassed(*soundfile.read(file, dtype="float32")), 0.5, stride=2)
             assert found is not None
             shares.setdefault(name, []).append(found.speech_share)
     assert min(len(each) for each in shares.values()) > 30
