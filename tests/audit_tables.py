@@ -32,10 +32,10 @@ _CLIP: dict[str, Any] = {
 }  # fmt: skip
 _MEASURE: dict[str, Any] = {
     "decoded_duration_s": 2.0, "peak": 0.5, "rms_dbfs": -25.0, "clipped_share": 0.0, "dc_offset": 0.0,
-    "silence_share": 0.2, "zero_share": 0.0, "snr_db": 30.0, "bandwidth_hz": 7_500.0, "decoded_rate_hz": 16_000.0,
-    "side_db": None, "mix_loss_db": None, "weakest_channel_db": None, "hum_db": 2.0, "hum_hz": 50.0,
-    "speech_share": 0.4, "pause_snr_db": 30.0, "text_error": None, "text_ctc": None, "text_judged": None,
-    "fingerprint": None, "failed_reason": None, "failed_message": None,
+    "rumble_db": -40.0, "silence_share": 0.2, "zero_share": 0.0, "snr_db": 30.0, "bandwidth_hz": 7_500.0,
+    "decoded_rate_hz": 16_000.0, "side_db": None, "mix_loss_db": None, "weakest_channel_db": None, "hum_db": 2.0,
+    "hum_hz": 50.0, "speech_share": 0.4, "pause_snr_db": 30.0, "text_error": None, "text_ctc": None,
+    "text_judged": None, "fingerprint": None, "failed_reason": None, "failed_message": None,
 }  # fmt: skip
 
 

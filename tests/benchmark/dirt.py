@@ -1,7 +1,8 @@
 """Dirt planted into clean recordings: the same ways for the sample and for real corpora, and the truth about it.
 
 `plant` takes clips that an audit kept, writes them anew as an AudioFolder and spoils some; `truth.csv` says which. The
-audit never reads that table; it is scored against it afterwards (`allears.audit.truth`).
+audit never reads that table; it is scored against it afterwards (`allears.audit.truth`). Most clips, spoiled or not,
+also get an innocent trait: an offset, rumble, another level, or padding. No audit should mind it.
 """
 
 from __future__ import annotations
@@ -31,6 +32,8 @@ RATE_HZ = 16_000
 SIGNAL = ("clipped", "silent", "upsampled", "truncated", "noisy")
 COPIES = ("byte_duplicate", "pcm_duplicate", "reencoded_duplicate")
 KINDS = (*SIGNAL, *COPIES, "swapped_text")
+TRAITS = ("offset", "rumble", "gain", "padding")
+TRAIT_SHARE = 0.6  # of the clips have one
 _CODECS: dict[str, dict[str, Any]] = {
     ".opus": {"acodec": "libopus", "b:a": "24k"},
     ".mp3": {"acodec": "libmp3lame", "b:a": "48k"},
@@ -42,11 +45,12 @@ Floats = NDArray[np.float32]
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """One clip to write as `name`, with its defect (None: clean). `noise`: a recording to mix in."""
+    """One clip to write as `name`, with its defect (None: clean) and innocent trait. `noise`: a recording to mix in."""
 
     ref: ClipRef
     name: str
     defect: str | None
+    trait: str | None
     seed: int
     noise: str | None
 
@@ -108,16 +112,40 @@ def render(job: Job, folder: Path) -> None:
     audio_T = resample(mixed(decoded[0]), decoded[1], rate_hz)
     audio_T = audio_T / max(1.0, float(np.abs(audio_T).max()))
     target = folder / _path(job)
+    if job.defect in ("clipped", "upsampled"):  # they come last in a recording chain
+        audio_T = spoil(with_trait(audio_T, rate_hz, job), rate_hz, job)
+    else:
+        audio_T = with_trait(spoil(audio_T, rate_hz, job), rate_hz, job)
     if job.defect == "reencoded_duplicate":
         plain = target.with_suffix(".wav")
         soundfile.write(plain, to_pcm(audio_T), rate_hz)
         ffmpeg.convert(plain, target, _CODECS[target.suffix])
         plain.unlink()
         return
-    soundfile.write(target, to_pcm(spoil(audio_T, rate_hz, job)), rate_hz)
+    soundfile.write(target, to_pcm(audio_T), rate_hz)
     if job.defect == "truncated":
         whole = target.read_bytes()
         target.write_bytes(whole[: len(whole) // 2])
+
+
+def with_trait(audio_T: Floats, rate_hz: int, job: Job) -> Floats:
+    """`audio_T` [T] with the innocent trait, within full scale; a copy and its source have the same."""
+    rng = np.random.default_rng([job.seed, 1])
+    match job.trait:
+        case "offset":
+            changed_T = audio_T + rng.choice([-1, 1]) * rng.uniform(0.02, 0.15)
+        case "rumble":
+            turns_T = np.arange(len(audio_T)) / rate_hz * rng.uniform(5, 28) + rng.uniform()
+            changed_T = audio_T + rng.uniform(0.02, 0.15) * np.sin(2 * np.pi * turns_T)
+        case "gain":
+            changed_T = audio_T * 10 ** (-rng.uniform(0, 24) / 20)
+        case "padding":
+            room = rng.choice([0.0, 10 ** (-70 / 20)])
+            ends = [room * rng.standard_normal(int(rng.uniform(0.05, 0.25) * rate_hz)) for _ in range(2)]
+            changed_T = np.concatenate((ends[0], audio_T, ends[1]))
+        case _:
+            return audio_T
+    return np.asarray(changed_T / max(1.0, float(np.abs(changed_T).max())), dtype=np.float32)
 
 
 def spoil(audio_T: Floats, rate_hz: int, job: Job) -> Floats:
@@ -147,7 +175,8 @@ def mixed_with(audio_T: Floats, rate_hz: int, noise: Path, snr_db: float, rng: n
 
 def _job(ref: ClipRef, defect: str | None, rng: np.random.Generator, noises: Sequence[Path]) -> Job:
     noise = str(noises[int(rng.integers(len(noises)))]) if defect == "noisy" else None
-    return Job(ref, ref.clip, defect, int(rng.integers(2**31)), noise)
+    trait = TRAITS[int(rng.integers(len(TRAITS)))] if rng.uniform() < TRAIT_SHARE else None
+    return Job(ref, ref.clip, defect, trait, int(rng.integers(2**31)), noise)
 
 
 def _path(job: Job) -> str:

@@ -58,14 +58,16 @@ def pause_snr_db(
     audio: Sequence[float], probabilities: Sequence[float], size: int, *, speech_from: float, pause_under: float,
     near: int, least: int,
 ) -> float | None:  # fmt: skip
-    """Level of the chunks of `size` samples that are speech over that of the pauses, more than `near` chunks away."""
+    """Level of the chunks of `size` samples that are speech over that of the pauses, more than `near` chunks away and
+    no digital silence.
+    """
     speech, pauses = [], []
     for n in range(min(len(audio) // size, len(probabilities))):
         power = math.fsum(x * x for x in audio[n * size : (n + 1) * size]) / size
         around = probabilities[max(n - near, 0) : n + near + 1]
         if probabilities[n] >= speech_from:
             speech.append(power)
-        elif probabilities[n] < pause_under and max(around) < speech_from:
+        elif probabilities[n] < pause_under and max(around) < speech_from and power >= 2**-32:
             pauses.append(power)
     if min(len(speech), len(pauses)) < least:
         return None

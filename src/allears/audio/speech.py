@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from allears.audio import silero
 from allears.audio.frames import to_samples, to_seconds
-from allears.audio.highpass import Highpassed
+from allears.audio.highpass import DIGITAL_SILENCE, Highpassed
 
 MIN_S = 0.25  # a shorter clip holds too little to tell
 PAUSE = 0.2  # a chunk whose probability is under this holds no speech
@@ -55,7 +55,7 @@ class SpanSpec:
 @dataclass(frozen=True, slots=True)
 class SpeechMeasures:
     """`speech_share`: of the chunks. `pause_snr_db`: level of speech over that of the pauses, within SNR_DB; None where
-    either is hardly there. Pauses are NEAR_CHUNKS away from speech.
+    either is hardly there. Pauses are NEAR_CHUNKS away from speech, and no digital silence: that is no room.
     """
 
     speech_share: float
@@ -109,6 +109,7 @@ def _pause_snr_db(
     chunks = min(len(speech_N), len(power_N))
     pause_N = (pause_N & ~_near(speech_N, NEAR_CHUNKS))[:chunks]  # a last chunk that is not full may be speech, too
     power_N, speech_N = power_N[:chunks], speech_N[:chunks]
+    pause_N &= power_N >= DIGITAL_SILENCE**2
     if min(np.count_nonzero(speech_N), np.count_nonzero(pause_N)) < LEAST_CHUNKS:
         return None
     noise = max(float(power_N[pause_N].mean()), 1e-12)

@@ -8,6 +8,7 @@ from typing import Any
 from allears.audit import licences
 from allears.audit.disparity import ANY
 from allears.audit.groups import CROSS
+from allears.audit.signal_findings import about_signal
 from allears.audit.split_findings import about_splits
 from allears.audit.suspect import CORPUS, SetAside
 from allears.params.audit import AuditParams
@@ -27,6 +28,7 @@ def findings(summary: dict[str, Any], params: AuditParams) -> list[Finding]:
         *_about_clips(summary),
         *(_finding(level, text) for level, text in about_splits(summary["comparison"], _who(summary))),
         *_about_leaks(summary, params),
+        *(_finding(level, text) for level, text in about_signal(summary["signal"])),
         *_about_texts(summary),
         *_about_decisions(summary),
         *_about_curation(summary),

@@ -42,6 +42,7 @@ class Tables:
     licence_words: tuple[str, ...] = ()
     set_aside: Mapping[str, SetAside] = field(default_factory=dict)
     policy_name: str = ""
+    signal: Mapping[str, Any] = field(default_factory=dict)
 
 
 def summarise(tables: Tables, params: AuditParams, policy: Policy, corpus: str, version: str) -> dict[str, Any]:
@@ -69,6 +70,7 @@ def summarise(tables: Tables, params: AuditParams, policy: Policy, corpus: str, 
         "splits": {name: _split(table[table["split"] == name]) for name in SPLITS},
         "reasons": _reasons(table, policy),
         "set_aside": dict(tables.set_aside),
+        "signal": dict(tables.signal),
         "curation": _curation(table),
         "overrides": _overrides(table),
         "quarantine": {str(k): int(v) for k, v in tables.quarantine["reason"].value_counts().items()},

@@ -13,6 +13,7 @@ import pandas as pd
 from markupsafe import Markup
 from numpy.typing import NDArray
 
+from allears.audio.measures import CEILING_DB
 from allears.reporting.audit_listen import FOLDER, piece_starts
 
 MAX_BYTES = 2_500_000
@@ -22,7 +23,8 @@ _COLUMNS = (  # of the joined table; heading; what it is: words, id, number, sec
     ("sound", "", "sound"), ("path", "file", "words"), ("member", "member", "words"), ("from_s", "from, s", "seconds"),
     ("clip", "clip", "id"), ("verdict", "verdict", "words"), ("reasons", "reasons", "words"),
     ("split", "split", "words"), ("language", "language", "words"), ("speaker", "speaker", "words"),
-    ("said", "text or label", "words"), ("decoded_duration_s", "length, s", "number"), ("snr_db", "SNR, dB", "number"),
+    ("said", "text or label", "words"), ("decoded_duration_s", "length, s", "number"),
+    ("snr_db", f"SNR, dB ({CEILING_DB:g}: at its ceiling)", "number"),
     ("bandwidth_hz", "bandwidth, Hz", "number"), ("rms_dbfs", "level, dBFS", "number"),
     ("silence_share", "silent", "share"), ("clipped_share", "clipped", "share"),
 )  # fmt: skip

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import math
+
+from allears.audio.measures import CEILING_DB
 from allears.reporting.html import Kind, written
 
 _WORDS: dict[str, tuple[str, Kind, str]] = {  # name, how it is written, unit
@@ -13,6 +16,7 @@ _WORDS: dict[str, tuple[str, Kind, str]] = {  # name, how it is written, unit
     "silence_share": ("silent frames", "percent", ""),
     "clipped_share": ("clipped samples", "percent", ""),
     "dc_offset": ("offset (DC)", "measure", ""),
+    "rumble_db": ("rumble (under 50 Hz) against the rest", "measure", "dB"),
     "zero_share": ("digital silence", "percent", ""),
     "duration_difference_s": ("decoded and declared duration differ by", "measure", "s"),
     "hum_db": ("mains hum over its surroundings", "measure", "dB"),
@@ -30,6 +34,7 @@ _WORDS: dict[str, tuple[str, Kind, str]] = {  # name, how it is written, unit
     "text_error": ("characters that a model hears otherwise", "percent", ""),
     "correlation": ("correlation of the waveforms", "measure", ""),
 }
+_CEILINGS = {"snr_db": CEILING_DB}  # estimates that end there: the truth may be anything above
 MEASURES = tuple(name for name in _WORDS if name != "correlation")  # of a clip, not of a pair
 
 
@@ -42,6 +47,7 @@ def title(measure: str) -> str:
     """Name and unit of bare numbers: `bandwidth, Hz`, `silent frames, share`."""
     _, kind, unit = _WORDS.get(measure, ("", "measure", ""))
     unit = "share" if kind == "percent" else unit
+    unit += f" ({_CEILINGS[measure]:g}: at its ceiling)" if measure in _CEILINGS else ""
     return f"{name(measure)}, {unit}" if unit else name(measure)
 
 
@@ -51,6 +57,8 @@ def is_share(measure: str) -> bool:
 
 
 def quantity(measure: str, value: float) -> str:
-    """The value with its unit."""
+    """The value with its unit, or that the estimate is at its ceiling."""
     _, kind, unit = _WORDS.get(measure, ("", "measure", ""))
+    if value >= _CEILINGS.get(measure, math.inf):
+        return f"at its ceiling (≥ {_CEILINGS[measure]:g} {unit})"
     return f"{written(value, kind)} {unit}".rstrip()

@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 from markupsafe import Markup
 
-from allears.audio.measures import ROOM_DBFS, STEADY_DB
+from allears.audio.measures import CEILING_DB, ROOM_DBFS, STEADY_DB
 from allears.audit import rules
 from allears.audit.derived import SPEECH_FROM
 from allears.audit.policy import in_words, reasons_of
@@ -17,7 +17,7 @@ from allears.reporting.html import Column, figure, table
 
 MAX_CUTS = 6  # lines in a figure; with bounds for many languages, the table of rules has all
 _ALWAYS = ("decoded_duration_s", "rms_dbfs", "snr_db", "silence_share", "bandwidth_hz", "clipped_share")
-_CAPTIONS = {"snr_db": "; at 100 dB the estimate ends: hardly any noise"}
+_CAPTIONS = {"snr_db": f"; at {CEILING_DB:g} dB the estimate is at its ceiling: there is that little noise, or less"}
 
 
 def sound(clips: pd.DataFrame, policy: Policy) -> list[Markup]:
@@ -77,14 +77,15 @@ def methods(policy: Policy, params: AuditParams, policy_name: str) -> Markup:
     silence += f"under {ROOM_DBFS:g} dBFS; where nobody speaks (the loudest tenth is under the level and within "
     silence += f"{STEADY_DB:g} dB of the softest quarter) all under the level"
     definitions = {
-        "snr_db": "Kim & Stern 2008, without digital silence",
+        "snr_db": f"Kim & Stern 2008, without digital silence; {CEILING_DB:g} dB is its ceiling",
         "clipped_share": f"samples at {m.clip_level:g} or more",
         "silence_share": silence,
         "bandwidth_share": f"the mean spectrum's last bin within {m.bandwidth_drop_db:g} dB of its peak, over half the "
         "sample rate or 8 kHz, whichever is less",
         "duration_difference_s": "of what the header declares and what it decodes to",
         "zero_share": "samples that are exactly zero",
-        "dc_offset": "mean of the samples, full scale is 1",
+        "dc_offset": "mean of the samples that are no digital silence, full scale is 1",
+        "rumble_db": "power under 50 Hz, without the offset, over the power of the rest",
         "hum_db": "the second strongest of the lines at 50 or 60 Hz and their harmonics, over their surroundings",
         "pause_snr_db": "mean power of chunks with speech, less that of the pauses, over that of the pauses",
         "speech_share": f"Silero's voice activity detector, chunks of 32 ms at {m.speech_probability:g} or more",

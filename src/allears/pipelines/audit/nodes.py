@@ -21,6 +21,7 @@ from allears.audit import (
     overrides,
     policy,
     representation,
+    signal_findings,
     split_comparison,
     summary,
     targets,
@@ -159,6 +160,7 @@ def summarise(
         _licence_words(manifest, verdicts),
         policy.describe_set_aside(people, measures, verdicts, params, chosen),
         policies.described(params.policy, Policies.model_validate(shipped_policies["policies"])),
+        signal=signal_findings.signal_facts(measures, params.measures.silence_dbfs),
     )  # fmt: skip
     return summary.summarise(frames, params, chosen, paths.corpus, manifest.digest)
 
