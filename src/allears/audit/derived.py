@@ -10,7 +10,7 @@ from allears.corpus.segment import OF_WHOLE
 
 DERIVED = ("bandwidth_share", "duration_difference_s")
 MANIFEST_COLUMNS = ("clip", "start_s", "end_s", "sample_rate_hz", "text", "language", "speaker", "attributes")
-# Share of a clip that is heard as speech; real: 86 % of digits, 96 % of sentences, no sound over 0.25.
+# Share of a clip that is heard as speech: more of it than of anything else.
 SPEECH_FROM = 0.5
 REFERENCE_RATE_HZ = 16_000.0  # beyond this sample rate nothing more is promised: speech has little there
 _OF_WHOLE = rf'"(?:text|speaker){OF_WHOLE}": '  # a name in the JSON object: quotes within a text are escaped

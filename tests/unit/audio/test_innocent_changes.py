@@ -134,8 +134,8 @@ def test_a_gain_changes_the_level_alone(number: int, rate_hz: int, gain_db: floa
 def test_digital_silence_at_the_ends_changes_shares_by_its_own(
     number: int, rate_hz: int, ends_s: tuple[float, float], offset: float
 ) -> None:
-    """Level, silence and speech are of a longer clip then; a fingerprint is of the whole clip, so of another one; a voice
-    that begins at once has the bandwidth of a click.
+    """Level, silence and speech are of a longer clip then; a fingerprint is of the whole clip, so of another one; a
+    voice that begins at once has the bandwidth of a click.
     """
     audio = speech(number, rate_hz) + np.float32(offset)
     zeros = [np.zeros(int(each * rate_hz), np.float32) for each in ends_s]
