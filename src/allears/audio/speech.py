@@ -125,7 +125,8 @@ def _near(chosen_N: NDArray[np.bool_], chunks: int) -> NDArray[np.bool_]:
 def speech_spans(blocks: Iterable[Floats], rate_hz: int, spec: SpanSpec) -> Iterator[tuple[float, float]]:
     """(start_s, end_s) of each span of speech, in order, without overlap, as soon as it is over.
 
-    `blocks`: the mono samples [T] of one recording, cut anywhere; one block at a time is in memory.
+    `blocks`: the mono samples [T] of one recording, cut anywhere; one block at a time is in memory, and is heard
+    without its offset and what lies under 50 Hz.
     """
     samples = 0
 
@@ -133,7 +134,7 @@ def speech_spans(blocks: Iterable[Floats], rate_hz: int, spec: SpanSpec) -> Iter
         nonlocal samples
         for block_T in blocks:
             samples += len(block_T)
-            yield block_T
+            yield Highpassed(block_T, rate_hz).part(0, len(block_T))
 
     for first, end in _runs(speech_probabilities(counted(), rate_hz), spec):
         start_s, end_s = first * CHUNK_S, min(end * CHUNK_S, to_seconds(samples, rate_hz))

@@ -25,7 +25,7 @@ from allears.params.ingest import IngestParams
 from allears.storage.digest import value_digest
 from allears.storage.tables import records
 
-VERSION = 1
+VERSION = 2
 SPEC = SpanSpec()
 
 

@@ -83,6 +83,16 @@ def test_spans_are_runs_with_gaps_closed_and_margins_added(probability: list[flo
     assert edges == sorted(edges)
 
 
+def test_an_offset_and_a_slow_tone_do_not_reach_the_detector(monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: list[np.ndarray] = []
+    monkeypatch.setattr(speech, "speech_probabilities", lambda blocks, _: [seen.append(each) for each in blocks] and [])
+    time = np.arange(160_000) / 16_000
+    audio, slow = noise(160_000), 0.3 + 0.1 * np.sin(2 * np.pi * 20 * time).astype(np.float32)
+    for each in (audio, audio + slow):
+        list(speech_spans([each[:80_000], each[80_000:]], 16_000, SpanSpec()))
+    np.testing.assert_allclose(np.concatenate(seen[2:]), np.concatenate(seen[:2]), atol=1e-3)
+
+
 def test_margins_that_would_touch_are_refused() -> None:
     with pytest.raises(ValueError, match="half of min_gap_s"):
         SpanSpec(min_gap_s=0.2, margin_s=0.2)
@@ -170,13 +180,15 @@ def test_people_speak_and_the_world_does_not() -> None:
 
 
 @needs_real
-def test_a_span_is_found_where_speech_was_put() -> None:
+@pytest.mark.parametrize("offset", [0.0, -0.085, 0.3])
+def test_a_span_is_found_where_speech_was_put(offset: float) -> None:
     import soundfile
 
     file = next((REAL / "speechocean762" / "audio").rglob("*.*"))
     audio, rate = soundfile.read(file, dtype="float32")
     hush = noise(rate * 10) * 0.01
-    spans = list(speech_spans([hush, audio, hush, audio, hush], rate, SpanSpec(min_gap_s=1.0)))
+    blocks = [block + np.float32(offset) for block in (hush, audio, hush, audio, hush)]
+    spans = list(speech_spans(blocks, rate, SpanSpec(min_gap_s=1.0)))
     length = len(audio) / rate
     for begin in (10.0, 20.0 + length):
         inside = [span for span in spans if begin - 0.3 < span[0] and span[1] < begin + length + 0.3]
