@@ -100,7 +100,8 @@ def _heard(sound: Highpassed, size: int, stride: int) -> Iterator[Floats]:
 def _chunk_powers(block_T: Floats, size: int) -> NDArray[np.float64]:
     """Power [N] of each whole chunk of `size` samples."""
     block_NT = block_T[: len(block_T) // size * size].reshape(-1, size)
-    return np.einsum("nt,nt->n", block_NT, block_NT).astype(np.float64) / size
+    power_N: NDArray[np.float64] = np.einsum("nt,nt->n", block_NT, block_NT).astype(np.float64) / size
+    return power_N
 
 
 def _pause_snr_db(

@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 from markupsafe import Markup
 
+from allears.audio.measures import CEILING_DB
 from allears.audit.groups import Axis, Floats, axis, hours_of, reason_masks
 from allears.audit.suspect import lower_bound
 from allears.reporting.html import Column, table
@@ -22,7 +23,7 @@ _SPEAKER_COLUMNS = (
     Column(key="speaker", title="speaker", kind="path"), Column(key="source", title="source"),
     Column(key="hours", title="hours", kind="hours"), Column(key="clips", title="clips", kind="count"),
     Column(key="level", title="level, dBFS", kind="measure", hint="median"),
-    Column(key="snr", title="SNR, dB", kind="measure", hint="median of the estimate (WADA)"),
+    Column(key="snr", title="SNR, dB", kind="measure", hint=f"median of WADA, whose ceiling is {CEILING_DB:g}"),
     Column(key="offset", title="offset", kind="measure", hint="median; full scale is 1"),
     Column(key="flagged", title="flagged", kind="percent", hint="clips with a reason against them"),
     Column(key="set_aside", title="set aside", kind="percent", hint="clips that a rule would flag that is set aside"),
