@@ -78,7 +78,8 @@ def compare(
     masks: dict[tuple[str | None, str | None], Mask] = {(split, None): split_N == split for split in SPLITS}
     if len(sources) > 1:
         masks |= {(None, source): source_N == source for source in sources}
-        masks |= {(split, name): (split_N == split) & (source_N == name) for split in SPLITS for name in sources}
+        both = {(split, name): (split_N == split) & (source_N == name) for split in SPLITS for name in sources}
+        masks |= {part: mask for part, mask in both.items() if mask.any()}
     in_train = np.unique(clips.text_N[masks["train", None]])
     rows = [
         {"split": split, "source": source} | _row(clips, mask, None if split in ("train", None) else in_train)

@@ -59,10 +59,13 @@ def _narrow(
     if single := [split for split, row in splits.items() if row["groups"] == 1]:
         yield "warn", f"{_and(single)}: all clips are of one of the {who}; a result there is about that one."
     sources = {row["source"] for row in parts} - {None}
-    for split, row in splits.items():
-        said = any(each["measure"] == "source" for each in of_split[split])
-        if len(sources) > 1 and row["sources"] == 1 and not said:
-            yield "note", f"{split} is of one source only; the corpus has {len(sources)}."
+    narrow = [
+        split
+        for split, row in splits.items()
+        if row["sources"] == 1 and not any(each["measure"] == "source" for each in of_split[split])
+    ]
+    if narrow and len(sources) > 1:
+        yield "note", f"{_and(narrow)}: all clips are of one source; the corpus has {len(sources)}."
 
 
 def _shared_texts(splits: dict[str, dict[str, Any]]) -> Iterator[Sentence]:
