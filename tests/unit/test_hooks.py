@@ -17,11 +17,12 @@ from allears.corpus.settings import remember
 from allears.errors import ConfigError, LockedError
 from allears.hooks import CorpusHook, parameters
 from allears.hooks.corpus import describe
-from allears.hooks.logged import asked_pipelines, gains, numbers
+from allears.hooks.logged import asked_pipelines, gains, numbers, run_name
 from allears.hooks.logged import parameters as logged_parameters
-from allears.hooks.mlflow import rank, tracking_uri
+from allears.hooks.mlflow import rank
 from allears.params.audit import AuditParams
 from allears.params.base import Paths
+from allears.params.finetune import FinetuneParams
 from allears.params.policy import Policies
 from allears.params.pretrain import PretrainParams
 from allears.pipeline_registry import register_pipelines
@@ -146,12 +147,6 @@ def test_what_is_logged_is_no_markup():
     assert "source rec [final][/x] :smile:" in done.stdout + done.stderr
 
 
-def test_a_relative_database_lies_in_the_project():
-    assert tracking_uri("sqlite:///mlflow.db", Path("/p")) == "sqlite:////p/mlflow.db"
-    assert tracking_uri("sqlite:////a/mlflow.db", Path("/p")) == "sqlite:////a/mlflow.db"
-    assert tracking_uri("http://host:5000", Path("/p")) == "http://host:5000"
-
-
 def test_only_the_first_rank_tracks(monkeypatch):
     for name in ("RANK", "SLURM_PROCID"):
         monkeypatch.delenv(name, raising=False)
@@ -176,13 +171,19 @@ def test_what_a_comparison_found_becomes_metrics():
     row = {"target": "text", "share": 0.1, "baseline": "random", "assessable": True} | numbers_of
     few = row | {"share": 1.0, "assessable": False}
     probe = pd.DataFrame([row | {"chosen": True}, row | {"chosen": False, "gain": 9.0}, few | {"chosen": True}])
-    assert gains(probe, "probe") == {f"probe.text.share-0.1.random.{key}": value for key, value in numbers_of.items()}
+    assert gains(probe, "probe", "random") == {"probe.text.pretrained_error": 0.3, "probe.text.gain": 0.2}
+    more = pd.DataFrame([row | {"share": 0.01, "gain": 9.0}, row, row | {"baseline": "scratch", "gain": 9.0}])
+    assert gains(more, "probe", "random")["probe.text.gain"] == 0.2
     by_group = pd.DataFrame([row | {"axis": "all"}, row | {"axis": "gender", "gain": 9.0}])
-    assert gains(by_group, "evaluation")["evaluation.text.share-0.1.random.gain"] == 0.2
-    assert next(iter(gains(pd.DataFrame([row | {"baseline": "best_rq of a, seed 1"}]), "e"))) == (
-        "e.text.share-0.1.best_rq of a- seed 1.baseline_error"
-    )
-    assert gains(by_group.iloc[:0], "evaluation") == {}
+    assert gains(by_group, "evaluation", "random")["evaluation.text.gain"] == 0.2
+    assert gains(by_group.iloc[:0], "evaluation", "random") == {}
+
+
+def test_a_run_s_name_says_what_was_asked():
+    asked = {"audit": AuditParams(policy="strict"), "pretrain": PretrainParams(objective="best_rq", seed=3)}
+    assert run_name(["__default__"], "mine", asked) == "mine all, strict, best_rq, seed 3"
+    assert run_name(["ingest", "audit"], "mine", {"audit": asked["audit"]}) == "mine ingest+audit, strict"
+    assert run_name(["finetune"], "mine", {"finetune": FinetuneParams(seed=1)}) == "mine finetune, seed 1"
 
 
 def test_an_unused_corpus_hook_holds_nothing():

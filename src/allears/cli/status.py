@@ -36,7 +36,8 @@ def show(data: Path, console: Console | None = None) -> None:
     table = _table("Last runs", "started", "run", "corpus", "status", "in MLflow")
     for run in recent_runs(runs, RUNS):
         started = time.strftime("%Y-%m-%d %H:%M", time.localtime(run.started_unix_s))
-        table.add_row(started, run.name, run.corpus, run.status, "yes" if run.sent else "waits")
+        sent = "set aside" if run.aside else "yes" if run.sent else "waits"
+        table.add_row(started, run.name, run.corpus, run.status, sent)
     console.print(table if table.rows else "No runs yet: type  kedro run --pipeline pretrain")
     if left:
         console.print(f"{len(left)} run(s) wait to be sent to MLflow: the next kedro run sends them.")

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+import pandas as pd
 from kedro.io import CatalogProtocol
 from kedro.pipeline import Pipeline
 
 from allears.corpus.manifest import Manifest
+from allears.corpus.version import version_of
+from allears.corpus.versions import all_versions
 from allears.params.base import Paths
 from allears.params.policy import Policies
 from allears.pipeline_registry import PARTS
@@ -18,13 +20,12 @@ from allears.storage.digest import file_digest
 from allears.tracking import TrackedRun
 from allears.tracking.run import ENCODER_MODEL
 
-if TYPE_CHECKING:
-    import pandas as pd
-
 PAGES = ("audit_page", "croissant", "datasheet", "report_page", "model_card")  # logged as they are saved
 HANDLES = {"encoder": ENCODER_MODEL}  # exports that are registered, and the first part of their name
 TABLES = ("probe", "probe_comparison", "evaluation", "encoder_comparison")  # what a run proved
-SUMMARIES = ("audit_summary", "pretrain_summary")  # their numbers become metrics of the run
+HEADLINES = {"probe": "random", "evaluation": "scratch"}  # of a table, against this baseline: metrics of the run
+SUMMARIES = ("audit_summary", "pretrain_summary")  # a few of their numbers become metrics, all a table
+NAMED = 5  # hexadecimal digits of a version in the name of a dataset
 
 
 def asked_pipelines(run_params: Mapping[str, Any]) -> list[str]:
@@ -59,36 +60,57 @@ def parameters(pipeline: Pipeline, catalog: CatalogProtocol) -> dict[str, Any]:
     return values
 
 
+def run_name(pipelines: Sequence[str], corpus: str, values: Mapping[str, Any]) -> str:
+    """Return `so762 pretrain, standard, masked_units, seed 0`: the corpus, the pipelines and what they were asked."""
+    what = "+".join("all" if name == "__default__" else name for name in pipelines)
+    asked = []
+    if "audit" in values:
+        asked.append(values.get("policy", values["audit"].policy))
+    if "pretrain" in values:
+        asked += [values["pretrain"].objective, f"seed {values['pretrain'].seed}"]
+    elif "finetune" in values:
+        asked.append(f"seed {values['finetune'].seed}")
+    return ", ".join([f"{corpus} {what}".strip(), *asked])
+
+
 def note_input(run: TrackedRun, name: str, data: Any) -> None:
-    """Manifest and shards, also of other corpora that a pretraining hears, with their digest as version."""
+    """Note manifest and shards, also of other corpora that a pretraining uses, as datasets like `sample@db732`."""
     match name:
         case "manifest":
             seconds, size = manifest_extent(data)
-            run.dataset("manifest", data.digest, rows=data.rows, hours=seconds / 3600, size_bytes=size)
+            title = f"{data.folder.parent.name}@{data.digest[:NAMED]}"
+            run.dataset(title, data.digest, rows=data.rows, hours=seconds / 3600, size_bytes=size)
         case "shard_set" if data:
-            _note_shards(run, "shards", data if isinstance(data, Mapping) else data.to_json())
+            _note_shards(run, data if isinstance(data, Mapping) else data.to_json())
         case "pretrain_plan":
             for one in data["others"]:
-                _note_shards(run, f"shards-{one['corpus']}", one["shard_set"])
+                _note_shards(run, one["shard_set"])
 
 
-def _note_shards(run: TrackedRun, name: str, fields: Mapping[str, Any]) -> None:
-    size = sum(tar.stat().st_size for tar in Path(fields["folder"]).glob("*.tar"))
+def _note_shards(run: TrackedRun, fields: Mapping[str, Any]) -> None:
+    folder, digest = Path(fields["folder"]), str(fields["digest"])
+    size = sum(tar.stat().st_size for tar in folder.glob("*.tar"))
+    paths = Paths(corpus=folder.parent.name, data=folder.parents[2])
+    versions = [one.digest for one in all_versions(paths) if digest in one.shards]  # the last one is the newest
+    title = f"{paths.corpus}@{(versions or [version_of(paths) or digest])[-1][:NAMED]}/shards"
     hours = float(fields["seconds"]) / 3600
-    run.dataset(name, fields["digest"], rows=int(fields["clips"]), hours=hours, size_bytes=size)
+    run.dataset(title, digest, rows=int(fields["clips"]), hours=hours, size_bytes=size)
 
 
 def note_output(run: TrackedRun, name: str, data: Any, catalog: CatalogProtocol) -> None:
-    """Pages and cards as artifacts, comparisons as tables and metrics, summaries as metrics, the export as a registered
-    model.
+    """Log pages and cards as artifacts, comparisons and summaries as tables and headline metrics, the export as a
+    registered model.
     """
     if name in PAGES:
         run.artifact(Path(catalog[name]._filepath), "pages")  # noqa: SLF001 - Kedro has no public name for it
     if name in SUMMARIES:
-        run.metrics(numbers(data, name.removesuffix("_summary")))
+        every = numbers(data, name.removesuffix("_summary"))
+        run.table(name, pd.DataFrame({"number": list(every), "value": list(every.values())}))
+        run.metrics(audit_headlines(data) if name == "audit_summary" else pretrain_headlines(data))
     if name in TABLES:
         run.table(name, data)
-        run.metrics(gains(data, name))
+        if name in HEADLINES:
+            run.metrics(gains(data, name, HEADLINES[name]))
     if name in HANDLES:
         paths: Paths | Mapping[str, Any] = catalog.load("params:paths")
         corpus = paths.corpus if isinstance(paths, Paths) else paths["corpus"]
@@ -96,17 +118,32 @@ def note_output(run: TrackedRun, name: str, data: Any, catalog: CatalogProtocol)
         run.model(f"{HANDLES[name]}-{corpus}", folder, file_digest(folder / "model.safetensors"))
 
 
-def gains(table: pd.DataFrame, name: str) -> dict[str, float]:
-    """Errors and gain with its interval of the assessable rows over all clips: `probe.text.share-1.random.gain`."""
-    rows = table[table["assessable"].astype(bool)]
+def audit_headlines(summary: Mapping[str, Any]) -> dict[str, float]:
+    """Return how much the corpus has and the audit keeps, and how much there is to read about."""
+    found = {
+        "clips": summary["total"]["clips"], "hours": summary["total"]["hours"],
+        "clips_kept": summary["selected"]["clips"], "hours_kept": summary["selected"]["hours"],
+        "speakers": summary["total"]["speakers"], "quarantined": sum(summary["quarantine"].values()),
+        "findings": len(summary["findings"]),
+    }  # fmt: skip
+    return {f"audit.{name}": float(value) for name, value in found.items()}
+
+
+def pretrain_headlines(summary: Mapping[str, Any]) -> dict[str, float]:
+    """Return what the pretraining cost, and what it skipped."""
+    return {f"pretrain.{name}": float(summary[name]) for name in ("updates", "hours_heard", "clips_skipped")}
+
+
+def gains(table: pd.DataFrame, name: str, baseline: str) -> dict[str, float]:
+    """Return error and gain at the largest assessable share of each target's labels: `probe.text.gain`."""
+    rows = table[table["assessable"].astype(bool) & (table["baseline"] == baseline)]
     rows = rows[rows["chosen"].astype(bool)] if "chosen" in rows else rows
     rows = rows[rows["axis"] == "all"] if "axis" in rows else rows
+    largest = rows.sort_values("share").drop_duplicates("target", keep="last")
     return {
-        re.sub(r"[^\w./ -]+", "-", f"{name}.{row['target']}.share-{row['share']:g}.{row['baseline']}.{key}"): float(
-            row[key]
-        )
-        for row in rows.to_dict("records")
-        for key in ("baseline_error", "pretrained_error", "gain", "low", "high")
+        f"{name}.{row['target']}.{key}": float(row[key])
+        for row in largest.to_dict("records")
+        for key in ("pretrained_error", "gain")
     }
 
 

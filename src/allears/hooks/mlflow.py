@@ -23,6 +23,7 @@ from allears.reporting.screen import plain
 from allears.tracking import Outbox, Pump, TrackedRun, recover
 from allears.tracking.current import entered
 from allears.tracking.git import git_tags
+from allears.tracking.store import UI, store_at
 from allears.tracking.user import user
 
 OUTBOXES = Path("data/.tracking")  # relative to the project, as everything a run writes
@@ -46,7 +47,6 @@ class MlflowHook(PluginHook):
         """Read `mlflow.yml`, but do not ask the server anything: it may be away."""
         config = KedroMlflowConfig.model_validate(context.config_loader["mlflow"])
         self._project = Path(context.project_path)
-        config.server.mlflow_tracking_uri = tracking_uri(str(config.server.mlflow_tracking_uri), self._project)
         self.mlflow_config = config
         context.mlflow = config
 
@@ -61,7 +61,7 @@ class MlflowHook(PluginHook):
             return
         leftovers = recover(OUTBOXES)
         names = logged.asked_pipelines(run_params)
-        self._pump = pump(self.mlflow_config, self._project)
+        self._pump = pump(self.mlflow_config)
         if set(names) & set(self.mlflow_config.tracking.disable_tracking.pipelines):
             self._pump.start(leftovers)
             return
@@ -71,8 +71,10 @@ class MlflowHook(PluginHook):
         tags = {"mlflow.user": user(), "mlflow.source.type": "LOCAL"}
         tags |= {"mlflow.source.name": "kedro run", **git_tags(self._project), **logged.run_tags(run_params, catalog)}
         atexit.register(self._end, "KILLED")  # Ctrl-C: Kedro calls no hook
-        self._run = TrackedRun(box, uid, self.mlflow_config.tracking.run.name or run_name(names, tags), tags)
-        self._run.params(logged.parameters(pipeline, catalog))
+        values = logged.parameters(pipeline, catalog)
+        name = self.mlflow_config.tracking.run.name or logged.run_name(names, tags["corpus"], values)
+        self._run = TrackedRun(box, uid, name, tags)
+        self._run.params(values)
         self._open.enter_context(entered(self._run))
         self._catalog = catalog
         self._pump.start(leftovers, box, self._run)
@@ -109,17 +111,11 @@ class MlflowHook(PluginHook):
         run, pump_, self._run, self._pump = self._run, self._pump, None, None
         if run is not None:
             run.end(status)
-        sent = pump_ is not None and pump_.stop(LAST_SEND_S)
+        if pump_ is not None:
+            pump_.stop(LAST_SEND_S)
         self._open.close()
         if run is not None and pump_ is not None:
-            where = f"{pump_.run_id()} at {pump_.uri}" if sent else "waits here until MLflow answers"
-            self._console.print(f"MLflow run {where}")
-
-
-def run_name(pipelines: list[str], tags: dict[str, str]) -> str:
-    """`so762 pretrain`: the corpus, and the pipelines or 'all'."""
-    what = "+".join("all" if name == "__default__" else name for name in pipelines)
-    return f"{tags.get('corpus', '')} {what}".strip()
+            self._console.print(where(pump_.link()))
 
 
 def rank() -> int:
@@ -127,19 +123,16 @@ def rank() -> int:
     return int(os.environ.get("RANK") or os.environ.get("SLURM_PROCID") or 0)
 
 
-def tracking_uri(uri: str, project: Path) -> str:
-    """A relative SQLite file lies in the project, wherever the command was typed."""
-    prefix = "sqlite:///"
-    if uri.startswith(prefix) and not uri.startswith(prefix + "/"):
-        return f"{prefix}{project / uri.removeprefix(prefix)}"
-    return uri
+def where(link: str | None) -> str:
+    """Return the sentence that says where the run can be seen."""
+    if link is None:
+        return "MLflow run waits here until MLflow answers: the next command sends it"
+    return f"MLflow run: {link}{' (type mlflow ui in this folder first)' if link.startswith(UI) else ''}"
 
 
-def pump(config: KedroMlflowConfig, project: Path) -> Pump:
-    """A sender to the configured server. Artifacts of a local database lie in `mlruns/`, where `mlflow ui` looks."""
-    uri = str(config.server.mlflow_tracking_uri)
-    artifacts = (project / "mlruns").as_uri() if uri.startswith("sqlite:") else None
-    return Pump(uri, str(config.tracking.experiment.name), artifacts)
+def pump(config: KedroMlflowConfig) -> Pump:
+    """Return a sender to the configured store; the working directory is the project's folder."""
+    return Pump(store_at(str(config.server.mlflow_tracking_uri), str(config.tracking.experiment.name)))
 
 
 def send_left(project: Path) -> bool | None:
@@ -153,7 +146,6 @@ def send_left(project: Path) -> bool | None:
         return None
     loader = OmegaConfigLoader(str(project / "conf"), **CONFIG_LOADER_ARGS)
     config = KedroMlflowConfig.model_validate(loader["mlflow"])
-    config.server.mlflow_tracking_uri = tracking_uri(str(config.server.mlflow_tracking_uri), project)
-    sender = pump(config, project)
+    sender = pump(config)
     sender.start(left)
     return sender.stop(LAST_SEND_S)

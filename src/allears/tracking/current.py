@@ -46,4 +46,6 @@ def child_run(name: str, folder: Path) -> Iterator[TrackedRun | None]:
         run.end("FAILED" if isinstance(error, Exception) else "KILLED")
         raise
     run.unfollow(folder / EVENTS)
+    if (folder / EVENTS).exists():
+        run.artifact(folder / EVENTS, "tables")
     run.end("FINISHED")

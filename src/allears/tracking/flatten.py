@@ -9,6 +9,8 @@ from typing import Any
 
 from pydantic import BaseModel
 
+from allears.storage.portable import portable_values
+
 MAX_VALUE = 6000  # characters: MLflow's limit
 
 
@@ -21,6 +23,7 @@ def flatten(values: Mapping[str, Any], prefix: str = "") -> dict[str, str]:
         if isinstance(inner, Mapping) and inner:
             flat |= flatten(inner, f"{name}.")
         else:
+            inner = portable_values(inner)
             text = inner if isinstance(inner, str) else json.dumps(inner, default=str, ensure_ascii=False)
             flat[name] = text[:MAX_VALUE]
     return flat

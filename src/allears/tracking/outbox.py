@@ -1,12 +1,14 @@
 """The outbox of one `kedro run`: an append-only file of operations, and a lock that says whether its writer lives.
 
 `data/.tracking/<time>-<id>/` holds `ops.jsonl` (operations, in order), `files/` (copies of the artifacts, so that what
-is sent later is what was logged), `lock` and `state.json` (how far the sender came).
+is sent later is what was logged), `lock`, `state.json` (how far the sender came), and `aside.json` where MLflow took it
+from none of several commands: no command tries it again until that file is deleted.
 """
 
 from __future__ import annotations
 
 import json
+import logging
 import shutil
 import threading
 import time
@@ -16,12 +18,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from allears.errors import LockedError
-from allears.storage.files import read_json, storage_error
+from allears.errors import LockedError, StorageError
+from allears.storage.files import read_json, storage_error, write_json
 from allears.storage.lock import locked
 
 Status = Literal["FINISHED", "FAILED", "KILLED"]
-OPS, FILES, LOCK, STATE = "ops.jsonl", "files", "lock", "state.json"
+OPS, FILES, LOCK, STATE, ASIDE = "ops.jsonl", "files", "lock", "state.json", "aside.json"
+log = logging.getLogger("allears.tracking")
 DIGEST_CHARACTERS = 32  # of a dataset: MLflow allows 36; the whole digest is in its source
 KEPT = 50  # sent outboxes that stay for `allears status`
 
@@ -66,7 +69,9 @@ class Outbox:
 
 @dataclass(frozen=True, slots=True)
 class RunInfo:
-    """One run as its outbox tells it. `status` is RUNNING, FINISHED, FAILED or KILLED; `sent`: MLflow has it all."""
+    """One run as its outbox tells it. `status` is RUNNING, FINISHED, FAILED or KILLED; `sent`: MLflow has it all;
+    `aside`: why it is not sent any more.
+    """
 
     folder: Path
     name: str
@@ -74,6 +79,7 @@ class RunInfo:
     started_unix_s: float
     status: str
     sent: bool
+    aside: str | None = None
 
 
 def read_ops(folder: Path, offset: int = 0) -> Iterator[tuple[dict[str, Any], int]]:
@@ -88,9 +94,11 @@ def read_ops(folder: Path, offset: int = 0) -> Iterator[tuple[dict[str, Any], in
                 return
             offset += len(line)
             try:
-                yield json.loads(line), offset
+                op = json.loads(line)
             except ValueError:  # a line that a full disk cut short and a later one completed
                 continue
+            if isinstance(op, dict):
+                yield op, offset
 
 
 def boxes(root: Path) -> list[Path]:
@@ -104,17 +112,36 @@ def is_sent(folder: Path) -> bool:
     return state.exists() and bool(read_json(state).get("done"))
 
 
+def set_aside(folder: Path, why: str) -> None:
+    """Let no command send this outbox any more: what it holds stays, and so does the reason."""
+    write_json(folder / ASIDE, {"why": why, "since": time.strftime("%Y-%m-%d %H:%M:%S")})
+    log.warning(
+        "Run %s is set aside: MLflow takes it from no command (%s). What it logged stays in %s; to have it tried "
+        "again, delete %s", folder.name, why, folder, folder / ASIDE,
+    )  # fmt: skip
+
+
+def why_aside(folder: Path) -> str | None:
+    """Return why an outbox was set aside, if it was."""
+    return str(read_json(folder / ASIDE)["why"]) if (folder / ASIDE).exists() else None
+
+
 def recover(root: Path) -> list[Path]:
     """End the runs whose process died: their outboxes get KILLED. Returns the outboxes with something left to send."""
     left = []
     for folder in boxes(root):
-        if is_sent(folder):
+        if (folder / ASIDE).exists():
             continue
         try:
+            if is_sent(folder):
+                continue
             with locked(folder / LOCK, "ends a run that died"):
                 _end_dead(folder)
         except LockedError:
             continue  # its writer lives and sends it
+        except (StorageError, KeyError, TypeError, AttributeError) as error:  # its files are not what was written
+            set_aside(folder, f"it is damaged: {error}")
+            continue
         left.append(folder)
     _prune(root)
     return left
@@ -131,7 +158,9 @@ def recent_runs(root: Path, count: int) -> list[RunInfo]:
         ends = [op["status"] for op in ops if op["op"] == "end" and op["run"] == start["run"]]
         corpus = str(start.get("tags", {}).get("corpus", ""))
         status = ends[-1] if ends else "RUNNING"
-        infos.append(RunInfo(folder, str(start["name"]), corpus, float(start["t"]), status, is_sent(folder)))
+        aside = why_aside(folder)
+        sent = aside is None and is_sent(folder)
+        infos.append(RunInfo(folder, str(start["name"]), corpus, float(start["t"]), status, sent, aside))
         if len(infos) == count:
             break
     return infos
@@ -165,5 +194,5 @@ def _end_dead(folder: Path) -> None:
 
 
 def _prune(root: Path) -> None:
-    for folder in [box for box in boxes(root) if is_sent(box)][:-KEPT]:
+    for folder in [box for box in boxes(root) if not (box / ASIDE).exists() and is_sent(box)][:-KEPT]:
         shutil.rmtree(folder, ignore_errors=True)

@@ -10,9 +10,10 @@ from pathlib import Path
 
 from allears.errors import AllearsError, LockedError, TrackingError
 from allears.storage.lock import locked
-from allears.tracking.outbox import LOCK, Outbox
+from allears.tracking.outbox import ASIDE, LOCK, Outbox
 from allears.tracking.run import TrackedRun
-from allears.tracking.sender import Sender
+from allears.tracking.sender import RefusedError, Sender
+from allears.tracking.store import Store
 from allears.tracking.system import sample
 
 POLL_S, RETRY_S, SYSTEM_S = 1.0, 20.0, 10.0
@@ -20,24 +21,25 @@ log = logging.getLogger("allears.tracking")
 
 
 class Pump:
-    """A thread that sends what earlier commands left (`leftovers`), then this one's outbox as it grows."""
+    """A thread that sends this command's outbox as it grows, and what earlier ones left (`leftovers`)."""
 
-    def __init__(self, uri: str, experiment: str, artifacts: str | None) -> None:
-        self.uri = uri
-        self._server = (uri, experiment, artifacts)
+    def __init__(self, store: Store) -> None:
+        self._store = store
+        self._own: Sender | None = None
         self._senders: list[Sender] = []
         self._run: TrackedRun | None = None
         self._held = ExitStack()
         self._stop = threading.Event()
         self._deadline = float("inf")
-        self._warned = False
+        self._warned: set[str] = set()
         self._samples = 0
         self._thread = threading.Thread(target=self._work, name="mlflow-pump", daemon=True)
 
     def start(self, leftovers: list[Path], box: Outbox | None = None, run: TrackedRun | None = None) -> None:
         """Begin to send; what another command sends meanwhile is left to it. `run` also gets the machine's load."""
-        folders = [*filter(self._mine, leftovers), *([box.folder] if box else [])]
-        self._senders = [Sender(folder, *self._server) for folder in folders]
+        self._own = Sender(box.folder, self._store) if box else None
+        left = [Sender(folder, self._store) for folder in filter(self._mine, leftovers)]
+        self._senders = [*([self._own] if self._own else []), *left]
         self._run = run
         self._thread.start()
 
@@ -50,9 +52,9 @@ class Pump:
         self._held.close()
         return bool(self._senders) and not self._thread.is_alive() and all(sender.done for sender in self._senders)
 
-    def run_id(self) -> str | None:
-        """MLflow's id of the last outbox's run, once it is known there."""
-        return self._senders[-1].run_id() if self._senders else None
+    def link(self) -> str | None:
+        """Return the address of this command's run, once MLflow has all of it."""
+        return self._own.link() if self._own and self._own.done else None
 
     def _mine(self, leftover: Path) -> bool:
         try:
@@ -78,21 +80,25 @@ class Pump:
         reached = True
         unreachable: set[str] = set()
         for sender in self._senders:
-            if sender.done or sender.uri in unreachable:
+            if sender.done or sender.store.uri in unreachable or (sender.folder / ASIDE).exists():
                 continue
             try:
                 while not sender.send(lambda: time.monotonic() > self._deadline):
                     if time.monotonic() > self._deadline:
                         return False
+            except RefusedError as error:
+                reached = False
+                if not (sender.folder / ASIDE).exists():  # said with its reason
+                    self._warn(str(sender.folder), error)
             except Exception as error:  # a thread's last border: nothing of this may end a run
                 reached = False
-                unreachable.add(sender.uri)
-                self._warn(error)
+                unreachable.add(sender.store.uri)
+                self._warn(sender.store.uri, error)
         return reached
 
-    def _warn(self, error: Exception) -> None:
-        if not self._warned:
-            self._warned = True
+    def _warn(self, of: str, error: Exception) -> None:
+        if of not in self._warned:
+            self._warned.add(of)
             what = str(error) if isinstance(error, TrackingError) else f"{type(error).__name__}: {error}"
             log.warning("%s. The run goes on; what is not sent now is kept and sent by the next command.", what)
 

@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from allears.storage.portable import portable
 from allears.tracking.flatten import flatten
 from allears.tracking.outbox import Outbox, Status
 
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
 
 MODEL_DIGEST_TAG = "allears.export"
 ENCODER_MODEL = "allears-encoder"  # the first part of a registered encoder's name; its corpus is the other
+SHARED = ("corpus",)  # tags that nested runs have, too
 
 
 class TrackedRun:
@@ -26,13 +28,17 @@ class TrackedRun:
     ) -> None:
         self.box = box
         self.uid = uid
-        self._inputs: set[tuple[str, str]] = set()
+        self._inputs: dict[tuple[str, str], dict[str, Any]] = {}
         self._tables: list[str] = []
+        self._shared = {name: tags[name] for name in SHARED if name in tags}
         box.append("start", uid, name=name, tags=dict(tags), parent=parent.uid if parent else None)
 
     def child(self, name: str) -> TrackedRun:
-        """A nested run."""
-        return TrackedRun(self.box, uuid.uuid4().hex, name, {}, self)
+        """A nested run, with the tags that say whose it is and the datasets that were noted so far."""
+        run = TrackedRun(self.box, uuid.uuid4().hex, name, self._shared, self)
+        for (dataset, digest), profile in self._inputs.items():
+            run._note(dataset, digest, profile)
+        return run
 
     def params(self, values: Mapping[str, Any]) -> None:
         """Parameters: nested mappings and models become `a.b.c`."""
@@ -48,10 +54,11 @@ class TrackedRun:
 
     def dataset(self, name: str, digest: str, *, rows: int, hours: float, size_bytes: int) -> None:
         """A dataset that the run used: its digest is its version. The same one is noted once."""
-        if (name, digest) in self._inputs:
-            return
-        self._inputs.add((name, digest))
-        profile = {"rows": rows, "hours": round(hours, 4), "bytes": size_bytes}
+        if (name, digest) not in self._inputs:
+            self._note(name, digest, {"rows": rows, "hours": round(hours, 4), "bytes": size_bytes})
+
+    def _note(self, name: str, digest: str, profile: dict[str, Any]) -> None:
+        self._inputs[name, digest] = profile
         self.box.append("dataset", self.uid, name=name, digest=digest, profile=profile)
 
     def artifact(self, path: Path, folder: str = "") -> None:
@@ -71,7 +78,7 @@ class TrackedRun:
 
     def model(self, name: str, folder: Path, digest: str) -> None:
         """An export folder, to be registered as `name`; the same digest is registered once."""
-        self.box.append("model", self.uid, name=name, path=str(folder.absolute()), digest=digest)
+        self.box.append("model", self.uid, name=name, path=str(portable(folder)), digest=digest)
 
     def withdrawn(
         self, datasets: Mapping[str, int], models: Sequence[Mapping[str, Any]], removed: Sequence[str] = ()
@@ -85,7 +92,7 @@ class TrackedRun:
 
     def follow(self, events: Path) -> None:
         """Forward what a training appends to its `events.jsonl`, from its first line on."""
-        self.box.append("follow", self.uid, path=str(events.absolute()))
+        self.box.append("follow", self.uid, path=str(portable(events)))
 
     def unfollow(self, events: Path) -> None:
         """Forward no further than the events that are there now."""

@@ -23,6 +23,7 @@ from pathlib import Path
 from mlflow.tracking import MlflowClient
 from allears.tracking import Outbox, TrackedRun
 from allears.tracking.sender import Sender
+from allears.tracking.store import Store
 folder, digest, uri, artifacts, uid = Path(sys.argv[1]), *sys.argv[2:]
 box = Outbox(folder.parent / "boxes", uid)
 run = TrackedRun(box, uid, "pretrain", {})
@@ -30,7 +31,7 @@ run.model("allears-encoder-mine", folder, digest)
 run.end("FINISHED")
 MlflowClient(uri).search_experiments()  # a database is made once, by whatever comes first
 before = time.monotonic()
-assert Sender(box.folder, uri, "models", artifacts).send()
+assert Sender(box.folder, Store(uri, "models", artifacts)).send()
 print(time.monotonic() - before, "torch" in sys.modules)
 """
 

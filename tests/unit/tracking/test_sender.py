@@ -12,6 +12,7 @@ from allears.tracking import Outbox, Pump, TrackedRun, child_run
 from allears.tracking.current import entered
 from allears.tracking.outbox import STATE
 from allears.tracking.sender import Sender
+from allears.tracking.store import Store
 
 UID = "f" * 32
 
@@ -28,7 +29,7 @@ def client(server):
 
 
 def sender(folder, server, name):
-    return Sender(folder, server[0], name, server[1])
+    return Sender(folder, Store(server[0], name, server[1]))
 
 
 def runs(client, name):
@@ -112,7 +113,7 @@ def test_a_kill_between_creating_a_run_and_noting_it_creates_none_twice(tmp_path
 def test_an_unreachable_server_is_a_sentence_and_changes_nothing(tmp_path, monkeypatch):
     monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
     box, _ = a_whole_run(tmp_path)
-    one = Sender(box.folder, "http://127.0.0.1:9", "away", None)
+    one = Sender(box.folder, Store("http://127.0.0.1:9", "away"))
     with pytest.raises(TrackingError, match=r"http://127.0.0.1:9 cannot be reached"):
         one.send()
     assert not one.done
@@ -138,7 +139,7 @@ def test_metrics_arrive_while_the_training_goes_on(tmp_path, server, client):
     training = tmp_path / "training"
     training.mkdir()
     others = set(threading.enumerate())  # of tests before this one
-    pump = Pump(server[0], "live", server[1])
+    pump = Pump(Store(server[0], "live", server[1]))
     pump.start([], box, run)
 
     def losses():
@@ -170,12 +171,12 @@ def wait_until(what, timeout_s=30.0):
 def test_what_another_command_is_sending_is_left_to_it(tmp_path, server, client):
     box, _ = a_whole_run(tmp_path)  # its lock is held, as by another command that sends it
     client.create_experiment("taken", artifact_location=server[1])
-    pump = Pump(server[0], "taken", server[1])
+    pump = Pump(Store(server[0], "taken", server[1]))
     pump.start([box.folder])
     pump.stop(60)
     assert runs(client, "taken") == []
     box.close()
-    pump = Pump(server[0], "taken", server[1])
+    pump = Pump(Store(server[0], "taken", server[1]))
     pump.start([box.folder])
     assert pump.stop(60)
     assert len(runs(client, "taken")) == 2

@@ -17,6 +17,7 @@ from allears.params.spec_finetune import VERSION, FinetuneSpec
 from allears.shards.handle import ShardSet
 from allears.storage.digest import file_digest, identity
 from allears.storage.files import read_json
+from allears.storage.portable import portable
 from allears.storage.receipt import read_receipt
 from allears.storage.tables import table_digest
 from allears.types import SPLITS, Split
@@ -40,7 +41,7 @@ def plan_finetuning(
             f"finetune.leave_one_group_out tests every speaker of '{paths.corpus}', and its own encoder has heard most "
             "of them: name the encoder of another corpus with finetune.encoder"
         )
-    table = paths.clips.absolute()
+    table = paths.clips
     tested: tuple[Split, ...] = SPLITS if params.leave_one_group_out else ("dev", "test")
     cure = "Pretrain on it as it is now, or name the encoder of another corpus with finetune.encoder"
     check_unheard(export, paths.corpus, table, ShardSet.from_json(shard_set), tested, cure)
@@ -79,11 +80,11 @@ def run_finetuning(
     spec = FinetuneSpec.model_validate(
         {
             "folder": folder,
-            "baselines": (paths.models / "baselines" / plan["baselines"][:16]).absolute(),
+            "baselines": paths.models / "baselines" / plan["baselines"][:16],
             "identity": plan["identity"],
             "corpus": paths.corpus,
             "shard_set": shard_set,
-            "clips": paths.clips.absolute(),
+            "clips": paths.clips,
             "encoder": plan["encoder"],
             "plans": plan["plans"],
             "finetune": params,
@@ -94,7 +95,8 @@ def run_finetuning(
         from allears.training.launch import launch
 
         folder.mkdir(parents=True, exist_ok=True)
-        with child_run("finetune", folder):
+        encoder, seeds = plan["encoder_corpus"], f"seed {params.seed}, {params.seeds} repetitions"
+        with child_run(f"finetune the encoder of {encoder} on {paths.corpus}, {seeds}", folder):
             launch(spec, folder)
     notes = read_receipt(folder, spec.identity) or {}
     scores = pd.read_parquet(folder / SCORES)
@@ -125,7 +127,7 @@ def grid_identity(inputs: dict[str, str], params: FinetuneParams) -> str:
 
 def grid_folder(paths: Paths, name: str) -> Path:
     """Where the grid of this identity lies."""
-    return (paths.models / "finetune" / name[:16]).absolute()
+    return paths.models / "finetune" / name[:16]
 
 
 def export_task_model(run: dict[str, Any]) -> dict[str, Any]:
@@ -171,4 +173,4 @@ def find_encoder(encoder: dict[str, Any], params: FinetuneParams, paths: Paths) 
             f"{folder} has no {WEIGHTS}: it is not the export of an encoder, or was deleted; run `kedro run --pipeline "
             f"pretrain --params corpus={origin}`"
         )
-    return folder.absolute(), origin
+    return portable(folder), origin

@@ -82,7 +82,7 @@ def prepare_targets(
         return {"kind": "none"}  # nothing is read for it, and `train_encoder` checks what is extended
     others = corpora.read_others(pretrain_plan)
     data = training_data(ShardSet.from_json(shard_set), paths.clips, params, others)
-    features = [one.features.absolute() for one in corpora.paths_of(paths, others)]
+    features = [one.features for one in corpora.paths_of(paths, others)]
     if (extends := corpora.extended(pretrain_plan)) is not None:
         runs.check_extension(extends, params, units_handle(data, params, *features))
     return prepare_units(data, params, *features)
@@ -108,12 +108,12 @@ def train_encoder(
         "chosen": params.chosen.model_dump(mode="json")
     }
     name = identity("pretrain", VERSION, inputs, asked)
-    folder = runs.runs_folder(paths).absolute() / name[: runs.SHOWN]
+    folder = runs.runs_folder(paths) / name[: runs.SHOWN]
     spec = PretrainSpec(
         folder=folder,
         identity=name,
         shard_set=shard_set,
-        clips=paths.clips.absolute(),
+        clips=paths.clips,
         others=corpora.read_others(pretrain_plan),
         plan=str(pretrain_plan["plan"]),
         targets=targets,
@@ -123,7 +123,7 @@ def train_encoder(
     if read_receipt(folder, name) is None:
         _train(spec, corpora.versions_of(pretrain_plan), paths)
     elif params.launch == "external":
-        runs.adopt(folder)
+        runs.adopt(spec, paths)
     notes = read_receipt(folder, name) or {}
     return {
         "run": folder.name,
@@ -153,7 +153,7 @@ def _train(spec: PretrainSpec, versions: Sequence[str], paths: Paths) -> None:
     runs.begin(spec, heard, versions, paths)
     if spec.pretrain.launch == "external":
         runs.hand_over(spec)
-    with child_run("pretrain", spec.folder):
+    with child_run(runs.title(spec.pretrain, paths), spec.folder):
         launch(spec, spec.folder)
 
 
@@ -173,7 +173,7 @@ def export_encoder(
     heard = corpora.heard_corpora(data, clips, others, paths.corpus)
     provenance = runs.provenance(pretrained, heard, corpora.versions_of(pretrain_plan), paths)
     name = identity("export", EXPORT_VERSION, {"run": pretrained["identity"]}, provenance)
-    folder = runs.export_folder(paths, pretrained["run"]).absolute()
+    folder = runs.export_folder(paths, pretrained["run"])
     if read_receipt(folder, name) is None:
         from allears.checkpoints.export import save_export
         from allears.checkpoints.training_state import load_state

@@ -34,7 +34,7 @@ def probe_encoder(
         shards = ShardSet.from_json(shard_set)
         check_unheard(spec.encoder, paths.corpus, spec.clips, shards, ("dev", "test"), cure)
         spec.folder.mkdir(parents=True, exist_ok=True)
-        with child_run("probe", spec.folder):
+        with child_run(f"probe on {paths.corpus}, seed {params.seed}", spec.folder):
             launch(spec, spec.folder)
     return pd.read_parquet(spec.folder / SCORES)
 
@@ -70,8 +70,8 @@ def probe_spec(
         folder=probe_folder(paths, name),
         identity=name,
         shard_set=shard_set,
-        clips=paths.clips.absolute(),
-        encoder=export.absolute(),
+        clips=paths.clips,
+        encoder=export,
         probe=params,
     )
 
@@ -92,4 +92,4 @@ def probe_identity(inputs: dict[str, str], params: ProbeParams) -> str:
 
 def probe_folder(paths: Paths, name: str) -> Path:
     """Where the probe of this identity lies."""
-    return (paths.outputs / "probe" / name[:16]).absolute()
+    return paths.outputs / "probe" / name[:16]

@@ -134,7 +134,7 @@ def told(paths: Paths, run: str) -> Path:
 
 def hand_over(spec: PretrainSpec) -> NoReturn:
     """Write the spec for whoever trains it elsewhere, and end with what to type there (TrainingError)."""
-    path = spec.folder / SPEC_FILE
+    path = (spec.folder / SPEC_FILE).absolute()
     forget_errors(spec.folder)
     write_spec(path, spec)
     raise TrainingError(
@@ -147,13 +147,18 @@ def hand_over(spec: PretrainSpec) -> NoReturn:
     )
 
 
-def adopt(folder: Path) -> None:
-    """Tell MLflow of a training that was handed over and is finished; once."""
+def title(params: PretrainParams, paths: Paths) -> str:
+    """Return the name of a pretraining's run in MLflow."""
+    return f"pretrain {params.objective} on {paths.corpus}, seed {params.seed}"
+
+
+def adopt(spec: PretrainSpec, paths: Paths) -> None:
+    """Send a training that was handed over and is finished to MLflow; once."""
     from allears.tracking import child_run, current
 
-    told = folder / "told"
+    told = spec.folder / "told"
     if current() is not None and not told.exists():
-        with child_run("pretrain", folder):
+        with child_run(title(spec.pretrain, paths), spec.folder):
             pass
         write_text(told, "MLflow has been told of this training, which ran elsewhere\n")
 

@@ -11,7 +11,6 @@ from allears.checkpoints.known import heard_before, heard_in
 from allears.params.base import Paths
 from allears.pipelines.pretrain.corpora import in_words
 from allears.reporting.terminal import comparison_table, console
-from allears.tracking import current
 
 SHOWN = 12
 PROBE_TITLE = "Probe on held-out speakers: errors, pretrained against the same model untrained (best layer each)"
@@ -82,7 +81,7 @@ def rows(found: dict[str, Any], paths: Paths) -> list[tuple[str, str]]:
     )
     encoder_text = f"{found['parameters'] / 1e6:.2f} M parameters, {found['objective']}, run {found['run']}"
     together = found["corpora"] if len(found["corpora"]) > 1 else []
-    lines = [
+    return [
         ("Corpus", f"{found['corpus']}, version {found['version'][:SHOWN]}, shards {found['shards'][:SHOWN]}"),
         *(("Heard", f"{one['corpus']}: {in_words(one)}") for one in together),
         ("Clips kept", f"{clips['keep']:,} of {sum(clips.values()):,}"),
@@ -94,9 +93,6 @@ def rows(found: dict[str, Any], paths: Paths) -> list[tuple[str, str]]:
         ("Export", f"{found['export']} (transformers: AutoModel.from_pretrained)"),
         ("Pages", str(paths.reports / "audit.html")),
     ]
-    if current() is not None:
-        lines.append(("MLflow", "experiment allears, the newest run; type `mlflow ui` and open http://127.0.0.1:5000"))
-    return lines
 
 
 def _skipped(crops: int) -> str:
