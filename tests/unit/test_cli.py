@@ -10,6 +10,7 @@ from click.testing import CliRunner
 from kedro.validation import ParameterValidationError
 
 from allears.audit.overrides import read
+from allears.cli import command
 from allears.cli.app import app, project_data
 from allears.cli.doctor import examine
 from allears.cli.sentences import VERBOSE, sentence, sentences
@@ -79,7 +80,7 @@ def test_add_remembers_and_says_what_to_type_next(project):
     assert done.exit_code == 0, done.output
     assert "kedro run --pipeline pretrain --params corpus=mine" in done.output
     remembered = json.loads((project / "data/01_raw/mine/corpus.json").read_text())
-    assert (remembered["label"], remembered["sources"][0]["path"]) == ("label", str(project / "rec"))
+    assert (remembered["label"], remembered["sources"][0]["path"]) == ("label", "rec")
     make_recordings(project / "more")
     done = CliRunner().invoke(app, ["add", "mine", "more", "--licence", "CC0-1.0"])
     assert "rec" in done.output
@@ -221,3 +222,12 @@ def test_a_decision_that_cannot_be_taken_is_a_sentence_and_writes_nothing(zoo, a
     assert done.exit_code == 1
     assert said in done.stderr
     assert not (zoo.raw / "overrides.csv").exists()
+
+
+@pytest.mark.parametrize("runner", ["ParallelRunner", "ThreadRunner", "kedro.runner.ParallelRunner"])
+def test_a_runner_of_several_steps_at_once_is_refused_in_a_sentence(runner, monkeypatch):
+    monkeypatch.chdir(Path(__file__).parents[2])
+    done = CliRunner().invoke(command.run, ["--runner", runner])
+    assert done.exit_code == 1
+    assert f"--runner {runner}: steps run one after the other here" in done.output
+    command.check_runner({"runner": "SequentialRunner"})

@@ -24,6 +24,7 @@ from allears.cli.typed import split_params
 from allears.errors import ConfigError, nearest
 from allears.params.base import Paths
 
+AT_ONCE = ("ParallelRunner", "ThreadRunner")  # of Kedro: they run several steps at once
 RUNNERS = ("SequentialRunner", "ThreadRunner")
 # Options of `kedro run` that name a part of a pipeline.
 PARTIAL = (
@@ -85,12 +86,17 @@ def check_names(params: dict[str, Any]) -> None:
 
 
 def check_runner(params: dict[str, Any]) -> None:
-    """A runner that does not exist, or does not take its parameters."""
+    """Raise ConfigError for a runner that does not exist, runs several steps at once, or does not take its parameters."""
     name = params.get("runner") or "SequentialRunner"
     try:
         runner = load_obj(name, "kedro.runner")
     except (ImportError, AttributeError, ValueError) as error:
         raise ConfigError(f"--runner: there is no '{name}'; use one of {', '.join(RUNNERS)}") from error
+    if runner.__name__ in AT_ONCE:
+        raise ConfigError(
+            f"--runner {name}: steps run one after the other here, and each uses all cores by itself "
+            "(engine.workers=N sets how many, engine.kind=ray takes a cluster): leave --runner out"
+        )
     try:
         signature(runner).bind(**(params.get("runner_params") or {}))
     except TypeError as error:
