@@ -91,7 +91,8 @@ def add_model(project: Path) -> None:
 
 
 def index_of(project: Path) -> Index:
-    return read_index(ShardSet.from_json(json.loads((project / "data/05_model_input/mine/shards.json").read_text())))
+    handle = json.loads((project / "data/05_model_input/mine/shards.json").read_text())
+    return read_index(ShardSet.from_json(handle | {"folder": project / handle["folder"]}))
 
 
 def table(project: Path, name: str) -> pd.DataFrame:

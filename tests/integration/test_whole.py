@@ -4,16 +4,20 @@ import json
 import sqlite3
 import subprocess
 import time
+from contextlib import closing
 from pathlib import Path
+from urllib.parse import quote
 
 import mlcroissant
 import nbformat
 import pandas as pd
 import pytest
+from mlflow.tracking import MlflowClient
 from nbclient import NotebookClient
 
 from allears.checkpoints.export import load_export
 from allears.cli.stages import look
+from tests.leftovers import leftovers
 from tests.other_readers import assert_others_read
 from tests.project import kedro, make_project
 from tests.real import REAL, needs_real
@@ -23,7 +27,14 @@ ROOT = Path(__file__).parents[2]
 
 @pytest.fixture(scope="module")
 def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return make_project(tmp_path_factory.mktemp("project"))
+    """Its folder is called what no URI may hold unquoted."""
+    return make_project(tmp_path_factory.mktemp("project") / "100%41 a#ü;q&b")
+
+
+@pytest.fixture(autouse=True)
+def _in_the_project(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Paths in its files count from its folder."""
+    monkeypatch.chdir(project)
 
 
 @pytest.fixture(scope="module")
@@ -106,10 +117,46 @@ def test_mlflow_has_one_run_with_a_nested_run_for_each_training(
         metrics = database.execute("select count(*) from metrics where key like '%loss%'").fetchone()[0]
     roots = [run for run, _ in runs if run not in parents]
     assert {status for _, status in runs} == {"FINISHED"}
-    assert [names[root] for root in roots] == ["sample all"]
-    assert len(parents) >= 2, "pretraining and fine-tuning"
+    assert [names[root] for root in roots] == ["sample all, standard, masked_units, seed 0"]
+    nested = {names[run].split(",")[0] for run in parents}
+    assert nested == {"pretrain masked_units on sample", "probe on sample", "finetune the encoder of sample on sample"}
     assert set(parents.values()) == set(roots)
     assert metrics > 0
+
+
+def test_mlflow_shows_what_matters(project: Path, first_run: subprocess.CompletedProcess[str]) -> None:
+    """The printed address is the run's, its headline metrics are few, and every training names its data."""
+    client = MlflowClient("sqlite:///mlflow.db")
+    experiment = client.get_experiment_by_name("allears")
+    assert experiment.tags["mlflow.experimentKind"] == "custom_model_development"
+    runs = client.search_runs([experiment.experiment_id])
+    root = next(run for run in runs if "mlflow.parentRunId" not in run.data.tags)
+    address = f"http://127.0.0.1:5000/#/experiments/{experiment.experiment_id}/runs/{root.info.run_id}?workflowType=machine_learning"
+    assert f"MLflow run: {address} (type mlflow ui in this folder first)" in first_run.stderr
+    handle = json.loads((project / "data/02_intermediate/sample/manifest.json").read_text())
+    version = f"sample@{handle['digest'][:5]}"
+    for run in runs:
+        assert len([name for name in run.data.metrics if not name.startswith("system/")]) <= 20, run.info.run_name
+        inputs = {one.dataset.name for one in run.inputs.dataset_inputs}
+        assert {f"{version}/shards"} <= inputs <= {version, f"{version}/shards"}, run.info.run_name
+    assert {"audit.clips_kept", "audit.hours_kept", "pretrain.hours_heard"} <= root.data.metrics.keys()
+    training = next(run for run in runs if run.info.run_name.startswith("pretrain "))
+    assert {"data_wait_share", "clips_skipped", "loss", "dev_loss"} <= training.data.metrics.keys()
+    tables = [one.path for one in client.list_artifacts(root.info.run_id, "tables")]
+    assert {"tables/audit_summary.json", "tables/evaluation.json", "tables/probe.json"} <= set(tables)
+    assert [one.path for one in client.list_artifacts(training.info.run_id, "tables")] == ["tables/events.jsonl"]
+
+
+def test_no_file_names_the_project_s_folder(project: Path, first_run: subprocess.CompletedProcess[str]) -> None:
+    """So it can be moved and copied; those who add an absolute path to some file see it here."""
+    names = [str(project), project.as_uri(), str(project.parent), quote(project.name)]
+    needles = [name.encode() for name in names] + [json.dumps(names[0])[1:-1].encode()]
+    assert leftovers(project / "data", needles) == []
+    assert leftovers(project / "mlruns", needles) == []
+    for table in project.rglob("*.parquet"):  # columns are compressed
+        assert project.name not in pd.read_parquet(table).to_csv(), table
+    with closing(sqlite3.connect(project / "mlflow.db")) as database:
+        assert project.name not in "\n".join(database.iterdump())
 
 
 def test_the_notebook_reads_the_results(
@@ -122,12 +169,18 @@ def test_the_notebook_reads_the_results(
     assert any(cell.get("outputs") for cell in notebook.cells)
 
 
-def test_a_second_run_decodes_and_trains_nothing(project: Path, first_run: subprocess.CompletedProcess[str]) -> None:
+def test_a_second_run_in_a_moved_project_decodes_and_trains_nothing(
+    project: Path, first_run: subprocess.CompletedProcess[str]
+) -> None:
     audio = {"05_model_input": "shards", "06_models": "runs"}
     before = {layer: written(project, layer) for layer in audio}
     journals, receipts = logs(project, "*.jsonl"), logs(project, "receipt.json")
     began = time.monotonic()
-    again = kedro(project, "run", "--env", "smoke")
+    moved = project.rename(project.parent / "moved")
+    try:
+        again = kedro(moved, "run", "--env", "smoke")
+    finally:
+        moved.rename(project)
     assert again.returncode == 0, again.stdout[-3000:] + again.stderr[-3000:]
     for layer, name in audio.items():
         after = written(project, layer)

@@ -36,6 +36,12 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return steward.make_steward_project(tmp_path_factory.mktemp("steward"))
 
 
+@pytest.fixture(autouse=True)
+def _in_the_project(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Paths in its files, and places of artifacts in its database, count from its folder."""
+    monkeypatch.chdir(project)
+
+
 @pytest.fixture(scope="module")
 def train_speaker(project: Path) -> str:
     clips = steward.table(project, "05_model_input/mine/clips.parquet")

@@ -14,7 +14,7 @@ WEIGHTS = "model.safetensors"
 
 def exports(data: Path) -> list[Path]:
     """Folders of finished exports below the data folder, in order; those whose weights were deleted are left out."""
-    folders = (receipt.parent.absolute() for receipt in data.glob(f"06_models/*/encoder/*/{RECEIPT}"))
+    folders = (receipt.parent for receipt in data.glob(f"06_models/*/encoder/*/{RECEIPT}"))
     return sorted(folder for folder in folders if (folder / WEIGHTS).exists())
 
 

@@ -47,10 +47,11 @@ def add(name: str, path: str, licence: str | None, layout: Layout | None, label:
         from allears.storage.bucket import typed_path
         from allears.storage.lock import locked
 
-        data = project_data()
+        place = typed_path(path)
+        data = enter_project()
         with locked(data / ".locks" / f"{lock_name(name)}.lock", "allears add", f"corpus '{name}'"):
             settings = remember(
-                Paths(corpus=name, data=data), name, path=typed_path(path), layout=layout, licence=licence, label=label
+                Paths(corpus=name, data=data), name, path=place, layout=layout, licence=licence, label=label
             )
         for source in settings.sources:
             click.echo(f"{source.name}: {source.path} ({source.layout or 'layout detected'}, {source.licence})")

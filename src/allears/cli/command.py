@@ -25,7 +25,7 @@ from allears.errors import ConfigError, nearest
 from allears.params.base import Paths
 
 AT_ONCE = ("ParallelRunner", "ThreadRunner")  # of Kedro: they run several steps at once
-RUNNERS = ("SequentialRunner", "ThreadRunner")
+RUNNERS = ("SequentialRunner",)
 # Options of `kedro run` that name a part of a pipeline.
 PARTIAL = (
     "tags",
@@ -86,7 +86,7 @@ def check_names(params: dict[str, Any]) -> None:
 
 
 def check_runner(params: dict[str, Any]) -> None:
-    """Raise ConfigError for a runner that does not exist, runs several steps at once, or does not take its parameters."""
+    """Raise ConfigError for a runner that does not exist, runs steps at once, or does not take its parameters."""
     name = params.get("runner") or "SequentialRunner"
     try:
         runner = load_obj(name, "kedro.runner")

@@ -24,10 +24,9 @@ def project_data() -> Path:
 
 
 def enter_project() -> Path:
-    """Go into the project's folder, because paths in handles are relative to it; returns `project_data()`."""
-    data = project_data()
-    os.chdir(data.parent)
-    return data
+    """Go into the project's folder, as paths in its files are relative to it; return its data folder from there."""
+    os.chdir(project_data().parent)
+    return DATA
 
 
 def lock_name(corpus: str) -> str:

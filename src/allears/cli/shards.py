@@ -180,10 +180,12 @@ def copy(corpus: str, url: str, *, verbose: bool) -> None:
     with sentences(verbose=verbose):
         from allears.shards.copies import copy_shards, noted
         from allears.shards.handle import stored_shards
-        from allears.storage.bucket import typed_path
+        from allears.storage.bucket import is_url, typed_path
+        from allears.storage.portable import portable
 
         place = typed_path(url)
         paths = known_corpus(corpus)
+        place = place if is_url(place) else str(portable(place))
         with corpus_for_ourselves(paths, "allears shards copy"):
             known = any(one.url == place for one in noted(paths.shards))
             shard_set = stored_shards(paths.shards) if known else _shard_set(paths)
@@ -191,10 +193,11 @@ def copy(corpus: str, url: str, *, verbose: bool) -> None:
         if shard_set is None:
             click.echo(f"{corpus} has no shards any more: {done.dropped} files were dropped at {place}")
             return
+        whole = place if is_url(place) else str(Path(place).absolute())
         click.echo(
             f"{place} holds the shards of {corpus}: {done.put} of {done.files} files copied now "
             f"({done.megabytes:,.1f} MB), {done.dropped} dropped there\n"
-            f"  {run_command('pretrain', {'corpus': corpus, 'pretrain.shards_from': place})}"
+            f"  {run_command('pretrain', {'corpus': corpus, 'pretrain.shards_from': whole})}"
         )
 
 

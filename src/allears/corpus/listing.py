@@ -6,8 +6,9 @@ import hashlib
 import heapq
 import json
 import logging
+import os
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from operator import attrgetter
 from pathlib import Path
 from typing import Any
@@ -25,12 +26,14 @@ from allears.corpus.mirror import REASON, mirror_of, named, reflect
 from allears.errors import CorpusError
 from allears.params.base import Paths
 from allears.params.corpus import BY_NAME, ColumnNames, CorpusSettings, Layout, SourceSettings
+from allears.storage.portable import portable_text
 from allears.storage.tables import records
 
 TEXT_COLUMNS = (
     "source", "root", "licence_of_source", "name", "path", "member", "side", "text", "label", "language", "accent",
     "gender", "age", "speaker", "session", "licence", "split", "attributes", "reason", "message",
 )  # fmt: skip
+ELSEWHERE = ("/", "../")  # begin paths of files that do not lie below their source's folder
 COLUMNS = (*TEXT_COLUMNS[:7], "channel", "start_s", "end_s", *TEXT_COLUMNS[7:])
 _of_row = attrgetter(*(field.name for field in fields(Row) if field.name != "attributes"))  # in the order of COLUMNS
 
@@ -79,11 +82,11 @@ def resolve(settings: CorpusSettings, paths: Paths) -> list[Source]:
     for source in settings.sources:
         mirror = mirror_of(paths, source)
         refused = [] if mirror is None else reflect(mirror)
-        root = Path(source.path).absolute() if mirror is None else mirror.folder
+        root = Path(source.path) if mirror is None else mirror.folder
         if not root.is_dir():
             raise CorpusError(
-                f"{root}, source '{source.name}' of corpus '{settings.corpus}', is gone: put it back, or add it again "
-                "with ingest.path where it lies now"
+                f"{root.absolute()}, source '{source.name}' of corpus '{settings.corpus}', is gone: put it back, or "
+                "add it again with ingest.path where it lies now"
             )
         with named(mirror):
             layout, why = _layout(root, source)
@@ -148,8 +151,9 @@ def unlisted(sources: Iterable[Source], listing: pd.DataFrame) -> Iterator[tuple
             rows = listing[listing["source"] == source.name]
             named = set(rows["path"].dropna())
             used = rows.loc[rows["reason"].isna(), "path"]
-            folders = {path.rpartition("/")[0] for path in used if path.startswith("/")}
-            beside = sum(path not in named for folder in sorted(folders) for path in audio_in(folder))
+            folders = {path.rpartition("/")[0] for path in used if path.startswith(ELSEWHERE)}
+            found = {f"{folder}/{name}" for folder in folders for name in audio_in(source.root / folder)}
+            beside = len(found - named)
             yield source, sum(path not in named for path in walk_audio(source.root)), beside
 
 
@@ -165,14 +169,22 @@ def _records(source: Source, folders: SplitFolders) -> Iterator[tuple[Any, ...]]
     nothing = (None,) * (len(COLUMNS) - 7)
     for key, why in source.refused:
         yield (*common, key, key, *nothing, REASON, why)
-    found = read_rows(source.root, source.layout, source.label, anywhere=source.url is None, columns=source.columns)
-    for item in found:
+    # Tables may name files by their whole paths: those below the source's folder count from there.
+    whole, anywhere = source.root.absolute(), source.url is None
+    for item in read_rows(whole, source.layout, source.label, anywhere=anywhere, columns=source.columns):
         if isinstance(item, Reject):
             yield (*common, item.name, item.path, *nothing, item.reason, item.message)
         else:
-            folders.see(item.path)
-            attributes = json.dumps(item.attributes, ensure_ascii=False, sort_keys=True) if item.attributes else None
-            yield (*common, *_of_row(item), attributes, None, None)
+            row = replace(item, path=_below_project(item.path, source.root)) if item.path.startswith("/") else item
+            folders.see(row.path)
+            attributes = json.dumps(row.attributes, ensure_ascii=False, sort_keys=True) if row.attributes else None
+            yield (*common, *_of_row(row), attributes, None, None)
+
+
+def _below_project(path: str, root: Path) -> str:
+    """Return an absolute path of the corpus's own tables as `root` sees it if both lie in the project."""
+    inside = portable_text(path)
+    return path if root.is_absolute() or inside.startswith("/") else os.path.relpath(inside, root)
 
 
 def _draw(record: tuple[Any, ...]) -> bytes:

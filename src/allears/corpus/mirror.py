@@ -54,7 +54,7 @@ def mirror_of(paths: Paths, source: SourceSettings) -> Mirror | None:
     """Where a source in a bucket lies here; None for a folder."""
     if not is_url(source.path):
         return None
-    return Mirror((paths.raw / FOLDER / source.name).absolute(), source.path)
+    return Mirror(paths.raw / FOLDER / source.name, source.path)
 
 
 def reflect(mirror: Mirror) -> list[Refusal]:
@@ -143,7 +143,7 @@ def forget(paths: Paths, files: Iterable[Path]) -> None:
 
     Other files are nobody's to delete. What the bucket still lists is absent again with the next ingest.
     """
-    below = (paths.raw / FOLDER).absolute()
+    below = paths.raw / FOLDER
     gone = [file for file in files if file.is_relative_to(below)]
     for file in gone:
         file.unlink(missing_ok=True)

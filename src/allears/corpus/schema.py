@@ -14,7 +14,7 @@ SCHEMA = pa.DataFrameSchema(
         # which audio
         "clip": pa.Column("string", pa.Check.str_matches(r"^[A-Za-z0-9_-]{1,80}$"), unique=True),
         "source": _required,  # name of the source within the corpus
-        "root": _required,  # absolute folder of the source
+        "root": _required,  # folder of the source: relative to the project where it lies in it
         "path": _required,  # posix path below root
         "member": _text,  # the recording inside that file, if it is a tar or a parquet file
         "channel": pa.Column("Int64", pa.Check.ge(0), nullable=True),  # null: mix all channels

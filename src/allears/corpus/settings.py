@@ -18,6 +18,7 @@ from allears.params.base import Paths
 from allears.params.corpus import BY_NAME, SAMPLE, ColumnNames, CorpusSettings, Layout, SourceSettings, is_name
 from allears.storage.bucket import is_url, typed_path
 from allears.storage.files import read_json, write_json
+from allears.storage.portable import portable
 
 NAME = "corpus.json"
 SAMPLE_LICENCE = "CC0-1.0"
@@ -112,7 +113,9 @@ def _joined(paths: Paths, corpus: str, known: CorpusSettings | None, given: Give
     label = given.label or (known.label if known else None)
     columns = (known.columns if known else BY_NAME).model_copy(update=dict(given.columns.given()))
     if given.path is not None:
-        path = typed_path(given.path) if is_url(given.path) else str(_folder(given.path.removeprefix("file://")))
+        path = (
+            typed_path(given.path) if is_url(given.path) else str(portable(_folder(given.path.removeprefix("file://"))))
+        )
         at = next((i for i, source in enumerate(sources) if source.path == path), None)
         if at is None:
             sources.append(_new_source(paths, corpus, path, given, sources))

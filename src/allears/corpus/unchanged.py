@@ -20,6 +20,7 @@ import pandas as pd
 
 from allears.corpus.corrections import corrections_file
 from allears.corpus.deliveries import manifest_of
+from allears.corpus.listing import ELSEWHERE
 from allears.corpus.withdrawn import tombstones_file
 from allears.params.base import Paths
 from allears.params.corpus import CorpusSettings
@@ -79,7 +80,7 @@ def note(state: State, paths: Paths, listing: pd.DataFrame, quarantine: pd.DataF
     """Write the receipt, once all outputs are saved; False where a look at the folders would not tell a change."""
     from allears.engine.mapping import PASSING
 
-    lead_out = listing["path"].str.startswith("/").any()
+    lead_out = listing["path"].str.startswith(ELSEWHERE).any()
     if state.identity is None or lead_out or quarantine["reason"].isin(list(PASSING)).any():
         return False
     write_receipt(paths.intermediate, state.identity, _outputs(paths))

@@ -25,6 +25,7 @@ from allears.errors import CorpusError, nearest
 from allears.params.base import Paths
 from allears.storage.bucket import is_url
 from allears.storage.files import read_json, write_json
+from allears.storage.portable import portable
 
 Kind = Literal["speaker", "clip", "file"]
 _ROW = ("source", "name", "root", "path", "channel", "start_s", "end_s", "member")
@@ -65,7 +66,7 @@ class Withdrawal:
 
     @property
     def paths(self) -> set[str]:
-        """Absolute paths of the files of which nothing stays."""
+        """Paths of the files of which nothing stays, relative to the project where they lie in it."""
         return {str(Path(root) / path) for root, path, member in self.files if member is None}
 
 
@@ -133,7 +134,7 @@ def choose(
         case "speaker":  # the sides of a call have none, but are of a group
             found = rows[(rows["speaker"] == name) | (rows["group"] == rows["source"] + f"/speaker/{name}")]
         case "file":
-            asked = name if is_url(name) else str(Path(name).expanduser().absolute())
+            asked = name if is_url(name) else str(portable(Path(name).expanduser()))
             called = mirror.addresses() if is_url(name) else str
             files = (Path(root) / path for root, path in zip(rows["root"], rows["path"], strict=True))
             whole = [called(file) == asked for file in files]

@@ -24,6 +24,7 @@ from allears.params.pretrain import PretrainParams
 from allears.reporting.screen import plain
 from allears.storage.bucket import typed_path
 from allears.storage.lock import locked
+from allears.storage.portable import portable_values
 
 
 class CorpusHook:
@@ -48,6 +49,9 @@ class CorpusHook:
         if self._ingest.get("path"):  # relative to where the command was typed
             self._ingest["path"] = typed_path(self._ingest["path"])
         os.chdir(context.project_path)  # all outputs, and the paths noted in them, are relative to it
+        given = context.config_loader.runtime_params
+        if given:  # a path below the project that was typed whole is noted as any other
+            given.update(portable_values(dict(given)))
 
     @hook_impl(tryfirst=True)
     def before_pipeline_run(self, run_params: dict[str, Any], pipeline: Pipeline, catalog: CatalogProtocol) -> None:

@@ -42,7 +42,7 @@ MANY = {
 DESCRIPTIONS = {
     "clip": "Name of the clip.",
     "source": "Source of the corpus that it belongs to.",
-    "root": "Folder of the source on the machine that read it.",
+    "root": "Folder of the source: below the project's folder, or its whole path on the machine that read it.",
     "path": "The audio: the file below the folder of the source; channel, start_s and end_s say which part of it.",
     "member": "The recording in an archive (a tar, a parquet file); empty: the file is the recording.",
     "channel": "Channel of the file; empty: all, mixed.",

@@ -21,7 +21,7 @@ from allears.params.spec_pretrain import PretrainSpec
 from allears.params.spec_probe import ProbeSpec
 from allears.storage.files import storage_error, write_json
 from allears.training.orphan import die_with_parent
-from allears.training.spec_file import ERROR_FILE, TRACE_FILE, read_spec
+from allears.training.spec_file import ERROR_FILE, TRACE_FILE, enter_project, read_spec
 
 
 def main(arguments: list[str]) -> int:
@@ -30,9 +30,10 @@ def main(arguments: list[str]) -> int:
     if len(arguments) != 1:
         sys.stderr.write("usage: python -m allears.training.run SPEC.json\n")
         return 2
-    path = Path(arguments[0])
+    path = Path(arguments[0]).absolute()
     try:
         spec = read_spec(path)
+        enter_project(path, spec)
         if spec.task == "pretrain" and spec.pretrain.processes > 1 and "RANK" not in os.environ:
             from allears.training.several import share_out
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 from pydantic import ValidationError
@@ -37,6 +38,22 @@ def read_spec(path: Path) -> AnySpec:
             f"{path} is not a training's spec: {where or 'the file'}: {first['msg']}. It is written by the pipeline "
             "that starts the training; run that again"
         ) from error
+
+
+def enter_project(path: Path, spec: AnySpec) -> None:
+    """Go into the folder from which the paths in the spec at `path` count: its own folder is one of them.
+
+    A training on the node of a cluster is started from any folder. ConfigError when the spec was moved by itself.
+    """
+    if spec.folder.is_absolute():
+        return
+    here = path.absolute().parent
+    if here.parts[-len(spec.folder.parts) :] != spec.folder.parts:
+        raise ConfigError(
+            f"{path} is the spec of {spec.folder}, and lies elsewhere: its paths count from the project's folder. Move "
+            "or copy whole projects, and start the training from the spec in its own folder"
+        )
+    os.chdir(here.parents[len(spec.folder.parts) - 1])
 
 
 def write_spec(path: Path, spec: AnySpec) -> None:

@@ -65,10 +65,10 @@ def walk_audio(root: Path) -> Iterator[str]:
     return (path for path in walk(root) if is_recording(root, path))
 
 
-def audio_in(folder: str) -> list[str]:
-    """The paths of the recordings in a folder itself; none where it cannot be looked into."""
+def audio_in(folder: Path) -> list[str]:
+    """The names of the recordings in a folder itself; none where it cannot be looked into."""
     try:
-        return [f"{folder}/{name}" for name in os.listdir(folder) if is_audio(name)]  # noqa: PTH208
+        return [name for name in os.listdir(folder) if is_audio(name)]  # noqa: PTH208
     except OSError:
         return []
 

@@ -159,7 +159,7 @@ def _find(name: str, share: float | None, paths: Paths) -> OtherCorpus:
             f"pretrain.corpora names '{name}', whose shards are of another version, or of other verdicts, than its "
             f"audit: type {make}"
         )
-    return OtherCorpus(corpus=name, version=version, shard_set=shards, clips=other.clips.absolute(), share=share)
+    return OtherCorpus(corpus=name, version=version, shard_set=shards, clips=other.clips, share=share)
 
 
 def _is_selected(other: Paths) -> bool:

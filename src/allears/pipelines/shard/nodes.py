@@ -40,7 +40,7 @@ def write_shards(
         table,
         manifest.deliveries,
         hard,
-        paths.shards.absolute() / "shards",
+        paths.shards / "shards",
         paths.corpus,
         sample_rate_hz=shard.sample_rate_hz,
         target_mb=shard.target_mb,

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from allears.shards.export.source import Format
 from allears.storage.files import read_json, write_json
+from allears.storage.portable import portable
 
 MARKER = "export.json"
 NOTE = "exports.json"
@@ -15,7 +16,7 @@ OWN = "exports"
 
 def note_outside(shards: Path, folder: Path, to: Format) -> None:
     """Note an export outside of the corpus's folders, to be named by a withdrawal. `shards`: that of the corpus."""
-    write_json(shards / NOTE, outside(shards) | {str(folder.absolute()): to})
+    write_json(shards / NOTE, outside(shards) | {str(portable(folder)): to})
 
 
 def outside(shards: Path) -> dict[str, str]:
