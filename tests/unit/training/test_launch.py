@@ -16,11 +16,13 @@ from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
 from allears.errors import ConfigError, TrainingError
+from allears.params.probe import ProbeParams
+from allears.params.spec_probe import ProbeSpec
 from allears.storage.files import read_json
 from allears.training.events import EventLog, history, read_events
 from allears.training.launch import launch
 from allears.training.orphan import PARENT
-from allears.training.spec_file import read_spec, write_spec
+from allears.training.spec_file import enter_project, read_spec, write_spec
 from tests.pretraining import make_spec, tiny
 from tests.support import make_shards
 
@@ -128,3 +130,18 @@ def test_what_was_done_again_after_a_kill_is_in_the_history_once(tmp_path):
             log.metrics(step, 0.0, {"loss": float(step)})
     assert [event["step"] for event in history(tmp_path) if event["kind"] == "metrics"] == [10, 20, 30, 40]
     assert len(read_events(tmp_path)) == 7
+
+
+def test_a_training_works_in_its_project_from_wherever_it_is_started(tmp_path, monkeypatch):
+    """On a node of a cluster torchrun is started anywhere; a spec that was moved by itself is refused."""
+    folder = Path("data/07_model_output/mine/probe/0123")
+    spec = ProbeSpec(
+        folder=folder, identity="0123", shard_set={}, clips=Path("clips"), encoder=Path("x"), probe=ProbeParams()
+    )
+    (tmp_path / "project" / folder).mkdir(parents=True)
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(ConfigError, match="is the spec of data/07_model_output/mine/probe/0123, and lies elsewhere"):
+        enter_project(tmp_path / "project" / "spec.json", spec)
+    assert Path.cwd() == tmp_path
+    enter_project(Path("project") / folder / "spec.json", spec)
+    assert Path.cwd() == tmp_path / "project"
