@@ -13,6 +13,7 @@ from inspect import signature
 from pathlib import Path
 from typing import Any, get_type_hints
 
+import yaml
 from kedro.config import OmegaConfigLoader
 from kedro.io import DataCatalog, MemoryDataset
 from kedro.pipeline import Pipeline
@@ -40,6 +41,8 @@ def run(folder: Path | str, *names: str, say: str | None = None, **params: Any) 
     layout = params.get("ingest", {}).get("layout")
     remember(Paths(**parameters["paths"]), CORPUS, path=str(folder), licence="CC0-1.0", layout=layout)
     catalog: DataCatalog = DataCatalog.from_config(loader["catalog"])
+    shipped = ROOT / "conf" / "base" / "parameters_policies.yml"  # the working directory has no conf
+    catalog["shipped_policies"] = MemoryDataset(yaml.safe_load(shipped.read_text()))
     pipelines = [import_module(f"allears.pipelines.{name}.pipeline").create_pipeline() for name in names]
     for pipeline in pipelines:
         for name, model in _models(pipeline).items():
