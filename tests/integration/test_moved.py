@@ -62,4 +62,5 @@ def test_a_moved_project_goes_on(project: Path, tmp_path: Path) -> None:
     assert (found["source"]["state"], found["shard"]["state"]) == ("as noted", "as noted")
     assert found["source"]["file"] == "rec/anna-take0.wav"
     assert "are as they were written" in allears(moved, "shards", "verify", "mine").stdout
-    assert "Nothing to remove" in allears(moved, "gc", "mine").stdout
+    units = "data/04_feature/mine/units/0123"  # which no training of this project uses
+    assert allears(moved, "gc", "mine").stdout.splitlines()[0].split()[2] == units
