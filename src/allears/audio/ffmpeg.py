@@ -33,6 +33,8 @@ CONTAINERS: tuple[str, ...] = tuple(
 )
 PROTOCOLS = "file,pipe"
 TIMEOUT_S = 120.0
+PASSED_S_PER_S = 50.0  # seconds of audio that the slowest decoders pass over in one second, on a busy machine …
+PASSED_BYTES_PER_S = 100_000  # … and bytes of a file
 MEMORY_BYTES = 2 << 30
 MAX_OUTPUT_BYTES = 512 << 20
 MAX_MEASURED_S = 7 * 24 * 3600.0
@@ -115,7 +117,8 @@ def measured_s(path: Path) -> float:
     Raises AudioError as `decode`.
     """
     window = _Window(MAX_MEASURED_S, MAX_MEASURED_S)
-    finished = run([*QUIET, *_sample_arguments(path)], what=path.name, take=window)
+    timeout_s = TIMEOUT_S + path.stat().st_size / PASSED_BYTES_PER_S
+    finished = run([*QUIET, *_sample_arguments(path)], timeout_s=timeout_s, what=path.name, take=window)
     if window.rate_hz == 0:
         raise _undecoded(finished, path)
     return window.frames / window.rate_hz
@@ -127,10 +130,11 @@ def decode(
     """Return the first audio stream from `start_s` to `end_s`: float32 [T, channels] at its own rate, and that rate.
 
     It is decoded from its beginning and cut by counting samples. Timestamps are not used: they may start late, jump,
-    and begin anew in each part of a joined file.
+    and begin anew in each part of a joined file. `timeout_s` is for the piece; what is before it has more time.
     Raises AudioError: `not_audio`, `undecodable`, `too_long` (more than `max_s`), `timeout`.
     """
     window = _Window(start_s, start_s + max_s + 1.0 if end_s is None else end_s)
+    timeout_s += start_s / PASSED_S_PER_S
     finished = run([*QUIET, *_sample_arguments(path)], timeout_s=timeout_s, what=path.name, take=window)
     return samples_of(finished, path, max_s=max_s)
 

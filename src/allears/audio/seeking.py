@@ -30,7 +30,6 @@ _SEEKABLE = frozenset(("flv", "matroska", "mov", "mpegts", "nut"))
 _SETTLING = frozenset(("aac", "ac3", "alac", "amr_nb", "amr_wb", "dts", "eac3", "flac", "mp2", "mp3", "opus"))
 _HEAD_SAMPLES = 200_000  # decoded to see how packets and samples belong together
 _UNSETTLED = 2  # frames at the start, which encoder delay shortens
-_COUNTED_S_PER_S = 50.0  # seconds of audio that the slowest decoders pass over in one second, on a busy machine
 _CONTAINER = re.compile(r"^Input #0, (.+?), from ", re.MULTILINE)
 _TIME_BASE = re.compile(rb"^#tb 0: (\d+/\d+)$", re.MULTILINE)
 _CODEC = re.compile(rb"^#codec_id 0: (\w+)$", re.MULTILINE)
@@ -83,7 +82,7 @@ def stretch(path: Path, start_s: float, end_s: float, *, max_s: float) -> ffmpeg
     sought = None if packets is None else _sought(path, packets, start_s, end_s, max_s=max_s)
     if sought is not None:
         return sought
-    return ffmpeg.decode(path, start_s, end_s, max_s=max_s, timeout_s=ffmpeg.TIMEOUT_S + start_s / _COUNTED_S_PER_S)
+    return ffmpeg.decode(path, start_s, end_s, max_s=max_s)
 
 
 def _sought(path: Path, packets: Packets, start_s: float, end_s: float, *, max_s: float) -> ffmpeg.Samples | None:

@@ -23,7 +23,7 @@ def test_a_run_that_takes_too_long_is_killed_with_all_its_processes() -> None:
     assert not [child for child in psutil.Process().children(recursive=True) if "ffmpeg" in child.name()]
 
 
-def test_a_long_file_is_stopped_at_the_time_limit(tmp_path: Path) -> None:
+def test_a_long_file_is_stopped_at_the_time_limit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     long = tmp_path / "long.m4a"
     arguments = [
         "-loglevel",
@@ -45,8 +45,10 @@ def test_a_long_file_is_stopped_at_the_time_limit(tmp_path: Path) -> None:
     with pytest.raises(AudioError, match="over 10 s in one piece") as caught:
         ffmpeg.decode(long, max_s=10)
     assert caught.value.reason == "too_long"
-    audio, rate = ffmpeg.decode(long, 2300.0, 2301.0)  # the end of a long file costs no more than its start
+    audio, rate = ffmpeg.decode(long, 2300.0, 2301.0, timeout_s=0.02)  # there is more time for what is passed over
     assert audio.shape == (rate, 1)
+    monkeypatch.setattr(ffmpeg, "TIMEOUT_S", 0.02)
+    assert ffmpeg.measured_s(long) == pytest.approx(2400, abs=1)
 
 
 def test_output_beyond_the_cap_is_refused() -> None:
