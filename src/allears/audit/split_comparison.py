@@ -17,6 +17,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from allears.audio.measures import CEILING_DB
 from allears.audit.groups import Floats, Ints, Mask, coded, hours_of, in_order_of
 from allears.text.normalise import normalise
 from allears.text.scripts import primary_language
@@ -26,7 +27,8 @@ MANIFEST_COLUMNS = (
     "clip", "source", "split", "group", "speaker", "language", "text", "sample_rate_hz", "channels", "start_s", "end_s",
 )  # fmt: skip
 COMPOSITIONS = ("language", "source", "sample_rate_hz", "channels")
-LEVELS = ("rms_dbfs", "snr_db")
+LEVELS = {"rms_dbfs": "dBFS", "snr_db": "dB"}  # and their units
+CEILINGS = {"snr_db": CEILING_DB}  # of estimates: one at its ceiling stands for all that is higher
 COLUMNS = {
     "split": "string", "source": "string", "clips": "int64", "hours": "float64", "speakers": "int64",
     "groups": "int64", "sources": "int64",
@@ -37,7 +39,7 @@ COLUMNS = {
 }  # fmt: skip
 DIFFERENCES = {
     "kind": "string", "part": "string", "other": "string", "measure": "string", "distance": "float64",
-    "here": "string", "there": "string", "differs": "string",
+    "here": "string", "there": "string", "differs": "string", "at_least": "bool",
 }  # fmt: skip
 PARTLY, MOSTLY = 0.2, 0.5  # distances from which a composition differs partly, mostly; wholly: nothing in common
 LEAST_DB = 3.0  # twice the power
@@ -102,6 +104,17 @@ def compare(
 def variation_distance(one_G: Floats, other_G: Floats) -> float:
     """Total variation distance of two sums of hours by value: 0 for the same shares, 1 for nothing in common."""
     return float(np.abs(one_G / one_G.sum() - other_G / other_G.sum()).sum() / 2)
+
+
+def at_ceiling(measure: str, value: float) -> bool:
+    """True where a level is the highest that its estimate gives."""
+    return value >= CEILINGS.get(measure, math.inf)
+
+
+def level_in_words(measure: str, value: float) -> str:
+    """Return a level with its unit: `-20.4 dBFS`, `≥ 34 dB` at the ceiling of its estimate."""
+    number = f"≥ {value:g}" if at_ceiling(measure, value) else f"{value:.1f}"
+    return f"{number} {LEVELS[measure]}"
 
 
 def lies_apart(here_N: Floats, there_N: Floats) -> bool:
@@ -192,15 +205,18 @@ def _differences(
         distance = variation_distance(here_G, there_G)
         here, there = (_most(clips.names[name], hours_G) for hours_G in (here_G, there_G))
         yield which | {
-            "measure": name, "distance": distance, "here": here, "there": there, "differs": _degree(distance)
+            "measure": name, "distance": distance, "here": here, "there": there, "differs": _degree(distance),
+            "at_least": False,
         }  # fmt: skip
     for name in LEVELS:
         here_N, there_N = (_known(clips.level_N[name][each]) for each in (mask, other))
         if len(here_N) and len(there_N):
             here_db, there_db = float(np.median(here_N)), float(np.median(there_N))
             yield which | {
-                "measure": name, "distance": here_db - there_db, "here": f"{here_db:.1f} dB",
-                "there": f"{there_db:.1f} dB", "differs": "wholly" if lies_apart(here_N, there_N) else "",
+                "measure": name, "distance": here_db - there_db,
+                "here": level_in_words(name, here_db), "there": level_in_words(name, there_db),
+                "differs": "wholly" if lies_apart(here_N, there_N) else "",
+                "at_least": at_ceiling(name, here_db) != at_ceiling(name, there_db),
             }  # fmt: skip
 
 

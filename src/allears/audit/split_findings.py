@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from typing import Any
 
+from allears.audit.split_comparison import LEVELS
 from allears.types import SPLITS
 
 MOSTLY_SHARED, PARTLY_SHARED = 0.5, 0.05  # shares of held-out clips whose text train has: worth a warning, a note
@@ -33,10 +34,11 @@ def about_splits(comparison: dict[str, list[dict[str, Any]]], who: str) -> list[
 
 
 def phrase(row: dict[str, Any]) -> str:
-    """A difference in words: `another language (sw; train: en)`, `level 6.2 dB lower`."""
+    """A difference in words: `another language (sw; train: en)`, `level 6.2 dB lower`, `SNR at least 9.0 dB higher`."""
     name = _WORDS[row["measure"]]
-    if row["measure"] in ("rms_dbfs", "snr_db"):
-        return f"{name} {abs(row['distance']):.1f} dB {'lower' if row['distance'] < 0 else 'higher'}"
+    if row["measure"] in LEVELS:
+        size = ("at least " if row["at_least"] else "") + f"{abs(row['distance']):.1f} dB"
+        return f"{name} {size} {'lower' if row['distance'] < 0 else 'higher'}"
     unit = " Hz" if row["measure"] == "sample_rate_hz" and row["differs"] == "wholly" else ""
     sides = f"{row['here']}{unit}; {row['other']}: {row['there']}{unit}"
     if row["differs"] == "wholly":

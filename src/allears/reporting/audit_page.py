@@ -88,6 +88,7 @@ def render(data: AuditData, params: AuditParams, policy: Policy) -> str:
         splits=sections.splits(summary),
         split_parts=audit_splits.parts(summary),
         split_differences=audit_splits.differences(summary),
+        **audit_splits.lines(summary),
         split_method=audit_splits.METHOD,
         quarantine=sections.quarantine(summary),
         gaps=gap_lines(summary["gaps"]),

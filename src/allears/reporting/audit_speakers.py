@@ -11,7 +11,7 @@ from markupsafe import Markup
 from allears.audio.measures import CEILING_DB
 from allears.audit.groups import Axis, Floats, axis, hours_of, reason_masks
 from allears.audit.suspect import lower_bound
-from allears.reporting.html import Column, table
+from allears.reporting.html import Column, table, written
 from allears.types import SPLITS
 
 MAX_SPEAKERS = 300
@@ -23,7 +23,7 @@ _SPEAKER_COLUMNS = (
     Column(key="speaker", title="speaker", kind="path"), Column(key="source", title="source"),
     Column(key="hours", title="hours", kind="hours"), Column(key="clips", title="clips", kind="count"),
     Column(key="level", title="level, dBFS", kind="measure", hint="median"),
-    Column(key="snr", title="SNR, dB", kind="measure", hint=f"median of WADA, whose ceiling is {CEILING_DB:g}"),
+    Column(key="snr", title="SNR, dB", kind="number", hint=f"median of WADA; ≥ {CEILING_DB:g}: at its ceiling"),
     Column(key="offset", title="offset", kind="measure", hint="median; full scale is 1"),
     Column(key="flagged", title="flagged", kind="percent", hint="clips with a reason against them"),
     Column(key="set_aside", title="set aside", kind="percent", hint="clips that a rule would flag that is set aside"),
@@ -76,7 +76,8 @@ def speakers(clips: pd.DataFrame) -> tuple[Markup | None, int]:
     shares = {name: worst[name] / worst["clips"] for name in ("flagged", "set_aside")}
     sources = rows["source"].unique()
     columns = [each for each in _SPEAKER_COLUMNS if each.key != "source" or len(sources) > 1]
-    return table(worst.assign(**shares), columns), len(rows)
+    snr = [f"≥ {value:g}" if value >= CEILING_DB else written(value, "measure") for value in worst["snr"]]
+    return table(worst.assign(snr=snr, **shares), columns), len(rows)
 
 
 def by_source(clips: pd.DataFrame) -> tuple[Markup, int]:

@@ -6,7 +6,7 @@ from typing import Any
 
 from markupsafe import Markup
 
-from allears.audit.split_comparison import LEAST_DB
+from allears.audit.split_comparison import LEAST_DB, LEVELS, at_ceiling
 from allears.reporting.html import Column, table, written
 
 MAX_ROWS = 40
@@ -59,6 +59,19 @@ def differences(summary: dict[str, Any]) -> Markup | None:
     return table(shown, _DIFFERENCE_COLUMNS) if shown else None
 
 
+def lines(summary: dict[str, Any]) -> dict[str, str]:
+    """Return for each of both tables, as the template names them, what it leaves out; empty where it shows all."""
+    compared = summary["comparison"]
+    return {
+        "split_parts_line": _cut_off(len(compared["parts"]), "split_comparison"),
+        "split_differences_line": _cut_off(len(compared["differences"]), "split_differences"),
+    }
+
+
+def _cut_off(rows: int, name: str) -> str:
+    return "" if rows <= MAX_ROWS else f"The first {MAX_ROWS} of {rows:,} rows; all are in {name}.parquet."
+
+
 def _part(row: dict[str, Any]) -> dict[str, Any]:
     rate = f"{int(row['sample_rate_hz']) / 1000:g} kHz" if row["sample_rate_hz"] else None
     return row | {
@@ -78,17 +91,25 @@ def _with_share(value: str | None, share: float | None) -> str:
 
 def _range(row: dict[str, Any], measure: str) -> str:
     low, median, high = (row[f"{measure}_{mark}"] for mark in ("low", "median", "high"))
-    return "" if median is None else f"{median:.1f} ({low:.0f} to {high:.0f})"
+    if median is None:
+        return ""
+    low, median, high = (
+        f"≥ {value:g}" if at_ceiling(measure, value) else f"{value:.{digits}f}"
+        for value, digits in ((low, 0), (median, 1), (high, 0))
+    )
+    return f"{median} ({low} to {high})"
 
 
 def _size(row: dict[str, Any]) -> str:
-    if row["measure"] in ("rms_dbfs", "snr_db"):
+    if row["measure"] in LEVELS:
+        if row["at_least"]:
+            return f"at least {abs(row['distance']):.1f} dB {'less' if row['distance'] < 0 else 'more'}"
         return f"{row['distance']:+.1f} dB"
     return written(row["distance"], "percent")
 
 
 def _flag(row: dict[str, Any]) -> str:
     words = {"wholly": "nothing in common", "mostly": "mostly other", "partly": "partly other"}
-    if row["measure"] in ("rms_dbfs", "snr_db"):
+    if row["measure"] in LEVELS:
         words = {"wholly": "apart"}
     return words.get(row["differs"], "")

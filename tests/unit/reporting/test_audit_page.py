@@ -310,12 +310,13 @@ def test_the_policy_says_at_the_top_how_many_of_its_rules_were_changed(hostile: 
 def test_speakers_with_the_most_flagged_clips_come_first_and_few_clips_prove_little(tmp_path: Path) -> None:
     rows = [{"speaker": name} for name in ["one"] + ["bad"] * 10 + ["good"] * 60]
     table = manifest(rows)
-    values = [{"clipped_share": 0.5}] + [{"clipped_share": 0.5, "dc_offset": -0.085}] * 9 + [{}] * 61
+    values = [{"clipped_share": 0.5, "snr_db": 34.0}] + [{"clipped_share": 0.5, "dc_offset": -0.085}] * 9 + [{}] * 61
     page = render(audit(table, measures(table, values), tmp_path), PARAMS, STANDARD)
     listed = words_of(page[page.index('id="speakers"') :].split("</table>")[0])
     assert re.findall(r"(one|bad|good) \d", listed) == ["bad", "one", "good"]
     assert "bad 20.0 s 10 -25.0 30.0 -0.085 90 % 0 %" in listed
-    split = words_of(page[page.index("Sources and splits") :].split("</table>")[0])
+    assert "one 2.0 s 1 -25.0 ≥ 34 0 100 % 0 %" in listed
+    split = words_of(page[page.index("Kept and left out, by source and split") :].split("</table>")[0])
     assert "s train 71 2.4 min 61 86 % clipped 10" in split
 
 

@@ -24,6 +24,30 @@ def test_splits_and_sources_are_rows_and_names_cannot_run() -> None:
     assert HOSTILE not in parts + differences
 
 
+def test_noise_at_the_ceiling_of_its_estimate_is_compared_as_a_bound() -> None:
+    rows = [*clips(30, "train"), *clips(20, "dev"), *clips(20, "test")]
+    values = [{"snr_db": 20.0}] * 30 + [{"snr_db": 34.0}] * 20 + [{"snr_db": 24.5}] * 20
+    summary = audited(rows, values).summary()
+    parts, differences = str(audit_splits.parts(summary)), str(audit_splits.differences(summary))
+    assert "≥ 34 (≥ 34 to ≥ 34)" in parts
+    for words in ("≥ 34 dB", "at least 14.0 dB more", "+4.5 dB", "-25.0 dBFS"):
+        assert words in differences
+    texts = [finding["text"] for finding in summary["findings"]]
+    assert any("Dev is not like train: SNR at least 14.0 dB higher" in text for text in texts)
+    assert any("Test is not like train: SNR 4.5 dB higher" in text for text in texts)
+    for side in summary["comparison"]["differences"]:
+        assert side["at_least"] == (side["part"] == "dev" and side["measure"] == "snr_db")
+
+
+def test_what_a_table_leaves_out_is_counted() -> None:
+    few = audited(clips(3, "train")).summary()
+    assert set(audit_splits.lines(few).values()) == {""}
+    many = audited([row | {"source": f"s{i}"} for i, row in enumerate(clips(30, "train"))]).summary()
+    assert audit_splits.lines(many)["split_parts_line"] == (
+        "The first 40 of 63 rows; all are in split_comparison.parquet."
+    )
+
+
 def test_without_texts_and_held_out_clips_there_is_little_to_compare() -> None:
     summary = audited(clips(3, "train", text=None)).summary()
     assert "also in train" not in str(audit_splits.parts(summary))
