@@ -215,7 +215,7 @@ def resample(audio: Mono, rate_hz: int, new_rate_hz: int) -> Mono:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Look:
-    """Which decoder reads all of a file. `info`: libsndfile's header, None when it reads none.
+    """The decoder that reads all of a file. `info`: libsndfile's header, None when it reads none.
 
     `partial`: libsndfile reads only a part of it, or not in the right place. `counted`: samples of an MP3 that notes
     no length.
@@ -231,7 +231,7 @@ class _Look:
 
     @property
     def seeks(self) -> bool:
-        """Whether libsndfile finds any sample of it at once, and exactly."""
+        """True when libsndfile finds any sample of it at once, and exactly."""
         return self.info is not None and not self.by_ffmpeg and not self.info.subtype.startswith(_LOSSY)
 
 

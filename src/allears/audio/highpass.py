@@ -95,7 +95,7 @@ def _low_part(audio_T: Floats, rate_hz: int, step: int) -> tuple[NDArray[np.floa
 
 
 def _silent_blocks(audio_NT: Floats, onto_NJ: NDArray[np.float64]) -> Flags:
-    """Which blocks are digital silence; only those whose samples nearly add up to zero are looked at."""
+    """Return which blocks are digital silence; only those whose samples nearly add up to zero are looked at."""
     silent_N: Flags = np.abs(onto_NJ.sum(axis=1)) <= 2 * DIGITAL_SILENCE * audio_NT.shape[1]
     silent_N[silent_N] = (np.abs(audio_NT[silent_N]) < DIGITAL_SILENCE).all(axis=1)
     return silent_N

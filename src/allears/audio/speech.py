@@ -119,7 +119,7 @@ def _pause_snr_db(
 
 
 def _near(chosen_N: NDArray[np.bool_], chunks: int) -> NDArray[np.bool_]:
-    """Which chunks are chosen, or at most so many before or after one that is."""
+    """True for chunks that are chosen, or at most so many before or after one that is."""
     return np.convolve(chosen_N, np.ones(2 * chunks + 1), mode="full")[chunks : chunks + len(chosen_N)] > 0
 
 

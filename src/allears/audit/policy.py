@@ -31,8 +31,8 @@ MEASURES = (
 _HARD = {
     "undecodable": "the file does not decode to audio",
     "withdrawn": "decodes to the samples of a clip that was withdrawn from this corpus",
-    "licence_denied": "its licence is on the list of those that may not be used",
-    "licence_unknown": "its licence is unknown or in neither list",
+    "licence_denied": "the licence is on the list of those that may not be used",
+    "licence_unknown": "the licence is unknown or in neither list",
     "byte_duplicate": "the same bytes as another clip",
     "pcm_duplicate": "decodes to exactly the samples of another clip",
 }

@@ -34,14 +34,14 @@ def verdict_lines(summary: Mapping[str, Any], before: Mapping[str, Any] | None) 
     `before` is the figures of the last audit of this corpus, or None.
     """
     now = figures(summary)
-    findings = [one["text"] for one in summary["findings"] if one["level"] != NOTE][:MOST_FINDINGS]
+    gravest = [finding["text"] for finding in summary["findings"] if finding["level"] != NOTE][:MOST_FINDINGS]
     kept = f"kept {now['kept']:,} of {now['clips']:,} clips, {_hours(now['kept_hours'])} of {_hours(now['hours'])}"
     return [
         f"Can I train on {summary['corpus']}? {answer(dict(summary))['headline']}",
         f"Policy {now['policy']}: {kept}.",
         *_left_out(now),
         _change(now, before),
-        *(f"Look at: {_printable(text)}" for text in findings),
+        *(f"Look at: {_printable(text)}" for text in gravest),
     ]
 
 

@@ -50,7 +50,13 @@ def test_it_is_json() -> None:
 
 def test_findings_name_what_matters() -> None:
     text = " ".join(finding["text"] for finding in summary_of(ROWS, VALUES)["findings"])
-    for words in ("may not be used", "In more than one split", "Left out entirely", "Only", "quarantine"):
+    for words in (
+        "may not be used: the licence is",
+        "In more than one split",
+        "Left out entirely",
+        "Only",
+        "quarantine",
+    ):
         assert words in text, words
 
 
