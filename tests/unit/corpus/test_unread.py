@@ -98,6 +98,12 @@ WRITERS: dict[str, Callable[[Path], object]] = {
     ),
     "ids and |, no header": lambda root: lines(root / "meta" / "list.txt", *(f"{n}|hello there" for n in IDS)),
     "ids and a space": lambda root: lines(root / "transcripts.txt", *(f"{n} HELLO THERE" for n in IDS)),
+    "protocol of ASVspoof": lambda root: lines(
+        root / "protocol.trl.txt", *(f"LA_0079 {n} - - bonafide" for n in IDS)
+    ),
+    "RTTM": lambda root: lines(
+        root / "all.rttm", *(f"SPEAKER {n} 1 0.10 0.25 <NA> <NA> ann <NA> <NA>" for n in IDS)
+    ),
     "text of Kaldi without wav.scp": lambda root: lines(root / "text", *(f"{n} HELLO THERE" for n in IDS)),
     "quoted, with ;": lambda root: lines(root / "a.csv", "clip;said", *(f'"{n}.wav";"hello; there"' for n in IDS)),
     "Windows paths": lambda root: lines(root / "a.tsv", "f\ttext", *(f"D:\\x\\{n}.wav\thello" for n in IDS)),
@@ -138,6 +144,7 @@ HARMLESS: dict[str, Callable[[Path], object]] = {
     "prose": lambda root: lines(root / "README.txt", "Twelve recordings, made in May.", "Do not share them."),
     "settings": lambda root: lines(root / "config.json", json.dumps({"name": "x", "files": {"rate": 3}})),
     "no table": lambda root: (root / "x.parquet").write_bytes(b"PAR1 and nothing else"),
+    "a link to nothing": lambda root: (root / "notes.txt").symlink_to(root / "gone.txt"),
     "binary": lambda root: (root / "index").write_bytes(bytes(range(256)) * 100),
     "other recordings": lambda root: lines(root / "x.csv", "file,text", *(f"other-{n}.mp3,hello" for n in IDS)),
 }

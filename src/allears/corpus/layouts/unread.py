@@ -16,12 +16,14 @@ from pathlib import Path
 
 from allears.corpus.layouts import common_voice, nemo, voxpopuli
 from allears.corpus.layouts.columns import field_of, is_technical, plain_name
-from allears.corpus.layouts.files import is_audio
+from allears.corpus.layouts.files import is_audio, is_file
 from allears.corpus.layouts.names import normal
 from allears.corpus.layouts.parquet import records_of, schema_of
 from allears.corpus.layouts.tables import head_of
 
-_ENDING = re.compile(r"\.(csv|tsv|psv|txt|lst|scp|json|jsonl|ndjson|parquet)(\.gz)?$", re.IGNORECASE)
+_ENDING = re.compile(
+    r"\.(csv|tsv|psv|tab|txt|lst|list|scp|ctm|stm|rttm|trn|json|jsonl|ndjson|parquet)(\.gz)?$", re.IGNORECASE
+)
 _FILES, _HEAD, _ROWS = 64, 64 << 10, 500  # tables looked at; characters and rows of each
 _PACKED = 5  # a compressed table is about so many times longer than its file
 _MOST = 0.5  # of the values of a column; of the recordings
@@ -98,6 +100,8 @@ def look_beside(root: Path, recordings: Iterable[str], others: Iterable[str]) ->
 
 def _look(root: Path, path: str, stems: set[str]) -> Unread | None:
     """What a table tells of the recordings, or None."""
+    if not is_file(root / path):  # a link that leads nowhere
+        return None
     heads = _of_parquet(root / path) if path.lower().endswith(".parquet") else _of_text(root / path, stems)
     best: Unread | None = None
     for head, share in heads:
@@ -142,7 +146,7 @@ def _of_text(file: Path, stems: set[str]) -> Iterator[tuple[_Head, float]]:
     lines = [line for line in text.splitlines()[: None if whole else -1] if line.strip()]
     whole, lines = whole and len(lines) <= _ROWS, lines[:_ROWS]
     share = 1.0 if whole else min(1.0, len("\n".join(lines).encode()) / size)
-    for split in (*map(_splitter, _SEPARATORS), _at_first_space):
+    for split in (*map(_splitter, _SEPARATORS), _at_first_space, str.split):
         rows = [[field.strip() for field in split(line)] for line in lines]
         width = Counter(map(len, rows)).most_common(1)[0][0] if rows else 0
         if width > 1:
