@@ -1,12 +1,14 @@
 """Channels that corpora name, and sessions of several speakers, from their tables to the manifest."""
 
 import json
+import math
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from allears.corpus.layouts.read import explain_columns
 from tests.unit.corpus.named_spans import LEFT_HZ, RIGHT_HZ, heard_hz, lines, made, tables, tones
 
 CALL = "a1 call {0} 0 3 {1}\nb1 call {0} 2 5 {2}\na2 call {0} 4 6 {1}\n"
@@ -143,14 +145,19 @@ def test_a_column_that_counts_channels_or_names_a_broadcaster_names_no_side(tmp_
 def test_nemo_selects_a_channel(tmp_path: Path) -> None:
     root = tmp_path / "c"
     tones(root / "call.wav", 2.0, LEFT_HZ, RIGHT_HZ)
-    about = {"A1": 0, "B1": [1], "M1": "average", "X": [0, 1]}
+    about: dict[str, object] = {"A1": 0, "B1": [1], "M1": "average"}  # NeMo's own; then as pandas and others write them
+    about |= {"A2": "0", "B2": 1.0, "M2": math.nan, "M3": None, "X1": [0, 1], "X2": -1, "X3": "left"}
     lines(root / "m.json", *(
-        {"audio_filepath": "call.wav", "offset": 0, "duration": 2.0, "text": text, "channel_selector": each}
-        for text, each in about.items()
+        {"audio_filepath": "call.wav", "offset": 0, "duration": 2.0 - 0.1 * n, "text": text, "channel_selector": each}
+        for n, (text, each) in enumerate(about.items())
     ))  # fmt: skip
     built = made(root, "nemo")
-    assert heard_hz(built) == {"A1": LEFT_HZ, "B1": RIGHT_HZ, "M1": None}
-    assert built.quarantine["reason"].tolist() == ["multi_channel"]
+    sides = {"A": LEFT_HZ, "B": RIGHT_HZ, "M": None}
+    assert heard_hz(built) == {text: sides[text[0]] for text in about if text[0] != "X"}
+    assert built.quarantine["reason"].tolist() == ["multi_channel"] * 3
+    for number, word in enumerate(("[0, 1]", "-1", "left")):
+        assert f"its channel_selector is {word}: give the number" in built.quarantine["message"][number]
+    assert explain_columns(root, "nemo", None) == "no column is a label"
 
 
 def test_lhotse_names_a_channel_also_in_a_list(tmp_path: Path) -> None:

@@ -13,7 +13,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from allears.corpus.layouts.columns import Asked, Columns, ahead, clean, match_columns, row_from
+from allears.corpus.layouts.columns import Asked, Columns, ahead, clean, match_columns, row_from, text_of
 from allears.corpus.layouts.files import relative, split_in, subfolders
 from allears.corpus.layouts.row import Reject, Row, Rows
 from allears.corpus.layouts.spans import TO_THE_END, from_duration, seconds
@@ -25,6 +25,7 @@ REQUIRED = ("audio_filepath",)
 KNOWN = (*REQUIRED, "duration", "offset", "text", "lang", "speaker")
 _USUAL = ("audio_filepath", "text", "lang", "speaker")
 _CHANNEL = "channel_selector"
+_OF_AUDIO = ("duration", "offset", _CHANNEL)  # which part of a file a line is about
 _LOOKED_AT = 200  # files, to know the layout; and lines of each, to know the label
 _SHOWN = 8  # names
 _NOT = "metadata.jsonl"  # AudioFolder's name
@@ -50,7 +51,7 @@ def columns_of(root: Path, asked: Asked) -> Columns:
     """What the keys of the first lines say of the label; CorpusError when the label asked for is none of them."""
     looked_at = manifests(root)[:_LOOKED_AT]
     lines = (line for file in looked_at for _, line in islice(read_json_lines(file), _LOOKED_AT))
-    names = dict.fromkeys(name for line in lines if isinstance(line, dict) for name in line)
+    names = dict.fromkeys(name for line in lines if isinstance(line, dict) for name in line if name not in _OF_AUDIO)
     return match_columns(names | dict.fromkeys(_USUAL), asked, f"{root} (its manifests)", guess=False)
 
 
@@ -108,12 +109,14 @@ def _times(record: dict[str, Any]) -> tuple[float | None, float | None] | str:
 
 
 def _channel(record: dict[str, Any]) -> int | str | None:
-    """The channel that a line selects, None for none (or their average); or why it is not one."""
+    """Return the channel that a line selects (None: the mean of all), or why it is not one."""
     given = record.get(_CHANNEL)
-    only = given[0] if isinstance(given, list) and len(given) == 1 else given
-    if isinstance(only, list):
-        return f"its {_CHANNEL} is {only}: give a line for each channel, or none for their mean"
-    return only if isinstance(only, int) and not isinstance(only, bool) and only >= 0 else None
+    word = text_of(given[0] if isinstance(given, list) and len(given) == 1 else given)
+    if word in (None, "", "average"):
+        return None
+    if word.isascii() and word.isdigit():
+        return int(word)
+    return f"its {_CHANNEL} is {word}: give the number of one channel, from 0, or none for the mean of all"
 
 
 def _likely(file: Path) -> bool:
