@@ -171,20 +171,23 @@ def _records(source: Source, folders: SplitFolders) -> Iterator[tuple[Any, ...]]
         yield (*common, key, key, *nothing, REASON, why)
     # Tables may name files by their whole paths: those below the source's folder count from there.
     whole, anywhere = source.root.absolute(), source.url is None
+    movable = not source.root.is_absolute() and whole.resolve() == whole  # `..` after a link would lead elsewhere
     for item in read_rows(whole, source.layout, source.label, anywhere=anywhere, columns=source.columns):
         if isinstance(item, Reject):
             yield (*common, item.name, item.path, *nothing, item.reason, item.message)
         else:
-            row = replace(item, path=_below_project(item.path, source.root)) if item.path.startswith("/") else item
+            row = item
+            if movable and item.path.startswith("/"):
+                row = replace(item, path=_below_project(item.path, source.root))
             folders.see(row.path)
             attributes = json.dumps(row.attributes, ensure_ascii=False, sort_keys=True) if row.attributes else None
             yield (*common, *_of_row(row), attributes, None, None)
 
 
 def _below_project(path: str, root: Path) -> str:
-    """Return an absolute path of the corpus's own tables as `root` sees it if both lie in the project."""
+    """Return an absolute path of the corpus's own tables as `root`, which lies in the project, sees it if both do."""
     inside = portable_text(path)
-    return path if root.is_absolute() or inside.startswith("/") else os.path.relpath(inside, root)
+    return path if inside.startswith("/") else os.path.relpath(inside, root)
 
 
 def _draw(record: tuple[Any, ...]) -> bytes:

@@ -6,6 +6,7 @@ the next command finishes; it is the last thing that is removed.
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass, field
@@ -25,7 +26,7 @@ from allears.errors import CorpusError, nearest
 from allears.params.base import Paths
 from allears.storage.bucket import is_url
 from allears.storage.files import read_json, write_json
-from allears.storage.portable import portable
+from allears.storage.portable import portable, portable_text
 
 Kind = Literal["speaker", "clip", "file"]
 _ROW = ("source", "name", "root", "path", "channel", "start_s", "end_s", "member")
@@ -136,7 +137,8 @@ def choose(
         case "file":
             asked = name if is_url(name) else str(portable(Path(name).expanduser()))
             called = mirror.addresses() if is_url(name) else str
-            files = (Path(root) / path for root, path in zip(rows["root"], rows["path"], strict=True))
+            places = zip(rows["root"], rows["path"], strict=True)
+            files = (Path(portable_text(os.path.normpath(Path(root, path)))) for root, path in places)  # may have ../
             whole = [called(file) == asked for file in files]
             found = rows[(rows["path"] == name).to_numpy(dtype=bool) | np.array(whole)]
     if source is not None:

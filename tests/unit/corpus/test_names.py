@@ -17,6 +17,7 @@ from allears.corpus.layouts.read import read_rows
 from allears.corpus.layouts.row import Reject, Row
 from allears.corpus.listing import Source, read_listing, recordings_of
 from allears.corpus.probe import probe_files
+from allears.corpus.withdrawal import choose
 from allears.params.corpus import Layout
 from tests.unit.corpus import miniatures, published
 
@@ -229,3 +230,31 @@ def test_the_endings_are_those_that_ffmpeg_names() -> None:
     assert len(endings) > 60
     assert endings - NO_RECORDINGS <= AUDIO_EXTENSIONS
     assert {"weba", "awb", "ts", "mpga", "adts", "m2ts", "m4r", "f4a"} <= AUDIO_EXTENSIONS
+
+
+def listed(root: str) -> pd.DataFrame:
+    """The listing of a Kaldi folder of the working directory."""
+    source = Source(name="s", root=Path(root), layout="kaldi", why="", licence="CC0-1.0", label=None)
+    return read_listing([source], None)
+
+
+def test_whole_paths_in_the_project_count_from_it_and_lead_to_the_same_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    project, disk = tmp_path / "project", tmp_path / "disk"
+    file = miniatures.tone(project / "audio" / "x.wav", seconds=2.0)
+    miniatures.tone(disk / "audio" / "x.wav", seconds=1.0)
+    for folder in (project / "own", disk / "kaldi"):
+        folder.mkdir(parents=True)
+        (folder / "wav.scp").write_text(f"u {file}\n")
+    (project / "linked").symlink_to(disk / "kaldi")  # linked/../audio is the one on the disk
+    monkeypatch.chdir(project)
+    own = listed("own")
+    assert own["path"].tolist() == ["../audio/x.wav"]
+    assert listed("linked")["path"].tolist() == [str(file)]
+    for listing in (own, listed("linked")):
+        [recording] = recordings_of(listing)
+        assert recording.file.samefile(file)
+        rows = listing.assign(clip="c", group="g")
+        for name in (str(file), "audio/x.wav"):
+            assert choose(rows, "file", name, None, "mine")["clip"].tolist() == ["c"]
