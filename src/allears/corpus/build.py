@@ -67,7 +67,9 @@ def build(
     used, given_s, gaps = 0, 0.0, NO_GAPS
     listing = channels_meant(listing, probed)
     channels = check_channels(listing, probed, params.channels)
-    known = _Known(probed, channels.doubts, _slacks_s(listing), remarks=Remarks(mixed=channels.mixed))
+    known = _Known(
+        probed, channels.doubts, _slacks_s(listing), remarks=Remarks(mixed=channels.mixed, unclear=channels.unclear)
+    )
     for record in records(listing[list(LISTING_COLUMNS)]):
         try:
             made, row_s, row_gaps = _clips(record, known, params, refused, heard)

@@ -17,14 +17,16 @@ from allears.storage.tables import records
 
 @dataclass(slots=True)
 class Channels:
-    """What is doubtful: reason and message by recording and whether a row names its channel.
+    """Doubts (reason and message) by recording and whether a row names its channel.
 
     `mixed`: recordings whose channels are mixed, unasked, although several people speak in them, in turns, or
-    probably do: different words are said at the same time, and it is unknown by whom.
+    probably do: different words are said at the same time, and it is unknown by whom. `unclear`: those that are mixed
+    because all clips name the same number, which may count from 0 or from 1.
     """
 
     doubts: dict[tuple[Recording, bool], tuple[str, str]] = field(default_factory=dict)
     mixed: list[str] = field(default_factory=list)
+    unclear: list[str] = field(default_factory=list)
 
 
 _FILE = ["root", "path", "member"]
@@ -66,7 +68,10 @@ def check_channels(listing: pd.DataFrame, facts: Mapping[Recording, Probed], cho
             why = f"it has no channel {row['channel']}: it has {has}, counted from 0"
             message = f"{_shown(row)}: {why}; a corpus that counts from 1 means others by its other numbers too"
             found.doubts[_recording(row), True] = "no_such_channel", message
-    for recording, rows in _unnamed(usable, facts) if choice == "auto" else ():
+    if choice != "auto":
+        return found
+    found.unclear += _unclear(usable, facts)
+    for recording, rows in _unnamed(usable, facts):
         if overlap := _overlap(rows, "speaker"):
             why = f"it has {_channels(rows[0], facts)} channels, none is named, and different speakers talk at once"
             message = f"{_shown(rows[0])}: {why} ({overlap}): {_REMEDY}"
@@ -76,6 +81,13 @@ def check_channels(listing: pd.DataFrame, facts: Mapping[Recording, Probed], cho
         if len(speakers - {None}) > 1 or (None in speakers and _overlap(rows, "text")):
             found.mixed.append(_shown(rows[0]))
     return found
+
+
+def _unclear(usable: pd.DataFrame, facts: Mapping[Recording, Probed]) -> list[str]:
+    """Return the recordings of several channels with a number that names none of them for sure."""
+    numbers = usable["side"].str.isdigit().fillna(value=False) & usable["channel"].isna()
+    rows = records(usable.loc[numbers, [*_FILE, "side"]].drop_duplicates())
+    return [_shown(row) for row in rows if (has := _channels(row, facts)) > 1 and row["side"] != str(has)]
 
 
 def _unnamed(

@@ -30,13 +30,14 @@ class Remarks:
 
     `cut`: segments that end past the end of their file, and are cut there; `shorter`: whole files that are shorter than
     their table says; `beginnings`: durations without a start in longer files; `mixed`: recordings of several channels
-    and speakers.
+    and speakers; `unclear`: as in `corpus.channels`.
     """
 
     cut: _Most = field(default_factory=_Most)
     shorter: _Most = field(default_factory=_Most)
     beginnings: _Most = field(default_factory=_Most)
     mixed: list[str] = field(default_factory=list)
+    unclear: list[str] = field(default_factory=list)
 
     def note_past(self, past_s: float, at: str, *, whole: bool, slack_s: float) -> None:
         """Note what lies past the end of a file; of the duration of a whole one more than `slack_s`."""
@@ -67,5 +68,11 @@ class Remarks:
             found.append(
                 f"{len(self.mixed)} recording(s) have several channels, and probably speakers, and no channel is "
                 f"named: the channels are mixed ({self.mixed[0]} …); ingest.channels=split makes a clip of each"
+            )
+        if self.unclear:
+            found.append(
+                f"{len(self.unclear)} recording(s) have several channels, and all clips of the corpus name the same "
+                f"number, which may count from 0 or from 1: the channels are mixed ({self.unclear[0]} …); call them A "
+                "and B, or give ingest.channels=split, which makes a clip of each"
             )
         return found

@@ -137,9 +137,23 @@ def test_a_column_that_counts_channels_or_names_a_broadcaster_names_no_side(tmp_
         built = made(root, "audiofolder")
         assert built.quarantine.empty
         assert built.clips["channel"].isna().all()
+        assert not built.remarks.sentences()
         assert [json.loads(each)["channel"] for each in built.clips["attributes"].dropna()] == [
             str(each) for each in (one, two) if each is not None
         ]
+
+
+def test_a_number_that_may_count_from_0_or_1_is_no_silent_mix(tmp_path: Path) -> None:
+    root = tmp_path / "c"
+    tones(root / "a.wav", 2.0, LEFT_HZ, RIGHT_HZ)
+    tones(root / "b.wav", 2.0, LEFT_HZ)
+    lines(root / "metadata.jsonl", *({"file_name": f"{name}.wav", "channel": 1, "text": name} for name in "ab"))
+    built = made(root, "audiofolder")
+    assert heard_hz(built) == {"a": None, "b": LEFT_HZ}
+    [said] = built.remarks.sentences()
+    assert "1 recording(s) have several channels, and all clips of the corpus name the same number" in said
+    assert "(a.wav …)" in said
+    assert not made(root, "audiofolder", channels="mix").remarks.sentences()
 
 
 def test_nemo_selects_a_channel(tmp_path: Path) -> None:
