@@ -50,6 +50,16 @@ def test_a_path_is_read_as_it_is_advised(path):
         ("ingest.path='2024'", {"ingest": {"path": "2024"}}),
         ("pretrain.corpora.2024=0.3", {"pretrain": {"corpora": {"2024": 0.3}}}),
         ("audit.keep_despite=[noisy]", {"audit": {"keep_despite": ["noisy"]}}),
+        (
+            "audit.confirm=[noisy, hum],corpus=[x],ingest.limit=3",
+            {"audit": {"confirm": ["noisy", "hum"]}, "corpus": "[x]", "ingest": {"limit": 3}},
+        ),
+        (
+            "audit.representation.crossed=[[age,label],[a,b]]",
+            {"audit": {"representation": {"crossed": [["age", "label"], ["a", "b"]]}}},
+        ),
+        ("pretrain.corpora={a: 0.3,b: 0.2}", {"pretrain": {"corpora": {"a": 0.3, "b": 0.2}}}),
+        ("ingest.path=[x,ingest.limit=3", {"ingest": {"path": "[x", "limit": 3}}),
         ("policies.standard.noisy.min=5", {"policies": {"standard": {"noisy": {"min": 5}}}}),
         ("nosuch.key=1", {"nosuch": {"key": 1}}),
         ("", {}),
@@ -167,6 +177,15 @@ def test_tables_of_another_version_are_made_again_first_and_no_training_is(tmp_p
         (
             ["--runner-params", "nosuch=1"],
             "SequentialRunner got an unexpected keyword argument 'nosuch'; it takes is_async",
+        ),
+        (["--params", "corpus"], "--params: expected KEY=VALUE, found 'corpus'"),
+        (
+            ["--params", "audit.confirm=[noisy,corpus=x"],
+            "the value of 'audit.confirm' cannot be read: [noisy",
+        ),
+        (
+            ["--params", "audit.confirm=noisy"],
+            "audit.confirm: expected a list such as [noisy], found 'noisy'",
         ),
         (["--load-versions", "manifest"], "Expected the form of 'load_versions'"),
         (["--pipeline", "adit"], "there is no pipeline 'adit'; did you mean 'audit'?"),

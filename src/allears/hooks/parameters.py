@@ -129,6 +129,8 @@ def _sentence(prefix: str, model: type[BaseModel], detail: ErrorDetails) -> str:
     if detail["type"] == "value_error":  # written by a model's own check: it names keys and values itself
         return str(detail["msg"]).removeprefix("Value error, ")
     expected = str(detail["msg"]).removeprefix("Input should be ")
+    if detail["type"] in ("tuple_type", "list_type"):
+        expected = f"a list such as [{detail['input']}]"
     return f"{key}: expected {expected}, found {detail['input']!r}"
 
 
