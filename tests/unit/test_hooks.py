@@ -1,5 +1,6 @@
 import copy
 import importlib
+import json
 import os
 import subprocess
 import sys
@@ -17,7 +18,7 @@ from allears.corpus.settings import remember
 from allears.errors import ConfigError, LockedError
 from allears.hooks import CorpusHook, parameters
 from allears.hooks.corpus import describe
-from allears.hooks.logged import asked_pipelines, gains, numbers, run_name
+from allears.hooks.logged import asked_pipelines, gains, note_output, numbers, run_name
 from allears.hooks.logged import parameters as logged_parameters
 from allears.hooks.mlflow import rank
 from allears.params.audit import AuditParams
@@ -28,6 +29,8 @@ from allears.params.pretrain import PretrainParams
 from allears.pipeline_registry import register_pipelines
 from allears.pipelines.audit import create_pipeline
 from allears.storage.lock import locked
+from allears.tracking import Outbox, TrackedRun
+from tests import audit_people
 from tests.pretraining import audited
 from tests.support import make_shards
 
@@ -177,6 +180,28 @@ def test_what_a_comparison_found_becomes_metrics():
     by_group = pd.DataFrame([row | {"axis": "all"}, row | {"axis": "gender", "gain": 9.0}])
     assert gains(by_group, "evaluation", "random")["evaluation.text.gain"] == 0.2
     assert gains(by_group.iloc[:0], "evaluation", "random") == {}
+
+
+def test_rules_that_are_set_aside_and_the_comparison_of_splits_are_tables_in_mlflow(tmp_path):
+    box = Outbox(tmp_path, "f" * 32)
+    run = TrackedRun(box, "f" * 32, "mine audit", {"corpus": "mine"})
+    rows = [{"speaker": f"p{i}"} for i in range(40)]
+    note_output(
+        run, "audit_summary", audit_people.audited(rows, [{"snr_db": 0.0}] * 30 + [{}] * 10).summary(), DataCatalog()
+    )
+    note_output(run, "split_comparison", pd.DataFrame({"split": ["train"], "clips": [40]}), DataCatalog())
+    note_output(run, "split_differences", pd.DataFrame({"measure": ["snr_db"], "differs": [True]}), DataCatalog())
+    box.close()
+    tables = box.folder / "files" / "ffffffff" / "tables"
+    names = {"audit_summary", "set_aside", "split_comparison", "split_differences"}
+    assert {file.stem for file in tables.iterdir()} == names
+    table = json.loads((tables / "set_aside.json").read_text())
+    assert [dict(zip(table["columns"], row, strict=True)) for row in table["data"]] == [
+        {
+            "rule": "noisy", "means": POLICIES["standard"]["noisy"]["means"], "measure": "snr_db",
+            "clips": 30, "judged": 40, "share": 0.75,
+        }
+    ]  # fmt: skip
 
 
 def test_a_run_s_name_says_what_was_asked():

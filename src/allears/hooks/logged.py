@@ -22,7 +22,9 @@ from allears.tracking.run import ENCODER_MODEL
 
 PAGES = ("audit_page", "croissant", "datasheet", "report_page", "model_card")  # logged as they are saved
 HANDLES = {"encoder": ENCODER_MODEL}  # exports that are registered, and the first part of their name
-TABLES = ("probe", "probe_comparison", "evaluation", "encoder_comparison")  # what a run proved
+TABLES = (  # what a run proved
+    "split_comparison", "split_differences", "probe", "probe_comparison", "evaluation", "encoder_comparison",
+)  # fmt: skip
 HEADLINES = {"probe": "random", "evaluation": "scratch"}  # of a table, against this baseline: metrics of the run
 SUMMARIES = ("audit_summary", "pretrain_summary")  # a few of their numbers become metrics, all a table
 NAMED = 5  # hexadecimal digits of a version in the name of a dataset
@@ -106,6 +108,8 @@ def note_output(run: TrackedRun, name: str, data: Any, catalog: CatalogProtocol)
     if name in SUMMARIES:
         every = numbers(data, name.removesuffix("_summary"))
         run.table(name, pd.DataFrame({"number": list(every), "value": list(every.values())}))
+        if name == "audit_summary" and data["set_aside"]:
+            run.table("set_aside", set_aside_table(data))
         run.metrics(audit_headlines(data) if name == "audit_summary" else pretrain_headlines(data))
     if name in TABLES:
         run.table(name, data)
@@ -127,6 +131,15 @@ def audit_headlines(summary: Mapping[str, Any]) -> dict[str, float]:
         "findings": len(summary["findings"]),
     }  # fmt: skip
     return {f"audit.{name}": float(value) for name, value in found.items()}
+
+
+def set_aside_table(summary: Mapping[str, Any]) -> pd.DataFrame:
+    """Return one row per rule that is set aside for the corpus or for some of its groups."""
+    rows = [
+        {"rule": code, **{key: facts[key] for key in ("means", "measure", "clips", "judged", "share")}}
+        for code, facts in summary["set_aside"].items()
+    ]
+    return pd.DataFrame(rows)
 
 
 def pretrain_headlines(summary: Mapping[str, Any]) -> dict[str, float]:
