@@ -4,6 +4,7 @@ import io
 import re
 import shlex
 
+import pandas as pd
 import pytest
 from click.testing import CliRunner
 from rich.console import Console
@@ -12,11 +13,14 @@ from allears.cli import status
 from allears.cli.app import app
 from allears.cli.command import run
 from allears.cli.needs import Asked, products
+from allears.cli.stages import look
 from allears.corpus.settings import remember
 from allears.errors import ConfigError, command, run_command
 from allears.params.base import Paths
 from allears.storage.files import write_json
+from tests import pretraining
 from tests.project import make_project, make_recordings
+from tests.support import make_shards
 
 YAML_NAMES = ["2024", "1e5", "0x10", "1_000", "true", "null", "no", "2024-01-01", "a-b_c"]
 PATHS = ["/a b/c", "/a=b/c", "/2024", "/it's/here", "/a#b", "/a: b", "/[x]/{y}", "/$HOME/*", "s3://bucket/a b"]
@@ -167,6 +171,22 @@ def test_tables_of_another_version_are_made_again_first_and_no_training_is(tmp_p
     asked = Asked(pipelines=("finetune",), paths=paths, given={"corpus": "mine"})
     assert asked.missing() == ["audit", "shard"]
     assert Asked(pipelines=("evaluate",), paths=paths, given={}).missing() == []
+
+
+def test_the_table_of_clips_is_made_again_when_another_audit_selects_others(tmp_path):
+    paths = Paths(corpus="mine", data=tmp_path / "data")
+    make_shards(paths.shards, clips=10)
+    pretraining.audited(paths, "v1")
+    write_json(paths.intermediate / "manifest.json", {"digest": "v1", "rows": 10})
+    for file in (*products("audit", paths), *products("pretrain", paths)):
+        if not file.exists():
+            write_json(file, {})
+    asked = Asked(pipelines=("finetune",), paths=paths, given={})
+    assert asked.missing() == []
+    selection = pd.read_parquet(paths.primary / "selection.parquet")
+    selection.assign(keep=False).to_parquet(paths.primary / "selection.parquet")
+    assert asked.missing() == ["shard"]
+    assert look(paths.data, "mine").stages["shard"] == "stale"
 
 
 @pytest.mark.parametrize(

@@ -150,9 +150,8 @@ def _nothing_passes(
         unknown = manifest.loc[undeclared.to_numpy(), "licence"]
         return f"{message}The {licences.how_to_declare(corpus, unknown, params.licences, licence_words)}."
     soft = [each for each in count_reasons(verdicts[verdicts["verdict"] == "soft"]) if each not in UNFORGIVEN]
-    hint = f", or keep what is flagged: --params 'audit.keep_despite=[{soft[0]}]'" if soft else ""
-    several = " (several: in conf/local/parameters.yml, as --params is split at commas)" if len(soft) > 1 else ""
+    hint = f", or keep what is flagged: --params 'audit.keep_despite=[{','.join(soft)}]'" if soft else ""
     return (
         message + "Check the recordings, choose another audit.policy or change its rules in parameters_policies.yml"
-        f"{hint}{several}; then run the command again."
+        f"{hint}; then run the command again."
     )

@@ -79,9 +79,11 @@ def _holds(check: Callable[[], bool]) -> bool:
 
 
 def _shards_are_fresh(paths: Paths, shards: dict[str, Any], version: str) -> bool:
-    from allears.shards.handle import is_made_from
+    from allears.shards.handle import is_made_from, is_selected
 
-    return is_made_from(shards, version, paths.primary / "verdicts.parquet")
+    audit = paths.primary
+    made = is_made_from(shards, version, audit / "verdicts.parquet")
+    return made and is_selected(audit / "selection.parquet", paths.clips)
 
 
 def _pretrain_is_fresh(paths: Paths) -> bool:

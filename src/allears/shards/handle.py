@@ -71,3 +71,13 @@ def is_made_from(handle: Mapping[str, Any], manifest_digest: str, verdicts: Path
     table = pq.read_table(verdicts, columns=["clip", "verdict"]).to_pydict()
     hard = [clip for clip, verdict in zip(table["clip"], table["verdict"], strict=True) if verdict == "hard"]
     return bool(handle.get("made_from") == made_from(manifest_digest, hard))
+
+
+def is_selected(selection: Path, clips: Path) -> bool:
+    """Return whether the table of clips, which training reads, keeps and weighs what the audit's selection does."""
+    import pandas as pd
+
+    columns = ["clip", "keep", "weight"]
+    now, then = (pd.read_parquet(file, columns=columns).set_index("clip") for file in (selection, clips))
+    now = now.reindex(then.index)
+    return bool((now["keep"] == then["keep"]).all() and (now["weight"] == then["weight"]).all())

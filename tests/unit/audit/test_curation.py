@@ -62,6 +62,8 @@ def test_alpha_one_changes_nothing_and_repeats_are_capped() -> None:
 def test_no_clip_left_says_why_and_what_to_do() -> None:
     with pytest.raises(CorpusError, match=r"no clip is left .*noisy 2.*keep_despite=\[noisy\]"):
         check([{}, {}], [{"snr_db": 0.0}] * 2, suspect_share=1)
+    with pytest.raises(CorpusError, match=r"keep_despite=\[(noisy,clipped|clipped,noisy)\]'; then"):
+        check([{}, {}], [{"snr_db": 0.0}, {"clipped_share": 0.5}], suspect_share=1)
 
 
 def test_only_undeclared_licences_say_what_to_type() -> None:

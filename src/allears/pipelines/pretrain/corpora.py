@@ -17,7 +17,7 @@ from allears.errors import ConfigError, StaleError, nearest
 from allears.params.base import Paths
 from allears.params.pretrain import PretrainParams
 from allears.params.spec_pretrain import ExtendedRun, OtherCorpus
-from allears.shards.handle import is_made_from
+from allears.shards.handle import is_made_from, is_selected
 from allears.storage.files import read_json
 
 if TYPE_CHECKING:
@@ -154,17 +154,10 @@ def _find(name: str, share: float | None, paths: Paths) -> OtherCorpus:
             f"pretrain.corpora names '{name}', which was not audited since something was withdrawn from it: type {make}"
         )
     version, shards = str(read_json(audit)["version"]), read_json(handle)
-    if not (is_made_from(shards, version, other.primary / "verdicts.parquet") and _is_selected(other)):
+    fresh = is_made_from(shards, version, other.primary / "verdicts.parquet")
+    if not (fresh and is_selected(other.primary / "selection.parquet", other.clips)):
         raise StaleError(
             f"pretrain.corpora names '{name}', whose shards are of another version, or of other verdicts, than its "
             f"audit: type {make}"
         )
     return OtherCorpus(corpus=name, version=version, shard_set=shards, clips=other.clips, share=share)
-
-
-def _is_selected(other: Paths) -> bool:
-    """Whether the table of clips, which training reads, keeps and weighs what the audit does."""
-    files = (other.primary / "selection.parquet", other.clips)
-    now, then = (pd.read_parquet(file, columns=["clip", "keep", "weight"]).set_index("clip") for file in files)
-    now = now.reindex(then.index)
-    return bool((now["keep"] == then["keep"]).all() and (now["weight"] == then["weight"]).all())
