@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, cast
 
 import click
 from omegaconf import OmegaConf
@@ -37,7 +37,7 @@ def split_params(ctx: click.Context, param: click.Parameter, value: Any) -> dict
             found.merge_with_dotlist([f"{key}={text}"])
         except YAMLError as error:
             ctx.fail(f"--params: the value of '{key}' cannot be read: {text} ({' '.join(str(error).split())})")
-    parsed: Any = OmegaConf.to_container(found)
+    parsed = cast("dict[str, Any]", OmegaConf.to_container(found))
     for key, text in texts.items():
         _put(parsed, key.split("."), text)
     return parsed
