@@ -13,6 +13,7 @@ MANIFEST_COLUMNS = ("clip", "start_s", "end_s", "sample_rate_hz", "text", "langu
 # Share of a clip that is heard as speech: more of it than of anything else.
 SPEECH_FROM = 0.5
 REFERENCE_RATE_HZ = 16_000.0  # beyond this sample rate nothing more is promised: speech has little there
+NOISE_NEEDS_S = 1.0  # of speech; words of 0.45 s have a median of 5 dB where their sentences are at the ceiling of 34
 _OF_WHOLE = rf'"(?:text|speaker){OF_WHOLE}": '  # a name in the JSON object: quotes within a text are escaped
 
 
@@ -34,6 +35,16 @@ def with_derived(measures: pd.DataFrame, manifest: pd.DataFrame) -> pd.DataFrame
         duration_difference_s=np.abs(measures["decoded_duration_s"].to_numpy() - declared_s),
         is_speech=_declared(table) | (measures["speech_share"].to_numpy() >= SPEECH_FROM),
     )
+
+
+def tells_noise(measures: pd.DataFrame) -> NDArray[np.bool_]:
+    """True for clips whose estimate of noise means something: speech of NOISE_NEEDS_S or more.
+
+    `measures` are those with the columns of `with_derived`.
+    """
+    speech = measures["is_speech"].to_numpy(dtype=bool)
+    found: NDArray[np.bool_] = speech & (measures["decoded_duration_s"] >= NOISE_NEEDS_S).to_numpy(dtype=bool)
+    return found
 
 
 def _declared(manifest: pd.DataFrame) -> NDArray[np.bool_]:

@@ -9,10 +9,10 @@ import numpy as np
 import pandas as pd
 
 from allears.audio.measures import CEILING_DB
+from allears.audit.derived import tells_noise
 
 RUMBLE_FROM_DB = -10.0  # a tenth of the power of all that is heard
 DISAGREE_DB = 10.0  # in white noise at known ratios from 5 to 60 dB at most 2 % are further apart (tests/benchmark)
-NEEDS_S = 1.0  # a shorter clip gives no estimate of noise
 SOME, MANY = 0.02, 0.2  # of the clips: over which it is a note, and from where on a warning
 
 
@@ -25,9 +25,7 @@ def signal_facts(measures: pd.DataFrame, silence_dbfs: float) -> dict[str, Any]:
     speech = measures[measures["is_speech"].to_numpy(dtype=bool)]
     offset = measures["dc_offset"][measures["dc_offset"].abs() >= 10 ** (silence_dbfs / 20)]
     rumble = speech["rumble_db"][speech["rumble_db"] >= RUMBLE_FROM_DB]
-    judged = speech[
-        (speech["decoded_duration_s"] >= NEEDS_S) & speech["snr_db"].notna() & speech["pause_snr_db"].notna()
-    ]
+    judged = measures[tells_noise(measures) & measures["snr_db"].notna() & measures["pause_snr_db"].notna()]
     apart = judged["snr_db"] - np.minimum(judged["pause_snr_db"], CEILING_DB)
     return {
         "clips": int(measures["decoded_duration_s"].notna().sum()),

@@ -18,6 +18,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from allears.audio.measures import CEILING_DB
+from allears.audit.derived import tells_noise
 from allears.audit.groups import Floats, Ints, Mask, coded, hours_of, in_order_of
 from allears.text.normalise import normalise
 from allears.text.scripts import primary_language
@@ -70,7 +71,7 @@ def compare(
     """Return the table of splits, sources and both (COLUMNS; null: all) and how dev, test and each source differ
     (DIFFERENCES).
 
-    `manifest` needs MANIFEST_COLUMNS, `measures` clip and LEVELS, `selection` clip and keep.
+    `manifest` needs MANIFEST_COLUMNS, `measures` those of `with_derived`, `selection` clip and keep.
     """
     kept_N = in_order_of(manifest, selection, "the selection")["keep"].to_numpy(dtype=bool)
     measured = in_order_of(manifest, measures, "the table of measures")
@@ -141,7 +142,10 @@ def _clips_of(manifest: pd.DataFrame, measures: pd.DataFrame) -> _Clips:
     text_N = _texts(manifest["text"])
     return _Clips(
         code_of, names, known,
-        {name: measures[name].to_numpy(dtype=np.float64) for name in LEVELS},
+        {
+            "rms_dbfs": measures["rms_dbfs"].to_numpy(dtype=np.float64),
+            "snr_db": measures["snr_db"].where(tells_noise(measures)).to_numpy(dtype=np.float64),
+        },
         hours_of(manifest), group_N, pd.factorize(manifest["speaker"])[0].astype(np.int64),
         text_N, _templates(text_N, group_N),
     )  # fmt: skip

@@ -9,6 +9,7 @@ import pandas as pd
 from markupsafe import Markup
 
 from allears.audio.measures import CEILING_DB
+from allears.audit.derived import NOISE_NEEDS_S, tells_noise
 from allears.audit.groups import Axis, Floats, axis, hours_of, reason_masks
 from allears.audit.suspect import lower_bound
 from allears.reporting.html import Column, table, written
@@ -18,12 +19,13 @@ MAX_SPEAKERS = 300
 MAX_SOURCES = 30
 MAX_REASONS = 4
 _CODES = ("reasons", "set_aside")
+_OF_SNR = f"median of WADA, of clips of {NOISE_NEEDS_S:g} s and more; ≥ {CEILING_DB:g}: at its ceiling"
 _MEDIANS = {"level": "rms_dbfs", "snr": "snr_db", "offset": "dc_offset"}
 _SPEAKER_COLUMNS = (
     Column(key="speaker", title="speaker", kind="path"), Column(key="source", title="source"),
     Column(key="hours", title="hours", kind="hours"), Column(key="clips", title="clips", kind="count"),
     Column(key="level", title="level, dBFS", kind="measure", hint="median"),
-    Column(key="snr", title="SNR, dB", kind="number", hint=f"median of WADA; ≥ {CEILING_DB:g}: at its ceiling"),
+    Column(key="snr", title="SNR, dB", kind="number", hint=_OF_SNR),
     Column(key="offset", title="offset", kind="measure", hint="median; full scale is 1"),
     Column(key="flagged", title="flagged", kind="percent", hint="clips with a reason against them"),
     Column(key="set_aside", title="set aside", kind="percent", hint="clips that a rule would flag that is set aside"),
@@ -61,6 +63,7 @@ def speakers(clips: pd.DataFrame) -> tuple[Markup | None, int]:
         hours=hours_of(known),
         flagged=(known["verdict"] != "keep").astype("int64"),
         set_aside=known["set_aside"].ne("").astype("int64"),
+        snr_db=known["snr_db"].where(tells_noise(known)),
     )
     grouped = facts.groupby(["source", "speaker"], sort=True)
     rows = grouped.agg(hours=("hours", "sum"), clips=("clip", "size"), flagged=("flagged", "sum"),

@@ -6,6 +6,7 @@ from typing import Any
 
 from markupsafe import Markup
 
+from allears.audit.derived import NOISE_NEEDS_S
 from allears.audit.split_comparison import LEAST_DB, LEVELS, at_ceiling
 from allears.reporting.html import Column, table, written
 
@@ -18,7 +19,7 @@ _PART_COLUMNS = (
     Column(key="rate", title="sample rate", kind="number", hint="of most hours, with its share"),
     Column(key="channels", title="channels", kind="number", hint="of most hours, with their share"),
     Column(key="level", title="level, dBFS", kind="number", hint="median, and the range of the middle two thirds"),
-    Column(key="snr", title="SNR, dB", kind="number", hint="median, and the range of the middle two thirds"),
+    Column(key="snr", title="SNR, dB", kind="number", hint=f"as the level, of speech of {NOISE_NEEDS_S:g} s and more"),
     Column(key="texts", title="texts", kind="count", hint="different ones, case and punctuation aside"),
     Column(key="text_in_train", title="also in train", kind="percent", hint="of the clips with a text"),
     Column(key="template_share", title="said by many", kind="percent", hint="of the clips with a text"),

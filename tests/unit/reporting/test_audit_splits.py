@@ -39,6 +39,16 @@ def test_noise_at_the_ceiling_of_its_estimate_is_compared_as_a_bound() -> None:
         assert side["at_least"] == (side["part"] == "dev" and side["measure"] == "snr_db")
 
 
+def test_noise_is_not_compared_by_clips_that_give_no_estimate_of_it() -> None:
+    sounds = {"text": None, "speaker": None, "language": None}
+    for other, length in (({}, 0.9), (sounds, 2.0)):
+        rows = [*clips(30, "train"), *[row | other for row in clips(20, "dev")]]
+        values = [{"snr_db": 34.0}] * 30 + [{"snr_db": 5.0, "decoded_duration_s": length}] * 20
+        compared = audited(rows, values).summary()["comparison"]
+        assert "snr_db" not in [row["measure"] for row in compared["differences"]]
+        assert [row["snr_db_median"] for row in compared["parts"]][:2] == [34.0, None]
+
+
 def test_what_a_table_leaves_out_is_counted() -> None:
     few = audited(clips(3, "train")).summary()
     assert set(audit_splits.lines(few).values()) == {""}
