@@ -155,3 +155,8 @@ def test_of_several_tables_each_is_read_by_its_own_names(tmp_path: Path) -> None
     columns = match_columns(["who", "speaker"], Asked(None, (("speaker", "who"),)), "two tables")
     assert row_from({"file_name": "a", "speaker": "s"}, columns).speaker == "s"
     assert row_from({"file_name": "a", "who": "w"}, columns).speaker == "w"
+    columns = match_columns(["who", "Who", "WHO_"], Asked(None, (("speaker", "Who"),)), "three tables")
+    assert (columns.label, columns.kept_apart()) == ((), [])
+    assert {row_from({"file_name": "a", name: "w"}, columns).speaker for name in ("who", "Who", "WHO_")} == {"w"}
+    columns = match_columns(["Rec", "rec"], Asked(None, (("file", "rec"),)), "two tables", files=True)
+    assert {row_from({name: "a.wav"}, columns).path for name in ("Rec", "rec")} == {"a.wav"}

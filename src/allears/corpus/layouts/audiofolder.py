@@ -63,9 +63,9 @@ def columns_of(root: Path, asked: Asked) -> Columns:
     named = {file: _names(file) for file, _, _ in tables(root)}
     every = dict.fromkeys(name for names in named.values() for name in names)
     columns = match_columns(every, asked, " and ".join(str(file) for file in named), files=True)
-    given = dict(columns.fields).get("file")
+    given = {column for field, column in columns.fields if field == "file"}
     for file, names in named.items():
-        if given not in names and not any(field_of(name) == "file" for name in names):
+        if given.isdisjoint(names) and not any(field_of(name) == "file" for name in names):
             raise CorpusError(
                 f"{file} has no column file_name (it has {', '.join(names) or 'no columns'}): it must say which "
                 "recording each line is about, relative to itself; ingest.columns.file=COLUMN names another one"

@@ -101,9 +101,7 @@ def match_columns(
     """
     names = tuple(columns)
     fields = tuple(
-        (field, name)
-        for field, column in asked.fields
-        if (files or field != "file") and (name := _called(column, names)) is not None
+        (field, name) for field, column in asked.fields if files or field != "file" for name in _called(column, names)
     )
     if asked.label is not None:
         return Columns(_label_columns(asked.label, names, where), "", names, fields)
@@ -220,7 +218,10 @@ def _label_columns(label: str, names: tuple[str, ...], where: str) -> tuple[str,
 @lru_cache(maxsize=8)  # of one table all records have the same names
 def _fields(names: tuple[str, ...], given: tuple[tuple[str, str], ...]) -> dict[str, list[str]]:
     """Which of `names` tell each field, those `given` before all others; the label is settled elsewhere."""
-    found = {field: [column] for field, column in given if column in names}
+    found: dict[str, list[str]] = {}
+    for field, column in given:
+        if column in names:
+            found.setdefault(field, []).append(column)
     taken = {column for columns in found.values() for column in columns}
     by_name: dict[str, list[str]] = {}
     for name in names:
@@ -262,10 +263,10 @@ def _alone(value: Any) -> Any:
     return value
 
 
-def _called(column: str, names: tuple[str, ...]) -> str | None:
-    """The one of `names` that is called `column`, else the first that is written alike."""
-    alike = (name for name in names if plain_name(name) == plain_name(column))
-    return column if column in names else next(alike, None)
+def _called(column: str, names: tuple[str, ...]) -> list[str]:
+    """Those of `names` that are written like `column`: itself first, as each table has its own spelling."""
+    alike = [name for name in names if plain_name(name) == plain_name(column)]
+    return sorted(alike, key=lambda name: name != column)
 
 
 def _advice(name: str, told: set[str | None]) -> str:
