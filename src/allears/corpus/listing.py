@@ -33,6 +33,7 @@ TEXT_COLUMNS = (
     "source", "root", "licence_of_source", "name", "path", "member", "side", "text", "label", "language", "accent",
     "gender", "age", "speaker", "session", "licence", "split", "attributes", "reason", "message",
 )  # fmt: skip
+_WITHOUT_OTHER_TABLES = ("plain", "folder_per_label", "audiofolder")  # layouts whose other tables are not read
 ELSEWHERE = ("/", "../")  # begin paths of files that do not lie below their source's folder
 COLUMNS = (*TEXT_COLUMNS[:7], "channel", "start_s", "end_s", *TEXT_COLUMNS[7:])
 _of_row = attrgetter(*(field.name for field in fields(Row) if field.name != "attributes"))  # in the order of COLUMNS
@@ -105,12 +106,14 @@ def resolve(settings: CorpusSettings, paths: Paths) -> list[Source]:
 def _layout(root: Path, source: SourceSettings) -> tuple[Layout, str]:
     if source.layout is None:
         found = detect(root)
-        return found.layout, found.why
-    check_present(root, source.layout)
-    unread = note_unread(root) if source.layout in ("plain", "folder_per_label") else ""
-    if unread:
+        layout, why = found.layout, found.why
+    else:
+        check_present(root, source.layout)
+        layout, why = source.layout, "as asked for"
+    noted = source.layout is None and layout != "audiofolder"  # in `why`
+    if layout in _WITHOUT_OTHER_TABLES and not noted and (unread := note_unread(root, layout)):
         logger.warning("source %s: %s", source.name, shown(unread))
-    return source.layout, "as asked for"
+    return layout, why
 
 
 def read_listing(sources: Iterable[Source], limit: int | None) -> pd.DataFrame:

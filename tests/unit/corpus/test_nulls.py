@@ -97,14 +97,22 @@ def as_lhotse(root: Path) -> Layout:
 
 
 def as_huggingface(root: Path) -> Layout:
+    classes = {"names": ["no", "yes"], "_type": "ClassLabel"}
+    return embedded(root, [[1], [None], [0]], {"_type": "Sequence", "feature": classes})
+
+
+def as_huggingface_floats(root: Path) -> Layout:
+    return embedded(root, [1.0, NAN, 0.0], {"names": ["no", "yes"], "_type": "ClassLabel"})
+
+
+def embedded(root: Path, labels: list[Any], feature: dict[str, Any]) -> Layout:
+    """A parquet file with embedded audio and classes by their numbers."""
     audio = [{"bytes": published.sound(), "path": None} for _ in range(3)]
-    features = {"label": {"names": ["no", "yes"], "_type": "ClassLabel"}}
-    schema = {b"huggingface": json.dumps({"info": {"features": features}}).encode()}
+    features = {"label": feature}
     table = pa.table({
         "audio": audio, "text": pa.array([about["text"] for about in ABOUT], pa.string(), from_pandas=True),
-        "speaker": [["s"], [None], ["s"]], "label": [[1], [None], [0]], "mood": [NAN] * 3,
+        "speaker": [["s"], [None], ["s"]], "label": labels, "mood": [NAN] * 3,
     })  # fmt: skip
-    features["label"] = {"_type": "Sequence", "feature": features["label"]}  # type: ignore[dict-item]
     schema = {b"huggingface": json.dumps({"info": {"features": features}}).encode()}
     pq.write_table(table.replace_schema_metadata(schema), root / "train.parquet")
     return "huggingface"
@@ -114,7 +122,7 @@ def as_huggingface(root: Path) -> Layout:
     "write",
     [
         as_jsonl, as_csv, as_pandas_strings, as_parquet, as_nemo, as_webdataset, as_webdataset_texts, as_lhotse,
-        as_huggingface,
+        as_huggingface, as_huggingface_floats,
     ],
 )  # fmt: skip
 def test_nan_is_null_in_every_table(tmp_path: Path, write: Callable[[Path], Layout]) -> None:

@@ -183,3 +183,16 @@ def test_a_long_table_is_judged_by_its_head(root: Path, monkeypatch: pytest.Monk
         detect(root)
     lines(root / "train.csv", "file,text", *(f"{n}.mp3,hello" for n in IDS[:2]))
     assert detect(root).layout == "plain"
+
+
+def test_a_second_table_of_an_audiofolder_is_said(root: Path, caplog: pytest.LogCaptureFixture) -> None:
+    lines(root / "metadata.csv", "file_name,text", *(f"audios/{n}.mp3,hello" for n in IDS))
+    source = SourceSettings(name="s", path=str(root), licence="CC0-1.0")
+    settings, paths = CorpusSettings(corpus="mine", sources=(source,)), Paths(corpus="mine", data=root.parent)
+    with caplog.at_level(logging.WARNING):
+        assert [found.layout for found in resolve(settings, paths)] == ["audiofolder"]
+        assert not caplog.text
+        lines(root / "speakers.tsv", "clip\tspeaker", *(f"{n}\tann" for n in IDS))
+        resolve(settings, paths)
+    assert "speakers.tsv (about 12) names recordings, of 12, and no reader knows such a table" in caplog.text
+    assert "(columns clip, speaker)" in caplog.text

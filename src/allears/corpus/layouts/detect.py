@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import get_args
 
+from allears.corpus.layouts.audiofolder import TABLES
 from allears.corpus.layouts.files import is_recording, walk
 from allears.corpus.layouts.folder_per_label import by_split
 from allears.corpus.layouts.read import READERS
@@ -67,9 +68,15 @@ def _by_folders(root: Path) -> Detected:
     return Detected("plain", f"no table describes the {total}, and they do not lie in a folder a label{note}")
 
 
-def note_unread(root: Path) -> str:
-    """What lies beside the recordings of `root` and is not read, where the layout that was asked for reads no table."""
-    beside = look_beside(root, *_sorted_out(root))
+def note_unread(root: Path, layout: Layout) -> str:
+    """Return a note on what lies beside the recordings of `root` and is not read; empty where there is nothing.
+
+    `layout`: one that reads no table, or `audiofolder`, which reads those of one name.
+    """
+    recordings, others = _sorted_out(root)
+    if layout == "audiofolder":
+        others = [path for path in others if _name(path) not in TABLES]
+    beside = look_beside(root, recordings, others)
     return beside.problem().partition(" Nearest layouts")[0] or beside.note()
 
 

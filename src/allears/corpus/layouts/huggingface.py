@@ -105,7 +105,9 @@ def _row(
 
 
 def _class(value: Any, names: list[str]) -> str | None:
-    return names[value] if isinstance(value, int) and 0 <= value < len(names) else None
+    # pandas makes floats of a column of whole numbers where some are null
+    at = int(value) if isinstance(value, float) and value.is_integer() else value
+    return names[at] if isinstance(at, int) and 0 <= at < len(names) else None
 
 
 def _beside(file: Path, told: str) -> Path | None:
