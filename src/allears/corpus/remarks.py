@@ -1,4 +1,4 @@
-"""Where what a corpus says and its recordings differ, and clips were made all the same: one sentence for each kind."""
+"""Differences between a corpus's tables and its recordings that cost no clip: a sentence for each kind."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ _NOTICED_S = 1e-3  # times in tables are rounded to milliseconds
 
 @dataclass(slots=True)
 class _Most:
-    """How many there are, their seconds, and the most of one of them."""
+    """Number of cases, their seconds in all, and the largest of them."""
 
     count: int = 0
     total_s: float = 0.0
@@ -17,7 +17,7 @@ class _Most:
     at: str = ""
 
     def add(self, seconds: float, at: str) -> None:
-        """Count one."""
+        """Add a case."""
         self.count += 1
         self.total_s += seconds
         if seconds > self.most_s:
@@ -26,7 +26,7 @@ class _Most:
 
 @dataclass(slots=True)
 class Remarks:
-    """What is said of a corpus once its manifest is made.
+    """Differences found while the manifest of a corpus was built.
 
     `cut`: segments that end past the end of their file, and are cut there; `shorter`: whole files that are shorter than
     their table says; `beginnings`: durations without a start in longer files; `mixed`: recordings of several channels
@@ -45,7 +45,7 @@ class Remarks:
             (self.shorter if whole else self.cut).add(past_s, at)
 
     def sentences(self) -> list[str]:
-        """What there is to say."""
+        """Return a sentence for each kind of difference that was found."""
         cut, shorter, beginnings, found = self.cut, self.shorter, self.beginnings, []
         if cut.count:
             found.append(

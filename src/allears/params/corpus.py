@@ -1,4 +1,4 @@
-"""What is remembered of a corpus: its sources and what its columns are (`data/01_raw/<corpus>/corpus.json`)."""
+"""Settings that are remembered with a corpus: its sources and columns (`data/01_raw/<corpus>/corpus.json`)."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ CORPUS_NAME = r"^[A-Za-z0-9][A-Za-z0-9_-]{0,39}$"
 
 
 def is_name(text: str) -> bool:
-    """Whether a corpus may be called so."""
+    """Return whether `text` is a valid name of a corpus."""
     return re.fullmatch(CORPUS_NAME, text) is not None
 
 
 class ColumnNames(Params):
-    """Columns that tell these fields of a clip, where their names do not say so; None: found by its name."""
+    """Columns that hold these fields of a clip under other names; None: found by its name."""
 
     file: str | None = None
     text: str | None = None

@@ -71,10 +71,11 @@ NOTHING_ASKED = Asked()
 
 @dataclass(frozen=True, slots=True)
 class Columns:
-    """Which columns of a corpus are its label: the first of them that a record has; empty where nothing is.
+    """Columns of a corpus. `label`: those with the label, of which the first that a record has counts; may be empty.
 
-    It is settled once for all tables; what else a column tells, each record says by its own names. `why` says, where it
-    was decided here, what became the label. `names` are those of all tables, `fields` those of `Asked` that are there.
+    The label is settled once for all tables; other fields are found in each record by its own names. `why`: why this
+    column is the label, where that was decided here. `names`: the columns of all tables; `fields`: field and column, of
+    those that were asked for and are there.
     """
 
     label: tuple[str, ...]
@@ -83,7 +84,7 @@ class Columns:
     fields: tuple[tuple[str, str], ...] = ()
 
     def kept_apart(self) -> list[str]:
-        """The columns that nothing maps, in order, each with the parameter that would, where its name is near one."""
+        """Return the columns that nothing maps, in order, with the parameter that would map each if a name is near."""
         told = {field_of(name) for name in self.names} | {field for field, _ in self.fields}
         used = {*self.label, *(column for _, column in self.fields)}
         rest = [name for name in self.names if name not in used and field_of(name) is None and not is_technical(name)]
@@ -118,17 +119,17 @@ def match_columns(
 
 
 def field_of(column: str) -> str | None:
-    """Which field of ours a column of this name tells."""
+    """Return the field that a column of this name holds, or None."""
     return _FIELDS.get(plain_name(column))
 
 
 def is_technical(column: str) -> bool:
-    """Whether a column of this name tells facts about a file."""
+    """Return whether a column of this name holds technical facts about a file."""
     return plain_name(column) in _TECHNICAL
 
 
 def no_label(column: str, why: str) -> str:
-    """Why the only column that could be the label is not taken for it."""
+    """Return why the only column that could be the label is not taken for it."""
     return f"no column is a label: '{column}' {why} (ingest.label={column} takes it nonetheless)"
 
 
@@ -203,7 +204,7 @@ def licence_of(value: str | None) -> str | None:
 
 
 def _label_columns(label: str, names: tuple[str, ...], where: str) -> tuple[str, ...]:
-    """What is called exactly so, then what is written otherwise, then other names for the same field."""
+    """Return the columns of exactly this name, then of other spellings, then other names for the same field."""
     plain = plain_name(label)
     alike = [name for name in names if plain_name(name) == plain]
     field = [name for name in names if field_of(name) == plain != "file"]
@@ -217,11 +218,11 @@ def _label_columns(label: str, names: tuple[str, ...], where: str) -> tuple[str,
 
 @lru_cache(maxsize=8)  # of one table all records have the same names
 def _fields(names: tuple[str, ...], given: tuple[tuple[str, str], ...]) -> dict[str, list[str]]:
-    """Which of `names` tell each field, those `given` before all others; the label is settled elsewhere."""
+    """Return the columns of each field but the label among `names`: those `given`, else found by their names."""
     found: dict[str, list[str]] = {}
-    for field, column in given:
+    for told, column in given:
         if column in names:
-            found.setdefault(field, []).append(column)
+            found.setdefault(told, []).append(column)
     taken = {column for columns in found.values() for column in columns}
     by_name: dict[str, list[str]] = {}
     for name in names:
@@ -264,13 +265,13 @@ def _alone(value: Any) -> Any:
 
 
 def _called(column: str, names: tuple[str, ...]) -> list[str]:
-    """Those of `names` that are written like `column`: itself first, as each table has its own spelling."""
+    """Return the `names` that differ from `column` in spelling only, itself first: each table has its own spelling."""
     alike = [name for name in names if plain_name(name) == plain_name(column)]
     return sorted(alike, key=lambda name: name != column)
 
 
 def _advice(name: str, told: set[str | None]) -> str:
-    """The parameter that maps a column to the field whose name is nearest, unless another column tells that field."""
+    """Return the parameter that maps a column to the field of the nearest name; none where another column holds it."""
     near = difflib.get_close_matches(plain_name(name), _FIELDS, n=1, cutoff=_NEAR)
     field = _FIELDS[near[0]] if near else None
     return "" if field in (None, "label", *told) else f" (ingest.columns.{field}={name} takes it for the {field})"

@@ -44,7 +44,7 @@ def seen(root: Path) -> str:
 
 
 def columns_of(root: Path, asked: Asked) -> Columns:
-    """What is known of a clip; raises CorpusError when the label that was asked for is none of it."""
+    """Return the columns of a clip. Raises CorpusError when the label asked for is none of them."""
     tables = [folder / f"{name}.tsv" for folder in locales(root) for name in _tables(folder)]
     names = dict.fromkeys(name for table in tables for name in header(read_split(table)))
     return match_columns([*names, "locale", "split", "status"], asked, f"{root} (Common Voice)", guess=False)

@@ -30,7 +30,7 @@ def is_audio(name: str) -> bool:
 
 
 def is_recording(root: Path, path: str) -> bool:
-    """Whether a file below `root` is a recording by its name, and no text where the ending is TypeScript's too."""
+    """Return whether a file below `root` is a recording by its name; one that ends like TypeScript must not be text."""
     return is_audio(path.rpartition("/")[2]) and not (path.lower().endswith(_SCRIPTS) and _is_script(root / path))
 
 
@@ -61,7 +61,7 @@ def walk(root: Path) -> Iterator[str]:
 
 
 def walk_audio(root: Path) -> Iterator[str]:
-    """Those of `walk` that are recordings by their names."""
+    """Return the paths of `walk` that are recordings by their names."""
     return (path for path in walk(root) if is_recording(root, path))
 
 

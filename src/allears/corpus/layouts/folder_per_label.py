@@ -20,7 +20,7 @@ def rows(root: Path) -> Rows:
 
 
 def by_split(folders: set[str]) -> bool:
-    """Whether the first folders are train, dev and test (or train-clean and test-clean) rather than labels."""
+    """Return whether the first folders are splits (train, dev and test, or train-clean and test-clean), not labels."""
     splits = {split_in(name) for name in folders}
     several = len(splits) > 1 and None not in splits
     return several or (bool(folders) and all(name.lower() in SPLIT_WORDS for name in folders))

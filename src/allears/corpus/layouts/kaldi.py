@@ -57,7 +57,7 @@ def seen(root: Path) -> str:
 
 
 def columns_of(root: Path, asked: Asked) -> Columns:
-    """What the tables of `root` are called here; CorpusError when the label asked for is none of them."""
+    """Return the tables of `root` as columns. Raises CorpusError when the label asked for is none of them."""
     names = ["text"] if any((folder / "text").is_file() for folder, _ in folders(root)) else []
     for folder, _ in folders(root):
         names += [name for file in sorted(folder.iterdir()) if (name := _column(file.name)) and name not in names]

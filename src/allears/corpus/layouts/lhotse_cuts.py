@@ -44,7 +44,7 @@ def seen(root: Path) -> str:
 
 
 def columns_of(root: Path, asked: Asked) -> Columns:
-    """What is known of a clip; raises CorpusError when the label that was asked for is none of it."""
+    """Return the columns of a clip. Raises CorpusError when the label asked for is none of them."""
     lines = (line for file in files(root) for _, line in islice(read_json_lines(file), _LOOKED_AT))
     names = dict.fromkeys(
         name for line in lines if isinstance(line, dict) and _odd(line) is None for name in _said(line)

@@ -1,4 +1,4 @@
-"""Files that a table names otherwise than the disk does; looked for only where the name itself is missing.
+"""Files whose names a table writes in another way than the disk; searched only where the name itself is missing.
 
 A letter with an accent can be written in two ways (NFC, NFD): macOS and zip tools change one into the other. Published
 corpora are converted by their users, and their tables keep the old endings. Tables from Windows have backslashes.
@@ -16,7 +16,7 @@ from allears.corpus.layouts.files import is_audio, unsafe
 
 @dataclass(slots=True)
 class _Folder:
-    """The names in a folder, by normal form; and of recordings, by their stem."""
+    """Names in a folder by their normal form, and of recordings by their stem."""
 
     by_form: dict[str, list[str]] = field(default_factory=dict)
     by_stem: dict[str, list[str]] = field(default_factory=dict)
@@ -31,18 +31,18 @@ class Names:
         self._folders: dict[str, _Folder] = {}
 
     def to_find(self, path: str) -> bool:
-        """Whether `path` is missing, and may be there by another name."""
+        """Return whether `path` is missing, and another name on disk may mean it."""
         return (self._any_ending or not path.isascii()) and not os.path.lexists(self._at(path))
 
     def decide(self, path: str) -> tuple[str, str | None]:
-        """The path that is meant by `path` (itself where there is none), and why it is not to be followed."""
+        """Return the path that `path` means (itself where there is none), and why it must not be followed, or None."""
         found = self.find(path)
         if len(found) > 1:
             return path, f"'{path}' is not there, and may be any of {', '.join(found)}: rename all but one"
         return (found[0] if found else path), None
 
     def find(self, path: str) -> list[str]:
-        """The paths that are meant by `path`: none, the one, or all between which nothing decides."""
+        """Return the paths that `path` may mean: none, one, or all candidates."""
         start = "/" if path.startswith("/") else ""
         above, slash, name = path.rpartition("/")
         below = above + slash
@@ -71,12 +71,12 @@ class Names:
 
 
 def normal(name: str) -> str:
-    """The name with its letters composed."""
+    """Return the name with its letters composed (NFC)."""
     return name if name.isascii() else unicodedata.normalize("NFC", name)
 
 
 def with_slashes(folder: Path, path: str) -> str:
-    """`path` with / for each backslash, where only that names a file below `folder`."""
+    """Return `path` with / for each backslash where only that names a file below `folder`, else unchanged."""
     if "\\" not in path:
         return path
     other = path.replace("\\", "/")

@@ -48,7 +48,7 @@ def seen(root: Path) -> str:
 
 
 def columns_of(root: Path, asked: Asked) -> Columns:
-    """What the keys of the first lines say of the label; CorpusError when the label asked for is none of them."""
+    """Return the keys of the first lines as columns. Raises CorpusError when the label asked for is none of them."""
     looked_at = manifests(root)[:_LOOKED_AT]
     lines = (line for file in looked_at for _, line in islice(read_json_lines(file), _LOOKED_AT))
     names = dict.fromkeys(name for line in lines if isinstance(line, dict) for name in line if name not in _OF_AUDIO)

@@ -85,7 +85,7 @@ def read_rows(
 
 
 def explain_columns(root: Path, layout: Layout, label: str | None, columns: ColumnNames = BY_NAME) -> str:
-    """What is the label of this source, and which columns nothing maps, in words.
+    """Return a sentence on the label of this source and the columns that nothing maps.
 
     Raises CorpusError when `label` is not one of its columns.
     """

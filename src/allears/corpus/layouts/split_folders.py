@@ -1,4 +1,4 @@
-"""Splits that a corpus tells by its folders alone: `train/x.wav`, `data/test-clean/x.wav`."""
+"""Splits of a corpus that only its folders name: `train/x.wav`, `data/test-clean/x.wav`."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ _split_in = lru_cache(maxsize=1024)(split_in)
 
 
 class SplitFolders:
-    """Sees the paths of a source one by one, and then tells the split of each.
+    """Collector of the paths of a source, which then gives the split of each.
 
     They are splits where one level of folders names a split in every path, and not the same in all.
     """
@@ -19,7 +19,7 @@ class SplitFolders:
         self._levels: dict[int, set[str]] | None = None  # level → splits so far, of those that name one in every path
 
     def see(self, path: str) -> None:
-        """Take a path into account."""
+        """Add a path."""
         if self._levels is not None and not self._levels:
             return
         told = dict(enumerate(map(_split_in, path.split("/")[:-1])))

@@ -1,4 +1,4 @@
-"""Tables beside recordings that no reader knows: what they tell would be dropped.
+"""Tables beside recordings that no reader knows, so that their contents would be dropped.
 
 Only the heads of the first tables are looked at. A column names recordings where most of its values do, as paths, names
 or stems. A mere list of files, with digests or durations perhaps, tells nothing that would be missed.
@@ -54,14 +54,14 @@ class Unread:
 
 @dataclass(frozen=True, slots=True)
 class Beside:
-    """What lies beside the recordings of a folder and is not read: tables that name them, and a text for each."""
+    """Files beside the recordings of a folder that are not read: tables that name them, and texts called like one."""
 
     recordings: int
     tables: tuple[Unread, ...]
     texts: Mapping[str, int]  # ending → files that are called like a recording
 
     def problem(self) -> str:
-        """Why the folder is not read as recordings alone; empty where no table tells of most of them."""
+        """Return why the folder is not read as recordings alone; empty where no table describes most of them."""
         telling = [table for table in self.tables if table.tells]
         if not self.recordings or sum(table.named for table in telling) < _MOST * self.recordings:
             return ""
@@ -73,7 +73,7 @@ class Beside:
         )
 
     def note(self) -> str:
-        """What is not read, in a few words; empty where nothing is."""
+        """Return a note on what is not read; empty where there is nothing."""
         said = [f"{_list(self.tables, self.recordings)} and is not read"] if self.tables else []
         kinds = ", ".join(f"{count} × .{ending}" for ending, count in self.texts.items())
         said += [f"files called like a recording are not read ({kinds})"] if kinds else []
@@ -99,7 +99,7 @@ def look_beside(root: Path, recordings: Iterable[str], others: Iterable[str]) ->
 
 
 def _look(root: Path, path: str, stems: set[str]) -> Unread | None:
-    """What a table tells of the recordings, or None."""
+    """Return the table at `path` if it names recordings, or None."""
     if not is_file(root / path):  # a link that leads nowhere
         return None
     heads = _of_parquet(root / path) if path.lower().endswith(".parquet") else _of_text(root / path, stems)
@@ -117,7 +117,7 @@ def _look(root: Path, path: str, stems: set[str]) -> Unread | None:
 
 
 def _tells(head: _Head, named: set[str]) -> bool:
-    """Whether a column holds anything but names of recordings, digests, and facts about files."""
+    """Return whether a column holds more than names of recordings, digests and facts about files."""
     for column, values in head.items():
         rest = [value for value in values if value and _stem(value) not in named and not _DIGEST.fullmatch(value)]
         if not is_technical(column) and column != _KEYS and len(rest) > _MOST * len(values) / 2:
@@ -126,12 +126,12 @@ def _tells(head: _Head, named: set[str]) -> bool:
 
 
 def _names(value: str, column: str) -> bool:
-    """Whether a value is meant as a name: a number is, where its column is called so."""
+    """Return whether a value may be a name; a number only in a column that is called like one."""
     return not value.isdigit() or column.isdigit() or column == _KEYS or _NAMING.search(column) is not None
 
 
 def _stem(value: str) -> str:
-    """The name in a path, without the ending of a recording."""
+    """Return the name in a path, without the ending of a recording."""
     name = normal(value.replace("\\", "/").rpartition("/")[2])
     return name.rpartition(".")[0] if is_audio(name) else name
 

@@ -39,7 +39,7 @@ def seen(root: Path) -> str:
 
 
 def columns_of(root: Path, asked: Asked) -> Columns:
-    """What is known of a clip; raises CorpusError when the label that was asked for is none of it."""
+    """Return the columns of a clip. Raises CorpusError when the label asked for is none of them."""
     return match_columns(_COLUMNS, asked, f"{root} (VoxPopuli)", guess=False)
 
 

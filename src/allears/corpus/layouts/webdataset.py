@@ -57,14 +57,14 @@ class _Sample:
 
 @dataclass(slots=True)
 class _Found:
-    """What the samples of a source hold beside rows: members that cannot be used, and what nobody reads."""
+    """Members of a source that become no row: those that cannot be used, and those that are not read."""
 
     problems: list[Reject] = field(default_factory=list)
     unread: Counter[str] = field(default_factory=Counter)  # endings of members that are neither recording nor text
     unpaired: list[str] = field(default_factory=list)  # names of recordings, with the text that is not used
 
     def sentence(self) -> str:
-        """What is lost, or an empty string."""
+        """Return what is lost, or an empty string."""
         said = []
         if self.unpaired:
             said.append(
@@ -101,7 +101,7 @@ def seen(root: Path) -> str:
 
 
 def columns_of(root: Path, asked: Asked) -> Columns:
-    """What the keys of the first samples say of the label; CorpusError when the label asked for is none of them."""
+    """Return the keys of the first samples as columns. Raises CorpusError when the label asked for is none of them."""
     names: dict[str, None] = {}
     for _, sample in _head(shards(root), _Found()):
         for ending in sample.audio or ("",):
@@ -172,7 +172,7 @@ def _samples(members: Iterator[Member], beside: _Found, path: str = "") -> Itera
 
 
 def _known(sample: _Sample, ending: str) -> tuple[dict[str, Any], Broken | None]:
-    """What the texts of a sample say of the recording of this ending; `broken`: why its JSON cannot be read."""
+    """Return the record of the recording of this ending, and why its JSON cannot be read, or None."""
     stem = _stem(ending)
     record: dict[str, Any] = {}
     for name in dict.fromkeys(("json", f"{stem}.json")):
@@ -191,7 +191,7 @@ def _decoded(content: bytes) -> str:
 
 
 def _name(key: str, ending: str, sample: _Sample) -> str:
-    """The key; where it is not the recording's alone, with what tells the recording from the others."""
+    """Return the key, with the ending or stem of the recording where several share the key."""
     stem = _stem(ending)
     if stem and _has_own(sample, stem) and sum(_stem(each) == stem for each in sample.audio) == 1:
         return f"{key}.{stem}"
@@ -210,7 +210,7 @@ def _note_unpaired(key: str, sample: _Sample, beside: _Found) -> None:
 
 
 def _stem(ending: str) -> str:
-    """What lies between the key and the last dot."""
+    """Return the part between the key and the last dot."""
     return ending.rpartition(".")[0]
 
 
