@@ -1,4 +1,4 @@
-"""What `kedro run` does before the pipelines that were asked for: what they need and is not made yet."""
+"""Pipelines that `kedro run` runs before the named ones: those whose products are needed and missing or stale."""
 
 from __future__ import annotations
 

@@ -39,6 +39,6 @@ def open_page(corpus: str, *, only_print: bool, verbose: bool) -> None:
 
 
 def _has_screen() -> bool:
-    """Whether a browser can show something: on Linux without a display, one in the terminal would take its place."""
+    """Return whether a browser can show a page: on Linux without a display, one in the terminal would open instead."""
     shown_by = ("DISPLAY", "WAYLAND_DISPLAY", "BROWSER")
     return sys.platform != "linux" or any(os.environ.get(name) for name in shown_by)

@@ -52,7 +52,7 @@ def look(data: Path, corpus: str) -> CorpusState:
 
 
 def is_fresh(paths: Paths, stage: str) -> bool:
-    """Whether the product of a stage (one of STAGES) is there and made from what lies before it now."""
+    """Return whether the product of a stage (one of STAGES) exists and is made from the present inputs."""
     product, check = _checks(paths)[stage]
     return product.exists() and _holds(check)
 

@@ -1,4 +1,4 @@
-"""Which entries of the catalog MLflow is told about, and how."""
+"""Entries of the catalog that are logged to MLflow: parameters, datasets, pages, tables and headline metrics."""
 
 from __future__ import annotations
 

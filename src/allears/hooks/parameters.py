@@ -74,7 +74,7 @@ def load_model(location: str) -> type[BaseModel]:
 
 
 def is_text(key: str) -> bool:
-    """Whether the parameter `a.b.c` takes a text: the corpus, or a field whose type is str, or str and null."""
+    """Return whether the parameter `a.b.c` takes a text: the corpus, or a field of type str, or str and null."""
     first, *rest = key.split(".")
     if first not in MODELS:
         return first == "corpus" and not rest
