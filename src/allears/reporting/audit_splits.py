@@ -42,6 +42,18 @@ METHOD = (
 )
 
 
+def context(summary: dict[str, Any]) -> dict[str, Any]:
+    """Return both tables, what they leave out and how they are made, as the page's template names them."""
+    compared = summary["comparison"]
+    return {
+        "split_method": METHOD,
+        "split_parts": parts(summary),
+        "split_parts_line": _cut_off(len(compared["parts"]), "split_comparison"),
+        "split_differences": differences(summary),
+        "split_differences_line": _cut_off(len(compared["differences"]), "split_differences"),
+    }
+
+
 def parts(summary: dict[str, Any]) -> Markup:
     """Return the table of splits, then of sources, then of both, where there is more than one source."""
     rows = [_part(row) for row in summary["comparison"]["parts"][:MAX_ROWS]]
@@ -60,16 +72,8 @@ def differences(summary: dict[str, Any]) -> Markup | None:
     return table(shown, _DIFFERENCE_COLUMNS) if shown else None
 
 
-def lines(summary: dict[str, Any]) -> dict[str, str]:
-    """Return for each of both tables, as the template names them, what it leaves out; empty where it shows all."""
-    compared = summary["comparison"]
-    return {
-        "split_parts_line": _cut_off(len(compared["parts"]), "split_comparison"),
-        "split_differences_line": _cut_off(len(compared["differences"]), "split_differences"),
-    }
-
-
 def _cut_off(rows: int, name: str) -> str:
+    """Return a line about the rows that a table leaves out; empty where it shows all."""
     return "" if rows <= MAX_ROWS else f"The first {MAX_ROWS} of {rows:,} rows; all are in {name}.parquet."
 
 
