@@ -75,9 +75,10 @@ def is_made_from(handle: Mapping[str, Any], manifest_digest: str, verdicts: Path
 
 def is_selected(selection: Path, clips: Path) -> bool:
     """Return whether the table of clips, which training reads, keeps and weighs what the audit's selection does."""
-    import pandas as pd
+    import pyarrow.compute as pc
+    import pyarrow.parquet as pq
 
-    columns = ["clip", "keep", "weight"]
-    now, then = (pd.read_parquet(file, columns=columns).set_index("clip") for file in (selection, clips))
-    now = now.reindex(then.index)
-    return bool((now["keep"] == then["keep"]).all() and (now["weight"] == then["weight"]).all())
+    now, then = (pq.read_table(file, columns=["clip", "keep", "weight"]) for file in (selection, clips))
+    now = now.take(pc.index_in(then["clip"], value_set=now["clip"]))  # null where a clip has left the selection
+    same = (pc.equal(now[column], then[column]).fill_null(fill_value=False) for column in ("keep", "weight"))
+    return all(pc.all(column, min_count=0).as_py() for column in same)
