@@ -21,7 +21,7 @@ from allears.corpus.layouts.files import audio_in, shown, walk_audio
 from allears.corpus.layouts.read import check_columns, explain_columns, read_rows
 from allears.corpus.layouts.row import Reject, Row
 from allears.corpus.layouts.sides import settle_sides
-from allears.corpus.layouts.split_folders import SplitFolders
+from allears.corpus.layouts.split_folders import SplitFolders, called_like_splits
 from allears.corpus.mirror import REASON, mirror_of, named, reflect
 from allears.errors import CorpusError
 from allears.params.base import Paths
@@ -136,7 +136,17 @@ def read_listing(sources: Iterable[Source], limit: int | None) -> pd.DataFrame:
 def _with_splits(listing: pd.DataFrame, folders: Mapping[str, SplitFolders]) -> pd.DataFrame:
     """The listing with the splits that the folders of a source name, where its tables tell none."""
     for source, splits in folders.items():
-        untold = (listing["source"] == source) & listing["reason"].isna() & listing["split"].isna()
+        usable = (listing["source"] == source) & listing["reason"].isna()
+        untold = usable & listing["split"].isna()
+        unused = (
+            called_like_splits(listing.loc[usable, "path"]) if splits.level is None and untold.equals(usable) else ()
+        )
+        if unused:
+            logger.warning(
+                "source %s: its folders %s are called like splits, but not all recordings lie in such folders: no "
+                "folder counts as a split; move the others away, or name each clip's split in a column",
+                source, ", ".join(map(shown, unused)),
+            )  # fmt: skip
         if splits.level is not None and untold.any():
             found = listing.loc[untold, "path"].map(splits.split_of).astype("string")
             listing.loc[untold, "split"] = found

@@ -85,16 +85,23 @@ def test_a_column_of_splits_wins(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "names",
+    ("names", "said"),
     [
-        ["train/a.wav", "test/b.wav", "other/c.wav"], ["train/a.wav", "test/b.wav", "c.wav"],
-        ["train/a.wav", "train/b.wav"], ["test/a.wav", "test/b.wav"], ["a/train.wav", "a/test.wav"],
-        ["train-test/a.wav", "test/b.wav"],
+        (["train/a.wav", "test/b.wav", "other/c.wav"], True), (["train/a.wav", "test/b.wav", "c.wav"], True),
+        (["train/a.wav", "train/b.wav"], False), (["test/a.wav", "test/b.wav"], False),
+        (["a/train.wav", "a/test.wav"], False), (["train-test/a.wav", "test/b.wav"], False),
     ],
 )  # fmt: skip
-def test_folders_are_no_splits_unless_all_are(tmp_path: Path, names: list[str]) -> None:
+def test_folders_are_no_splits_unless_all_are(
+    tmp_path: Path, names: list[str], caplog: pytest.LogCaptureFixture, *, said: bool
+) -> None:
     csv(tmp_path, sounds(tmp_path, names))
     assert splits(tmp_path) == [None] * len(names)
+    assert ("its folders test, train are called like splits, but not all" in caplog.text) == said
+    caplog.clear()
+    csv(tmp_path, names, split=["train"] * len(names))
+    splits(tmp_path)
+    assert not caplog.text
 
 
 def test_the_level_that_tells_splits_apart_counts() -> None:

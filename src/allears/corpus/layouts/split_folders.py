@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from functools import lru_cache
 
 from allears.corpus.layouts.files import split_in
@@ -34,3 +35,10 @@ class SplitFolders:
     def split_of(self, path: str) -> str | None:
         """The split of a path that was seen."""
         return None if self.level is None else _split_in(path.split("/")[self.level])
+
+
+def called_like_splits(paths: Iterable[str]) -> list[str]:
+    """Return the first folders of `paths` that are called like a split, where these are several splits."""
+    folders = {path.partition("/")[0] for path in paths if "/" in path}
+    named = sorted(folder for folder in folders if _split_in(folder))
+    return named if len({_split_in(folder) for folder in named}) > 1 else []
