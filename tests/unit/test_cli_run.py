@@ -207,6 +207,7 @@ def test_the_table_of_clips_is_made_again_when_another_audit_selects_others(tmp_
             ["--params", "audit.confirm=noisy"],
             "audit.confirm: expected a list such as [noisy], found 'noisy'",
         ),
+        (["--params", "audit.confirm="], "audit.confirm: expected a list (none: []), found None"),
         (["--load-versions", "manifest"], "Expected the form of 'load_versions'"),
         (["--pipeline", "adit"], "there is no pipeline 'adit'; did you mean 'audit'?"),
         (["--pipeline", "shard", "--params", "corpus=nobody"], "corpus 'nobody' is not known"),

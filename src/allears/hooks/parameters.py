@@ -130,7 +130,7 @@ def _sentence(prefix: str, model: type[BaseModel], detail: ErrorDetails) -> str:
         return str(detail["msg"]).removeprefix("Value error, ")
     expected = str(detail["msg"]).removeprefix("Input should be ")
     if detail["type"] in ("tuple_type", "list_type"):
-        expected = f"a list such as [{detail['input']}]"
+        expected = f"a list such as [{detail['input']}]" if detail["input"] is not None else "a list (none: [])"
     return f"{key}: expected {expected}, found {detail['input']!r}"
 
 
