@@ -198,14 +198,20 @@ def test_status_knows_what_is_made_and_what_is_stale(
 ) -> None:
     data = project / "data"
     assert set(look(data, "sample").stages.values()) == {"up to date"}
-    table = data / "05_model_input" / "sample" / "clips.parquet"
-    whole = table.read_bytes()
-    clips = pd.read_parquet(table)
-    clips.loc[clips.index[clips["keep"] & (clips["split"] == "train")][0], "keep"] = False  # as another audit would
-    clips.to_parquet(table)
-    found = look(data, "sample").stages
-    table.write_bytes(whole)
-    assert found == {
+    tables = [data / "05_model_input/sample/clips.parquet", data / "03_primary/sample/selection.parquet"]
+    whole = [table.read_bytes() for table in tables]
+    clips = pd.read_parquet(tables[0])
+    left_out = clips.loc[clips["keep"] & (clips["split"] == "train"), "clip"].iloc[0]
+    found = []
+    for table in tables:  # as another audit and its shards would
+        changed = pd.read_parquet(table)
+        changed.loc[changed["clip"] == left_out, "keep"] = False
+        changed.to_parquet(table)
+        found.append(look(data, "sample").stages)
+    for table, content in zip(tables, whole, strict=True):
+        table.write_bytes(content)
+    assert found[0]["shard"] == "stale", "the clips are not those of the selection"
+    assert found[1] == {
         "audit": "up to date", "shard": "up to date", "pretrain": "stale", "finetune": "stale", "report": "stale",
     }  # fmt: skip
 
