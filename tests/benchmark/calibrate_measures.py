@@ -26,14 +26,14 @@ from allears.audio.hum import mains_hum
 from allears.audio.measures import (
     CEILING_DB,
     MeasureSpec,
+    SoundMeasures,
     frame_powers,
+    loud_power,
     measure_samples,
-    silence_share,
+    measure_sound,
     spectrum_blocks,
 )
-from allears.audio.measures import bandwidth_hz as bandwidth_of
-from allears.audio.measures import wada_snr_db as wada
-from allears.audio.speech import measure_speech
+from allears.audio.speech import SpeechMeasures, measure_speech
 from allears.params.audit import AuditParams
 from allears.pipelines.audit.nodes import measure_spec
 
@@ -82,7 +82,7 @@ def clean_speech(rng: np.random.Generator) -> list[np.ndarray]:
     for number in rng.permutation(len(files))[:CANDIDATES]:
         audio, rate = soundfile.read(files[number], dtype="float32")
         if rate == RATE and len(audio) >= 3 * RATE:
-            heard = measure_speech(Highpassed(audio, RATE), SPEC.speech_probability)
+            heard = measured_speech(audio, 1)
             over_pauses = heard.pause_snr_db if heard else None
             found.append((-np.inf if over_pauses is None else over_pauses, audio))
     return [audio for _, audio in sorted(found, key=lambda each: -each[0])[:CLIPS]]
@@ -119,14 +119,12 @@ def white(rng: np.random.Generator) -> np.ndarray:
 
 def wada_snr_db(audio: np.ndarray) -> float:
     """The estimate of a clip that has one."""
-    return wada(Highpassed(np.ascontiguousarray(audio, dtype=np.float32), RATE)) or 0.0
+    return measured_sound(audio).snr_db or 0.0
 
 
 def pause_snr_db(audio: np.ndarray) -> float:
     """Speech over pauses, NaN where either is hardly there."""
-    found = measure_speech(
-        Highpassed(audio.astype(np.float32), RATE), SPEC.speech_probability, AuditParams().measures.speech_stride
-    )
+    found = measured_speech(audio, AuditParams().measures.speech_stride)
     return np.nan if found is None or found.pause_snr_db is None else found.pause_snr_db
 
 
@@ -180,9 +178,20 @@ def bandwidth(speech: list[np.ndarray]) -> list[Row]:
 
 def measured_bandwidth(audio: np.ndarray) -> float:
     """As the audit measures it."""
-    blocks = list(spectrum_blocks(Highpassed(np.ascontiguousarray(audio, dtype=np.float32), RATE)))
-    power = np.concatenate([block.power_FK for block in blocks]).mean(axis=0, dtype=np.float64)
-    return bandwidth_of(power, blocks[0].bin_hz, SPEC.bandwidth_drop_db) or 0.0
+    return measured_sound(audio).bandwidth_hz or 0.0
+
+
+def measured_speech(audio: np.ndarray, stride: int) -> SpeechMeasures | None:
+    """As the audit measures it."""
+    sound = Highpassed(np.ascontiguousarray(audio, dtype=np.float32), RATE)
+    return measure_speech(sound, SPEC.speech_probability, stride, loud_power(frame_powers(sound)))
+
+
+def measured_sound(audio: np.ndarray) -> SoundMeasures:
+    """As the audit measures them."""
+    sound = Highpassed(np.ascontiguousarray(audio, dtype=np.float32), RATE)
+    power_K = np.concatenate([block.power_FK for block in spectrum_blocks(sound)]).mean(axis=0, dtype=np.float64)
+    return measure_sound(sound, SPEC, frame_powers(sound), power_K)
 
 
 def hum(speech: list[np.ndarray], rng: np.random.Generator) -> list[Row]:
@@ -238,7 +247,7 @@ def shares(speech: list[np.ndarray], noises: list[np.ndarray], rng: np.random.Ge
 
 def heard(clips: list[np.ndarray], stride: int) -> list[float]:
     """Shares of speech."""
-    found = [measure_speech(Highpassed(audio, RATE), SPEC.speech_probability, stride) for audio in clips]
+    found = [measured_speech(audio, stride) for audio in clips]
     return [each.speech_share if each else 0.0 for each in found]
 
 
@@ -261,7 +270,7 @@ def silence(speech: list[np.ndarray]) -> list[Row]:
 
 def silent_share(audio: np.ndarray) -> float:
     """As the audit measures it."""
-    return silence_share(frame_powers(Highpassed(audio, RATE)), SPEC.silence_dbfs, SPEC.silence_below_loud_db)
+    return measured_sound(audio).silence_share
 
 
 def clipping(speech: list[np.ndarray]) -> list[Row]:

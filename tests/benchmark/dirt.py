@@ -2,7 +2,8 @@
 
 `plant` takes clips that an audit kept, writes them anew as an AudioFolder and spoils some; `truth.csv` says which. The
 audit never reads that table; it is scored against it afterwards (`allears.audit.truth`). Most clips, spoiled or not,
-also get an innocent trait: an offset, rumble, another level, or padding. No audit should mind it.
+also get an innocent trait: an offset, rumble, another level, or padding (digital silence, or more of its own room). No
+audit should mind it.
 """
 
 from __future__ import annotations
@@ -140,12 +141,20 @@ def with_trait(audio_T: Floats, rate_hz: int, job: Job) -> Floats:
         case "gain":
             changed_T = audio_T * 10 ** (-rng.uniform(0, 24) / 20)
         case "padding":
-            room = rng.choice([0.0, 10 ** (-70 / 20)])
-            ends = [room * rng.standard_normal(int(rng.uniform(0.05, 0.25) * rate_hz)) for _ in range(2)]
+            room_T = softest(audio_T, rate_hz) if rng.uniform() < 0.5 else np.zeros(1, np.float32)
+            ends = [np.resize(room_T, int(rng.uniform(0.05, 0.25) * rate_hz)) for _ in range(2)]
             changed_T = np.concatenate((ends[0], audio_T, ends[1]))
         case _:
             return audio_T
     return np.asarray(changed_T / max(1.0, float(np.abs(changed_T).max())), dtype=np.float32)
+
+
+def softest(audio_T: Floats, rate_hz: int) -> Floats:
+    """A tenth of a second forwards and backwards: as much of the clip's own room as it has."""
+    size = min(rate_hz // 10, len(audio_T))
+    pieces_NT = audio_T[: len(audio_T) // size * size].reshape(-1, size)
+    piece_T = pieces_NT[np.square(pieces_NT).sum(axis=1).argmin()]
+    return np.concatenate((piece_T, piece_T[::-1]))
 
 
 def spoil(audio_T: Floats, rate_hz: int, job: Job) -> Floats:

@@ -167,19 +167,19 @@ def measure_samples(audio_T: Floats, rate_hz: int, clip_level: float) -> SampleM
 
 
 def measure_sound(
-    sound: Highpassed, spec: MeasureSpec, mean_power_K: NDArray[np.float64], zero_share: float = 0.0
-) -> SoundMeasures:
-    """Measures of what is heard. `mean_power_K` is the mean over frames of `spectrum_blocks`; `zero_share` of the
-    samples are digital silence, where no rumble is.
+    sound: Highpassed, spec: MeasureSpec, power_F: NDArray[np.float64], mean_power_K: NDArray[np.float64],
+    zero_share: float = 0.0,
+) -> SoundMeasures:  # fmt: skip
+    """Measures of what is heard. `power_F` are its `frame_powers`, `mean_power_K` is the mean over frames of
+    `spectrum_blocks`; `zero_share` of the samples are digital silence, where no rumble is.
     """
-    power_F = frame_powers(sound)
     size = frame_samples(sound.rate_hz)
     last = len(sound) - (len(power_F) - 1) * size
     power = (float(power_F[:-1].sum()) * size + float(power_F[-1]) * last) / len(sound)
-    loud_power = power / (1 - zero_share) if zero_share < 1 else 0.0
+    sounding_power = power / (1 - zero_share) if zero_share < 1 else 0.0
     return SoundMeasures(
         rms_dbfs=10 * float(np.log10(power)) if power > FLOOR else None,
-        rumble_db=_rumble_db(sound.rumble_power, loud_power) if power > FLOOR else None,
+        rumble_db=_rumble_db(sound.rumble_power, sounding_power) if power > FLOOR else None,
         silence_share=silence_share(power_F, spec.silence_dbfs, spec.silence_below_loud_db),
         snr_db=wada_snr_db(sound),
         bandwidth_hz=bandwidth_hz(mean_power_K, sound.rate_hz / size, spec.bandwidth_drop_db),
@@ -190,6 +190,11 @@ def frame_powers(sound: Highpassed) -> NDArray[np.float64]:
     """Mean square [F] of each frame of 32 ms, without overlap; the rest at the end counts as one."""
     size = frame_samples(sound.rate_hz)
     return np.concatenate([_frame_powers(block_T, size) for block_T in sound.blocks(size)])
+
+
+def loud_power(power_F: NDArray[np.float64]) -> float:
+    """Power that the loudest tenth of `frame_powers` reaches."""
+    return _lower_quantiles(power_F, (0.9,))[0]
 
 
 def _frame_powers(audio_T: Floats, size: int) -> NDArray[np.float64]:
@@ -230,17 +235,21 @@ def wada_snr_db(sound: Highpassed) -> float | None:
     """Waveform amplitude distribution analysis: an estimate for speech, in [-20, CEILING_DB] dB; at the ceiling the
     ratio is that or higher.
 
-    Samples that a 16-bit file stores as zero do not count: digital silence would read as 100 dB, and an Opus copy
-    otherwise than its source. None when nothing is left.
+    Digital silence does not count: it would read as 100 dB. Of other samples that a 16-bit file stores as zero no more
+    is known than that: they count as the mean logarithm of amplitudes between 0 and half a step, so that a quiet voice
+    reads as a loud one, and an Opus copy as its source. None when nothing is left.
     """
     count, total, logarithms = 0, 0.0, 0.0
     for block_T in sound.blocks(FACTORS):
         magnitude_T = np.abs(block_T)
-        heard_T = magnitude_T >= DIGITAL_SILENCE
-        heard = int(np.count_nonzero(heard_T))
-        counted_T = np.where(heard_T, magnitude_T, np.float32(1)).astype(np.float64)  # whose logarithm is 0
-        count += heard
-        total += float(counted_T.sum()) - (len(counted_T) - heard)
+        silent_T = magnitude_T == 0
+        silent = int(np.count_nonzero(silent_T))
+        np.copyto(magnitude_T, np.float32(DIGITAL_SILENCE / np.e), where=magnitude_T < DIGITAL_SILENCE)
+        if silent:
+            magnitude_T[silent_T] = 1  # whose logarithm is 0
+        counted_T = magnitude_T.astype(np.float64)
+        count += len(counted_T) - silent
+        total += float(counted_T.sum()) - silent
         logarithms += _sum_of_logarithms(counted_T)
     if not count:
         return None

@@ -22,6 +22,8 @@ MIN_S = 0.25  # a shorter clip holds too little to tell
 PAUSE = 0.2  # a chunk whose probability is under this holds no speech
 NEAR_CHUNKS = 4  # so near to speech is no pause: a word is often heard as one only after its loud beginning
 LEAST_CHUNKS = 3  # of speech, and of none: fewer give no level
+HEARD_DBFS = -20.0  # of the loudest tenth: about the level of close speech
+MOST_GAIN_DB = 40.0
 SNR_DB = (-20.0, 100.0)
 BLOCK_S = 30.0
 STRETCH_CHUNKS = 8
@@ -62,23 +64,34 @@ class SpeechMeasures:
     pause_snr_db: float | None
 
 
-def measure_speech(sound: Highpassed, probability: float, stride: int = 1) -> SpeechMeasures | None:
+def measure_speech(
+    sound: Highpassed, probability: float, stride: int = 1, loud_power: float | None = None
+) -> SpeechMeasures | None:
     """Measures of the chunks that hold speech with at least this probability. None for clips under MIN_S.
 
+    With `loud_power`, that of the loudest tenth of the clip, the detector hears it at HEARD_DBFS: it misses words of a
+    quiet voice.
     Of a clip over WHOLE_S one stretch of STRETCH_CHUNKS in `stride` is heard: by far the dearest of all measures.
     """
     if len(sound) < MIN_S * sound.rate_hz:
         return None
     size, powers = to_samples(CHUNK_S, sound.rate_hz), []
+    gain = None if loud_power is None else _gain(loud_power)
 
     def measured() -> Iterator[Floats]:
         for block_T in _heard(sound, size, stride):
             powers.append(_chunk_powers(block_T, size))
-            yield block_T
+            yield block_T if gain is None else block_T * gain
 
     probability_N = np.concatenate(list(speech_probabilities(measured(), sound.rate_hz)))
     speech_N, pause_N = probability_N >= probability, probability_N < PAUSE
     return SpeechMeasures(float(np.mean(speech_N)), _pause_snr_db(np.concatenate(powers), speech_N, pause_N))
+
+
+def _gain(loud_power: float) -> np.float32:
+    """What brings the power to HEARD_DBFS; at most MOST_GAIN_DB, a room without a voice stays soft."""
+    decibels = HEARD_DBFS - 10 * np.log10(max(loud_power, 1e-12))
+    return np.float32(10 ** (min(decibels, MOST_GAIN_DB) / 20))
 
 
 def _heard(sound: Highpassed, size: int, stride: int) -> Iterator[Floats]:

@@ -14,14 +14,21 @@ from allears.audio.channels import measure_channels
 from allears.audio.decode import DECODERS, Channels, Mono, mixed
 from allears.audio.highpass import Highpassed
 from allears.audio.hum import mains_hum
-from allears.audio.measures import MeasureSpec, measure_samples, measure_sound, spectrum_blocks
+from allears.audio.measures import (
+    MeasureSpec,
+    frame_powers,
+    loud_power,
+    measure_samples,
+    measure_sound,
+    spectrum_blocks,
+)
 from allears.audio.speech import DETECTOR, measure_speech
 from allears.corpus.clips import ClipRef
 from allears.corpus.opening import decoded_clips
 from allears.errors import AudioError
 from allears.storage.digest import value_digest
 
-VERSION = 7
+VERSION = 8
 
 
 def work_key(ref: ClipRef, spec: MeasureSpec) -> str:
@@ -55,10 +62,11 @@ def measure_clip(audio_TC: Channels, rate_hz: int, spec: MeasureSpec) -> dict[st
         frames += len(block.power_FK)
         energies.append(fp.band_energies(block.power_FK, block.bin_hz))
     hum = mains_hum(audio_T, rate_hz)
-    speech = measure_speech(sound, spec.speech_probability, spec.speech_stride)
+    power_F = frame_powers(sound)
+    speech = measure_speech(sound, spec.speech_probability, spec.speech_stride, loud_power(power_F))
     return (
         samples.to_json()
-        | measure_sound(sound, spec, power_K / frames, samples.zero_share).to_json()
+        | measure_sound(sound, spec, power_F, power_K / frames, samples.zero_share).to_json()
         | measure_channels(audio_TC, rate_hz).to_json()
         | {
             "hum_db": hum.prominence_db if hum else None,

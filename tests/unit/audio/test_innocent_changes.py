@@ -90,7 +90,7 @@ def bit_error(one: dict[str, Any], other: dict[str, Any]) -> float:
 def test_an_offset_changes_nothing_but_the_offset(number: int, rate_hz: int, offset: float) -> None:
     before, after = as_it_is(number, rate_hz), measured(speech(number, rate_hz) + np.float32(offset), rate_hz)
     assert_close(
-        after, before, rms_dbfs=0.01, silence_share=FRAME, snr_db=0.1, pause_snr_db=0.1, speech_share=2 * CHUNK,
+        after, before, rms_dbfs=0.01, silence_share=3 * FRAME, snr_db=0.1, pause_snr_db=0.1, speech_share=2 * CHUNK,
         bandwidth_hz=BIN_HZ, hum_db=0.1, rumble_db=0.1,
     )  # fmt: skip
     assert bit_error(after, before) <= 0.01
@@ -113,20 +113,17 @@ def test_a_tone_under_30_hz_changes_nothing_but_the_rumble(
     assert after["rumble_db"] >= before["rumble_db"] - 3
 
 
-@given(number=clips, rate_hz=rates, gain_db=st.floats(-12, 6))
+@given(number=clips, rate_hz=rates, gain_db=st.floats(-24, 6))
 @examples
 def test_a_gain_changes_the_level_alone(number: int, rate_hz: int, gain_db: float) -> None:
-    """But for silence, which is under an absolute level: a gain makes no loud frame silent. The detector hears a louder
-    voice a little better.
-    """
+    """But for silence, which is under an absolute level: a gain makes no loud frame silent."""
     before = as_it_is(number, rate_hz)
     after = measured(speech(number, rate_hz) * np.float32(10 ** (gain_db / 20)), rate_hz)
     assert after["rms_dbfs"] == pytest.approx(before["rms_dbfs"] + gain_db, abs=0.05)
     assert_close(after, before, snr_db=1.0, bandwidth_hz=BIN_HZ, hum_db=0.5, rumble_db=0.5)
     assert bit_error(after, before) <= 0.03
     assert (after["silence_share"] - before["silence_share"]) * np.sign(gain_db) <= FRAME
-    if rate_hz >= TELEPHONE_HZ:
-        assert_close(after, before, pause_snr_db=1.0, speech_share=0.1)
+    assert_close(after, before, pause_snr_db=1.0, speech_share=2 * CHUNK)
 
 
 @given(number=clips, rate_hz=rates, ends_s=ends, offset=st.sampled_from([0, 0.1]))
@@ -134,8 +131,8 @@ def test_a_gain_changes_the_level_alone(number: int, rate_hz: int, gain_db: floa
 def test_digital_silence_at_the_ends_changes_shares_by_its_own(
     number: int, rate_hz: int, ends_s: tuple[float, float], offset: float
 ) -> None:
-    """Level, silence and speech are of a longer clip then; a fingerprint is of the whole clip, so of another one; a
-    voice that begins at once has the bandwidth of a click.
+    """Level, silence and speech are of a longer clip then, and so is its loudest tenth, under which a frame is silent; a
+    fingerprint is of the whole clip; a voice that begins at once has the bandwidth of a click.
     """
     audio = speech(number, rate_hz) + np.float32(offset)
     zeros = [np.zeros(int(each * rate_hz), np.float32) for each in ends_s]
@@ -143,7 +140,7 @@ def test_digital_silence_at_the_ends_changes_shares_by_its_own(
     own = len(audio) / len(padded)
     before, after = measured(audio, rate_hz), measured(padded, rate_hz)
     assert after["rms_dbfs"] == pytest.approx(before["rms_dbfs"] + 10 * np.log10(own), abs=0.05)
-    assert after["silence_share"] == pytest.approx(own * before["silence_share"] + 1 - own, abs=0.06)
+    assert after["silence_share"] == pytest.approx(own * before["silence_share"] + 1 - own, abs=0.1)
     assert after["zero_share"] == pytest.approx(own * before["zero_share"] + 1 - own, abs=1e-9)
     assert_close(after, before, snr_db=0.3, dc_offset=1e-6, rumble_db=0.5)
     if rate_hz >= TELEPHONE_HZ:  # the detector knows nothing narrower; its chunks are cut elsewhere

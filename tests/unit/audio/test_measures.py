@@ -43,7 +43,7 @@ def facts(audio: np.ndarray, rate_hz: int = 16_000) -> SampleMeasures:
 def measured(audio: np.ndarray, rate_hz: int = 16_000) -> SoundMeasures:
     sound = sound_of(audio, rate_hz)
     power_K = np.concatenate([block.power_FK for block in spectrum_blocks(sound)]).mean(axis=0, dtype=np.float64)
-    return measure_sound(sound, SPEC, power_K, facts(audio, rate_hz).zero_share)
+    return measure_sound(sound, SPEC, frame_powers(sound), power_K, facts(audio, rate_hz).zero_share)
 
 
 def speech_like(snr_db: float, seconds: float = 20.0, seed: int = 0, shape: float = 0.4) -> np.ndarray:
@@ -81,6 +81,13 @@ def test_digital_silence_does_not_change_the_ratio() -> None:
     padded = np.concatenate([np.zeros(80_000, np.float32), audio])
     alone, with_silence = measured(audio).snr_db, measured(padded).snr_db
     assert with_silence == pytest.approx(alone, abs=0.3)
+
+
+@pytest.mark.parametrize("level", [0.3, 0.1, 0.01])
+def test_the_steps_of_a_16_bit_file_do_not_make_a_quiet_voice_noisy(level: float) -> None:
+    audio = speech_like(25)
+    quiet = np.round(audio * level * 32_768) / 32_768
+    assert measured(quiet).snr_db == pytest.approx(measured(audio).snr_db, abs=3.0)
 
 
 def test_measures_agree_with_loops_over_samples() -> None:
