@@ -24,7 +24,8 @@ def silence_share(audio: Sequence[float], rate_hz: int, silence_dbfs: float, bel
     frames = [audio[first : first + size] for first in range(0, len(audio), size)]
     levels = [10 * math.log10(math.fsum(x * x for x in frame) / len(frame) + 1e-30) for frame in frames]
     cut = silence_dbfs
-    soft, loud = (sorted(levels)[int(share * (len(levels) - 1))] for share in (0.25, 0.9))
+    sounding = sorted(level for level in levels if level >= 20 * math.log10(2**-16)) or levels
+    soft, loud = sorted(levels)[int(0.25 * (len(levels) - 1))], sounding[int(0.9 * (len(sounding) - 1))]
     if loud >= silence_dbfs or loud > soft + 6:
         cut = min(cut, max(loud - below_loud_db, -68))
     return sum(level < cut for level in levels) / len(levels)

@@ -10,7 +10,7 @@ blocks, so that beside its samples a clip of an hour needs as little memory as o
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -193,8 +193,9 @@ def frame_powers(sound: Highpassed) -> NDArray[np.float64]:
 
 
 def loud_power(power_F: NDArray[np.float64]) -> float:
-    """Power that the loudest tenth of `frame_powers` reaches."""
-    return _lower_quantiles(power_F, (0.9,))[0]
+    """Power that the loudest tenth of `frame_powers` reaches, without digital silence."""
+    sounding_F = power_F[power_F >= DIGITAL_SILENCE**2]
+    return _lower_quantile(sounding_F if len(sounding_F) else power_F, 0.9)
 
 
 def _frame_powers(audio_T: Floats, size: int) -> NDArray[np.float64]:
@@ -216,19 +217,19 @@ def silence_share(power_F: NDArray[np.float64], silence_dbfs: float, below_loud_
     Those are under `silence_dbfs`, and `below_loud_db` under the clip's loudest tenth or under ROOM_DBFS: a quiet voice
     is not silence, the room around it and a room with a click in it are. Where even the loudest tenth is under
     `silence_dbfs` and within STEADY_DB of the softest quarter, nobody speaks: all that is under the level is silent.
+    Digital silence is, but does not count for the loudest.
     """
-    soft, loud = _lower_quantiles(power_F, (0.25, 0.9))
+    soft, loud = _lower_quantile(power_F, 0.25), loud_power(power_F)
     cut = 10 ** (silence_dbfs / 10)
     if loud >= cut or loud > soft * 10 ** (STEADY_DB / 10):
         cut = min(cut, max(loud * 10 ** (-below_loud_db / 10), 10 ** (ROOM_DBFS / 10)))
     return float(np.mean(power_F < cut))
 
 
-def _lower_quantiles(values_F: NDArray[np.float64], shares: Sequence[float]) -> list[float]:
+def _lower_quantile(values_F: NDArray[np.float64], share: float) -> float:
     """As `np.quantile(method="lower")`, which takes ten times as long for a short clip."""
-    places = [int(share * (len(values_F) - 1)) for share in shares]
-    ordered_F = np.partition(values_F, places)
-    return [float(ordered_F[place]) for place in places]
+    place = int(share * (len(values_F) - 1))
+    return float(np.partition(values_F, place)[place])
 
 
 def wada_snr_db(sound: Highpassed) -> float | None:
