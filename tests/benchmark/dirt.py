@@ -218,6 +218,7 @@ def kept(project: Path, corpus: str, least_s: float) -> pd.DataFrame:
 
     handle = Manifest.from_json(read_json(project / "data/02_intermediate" / corpus / "manifest.json"))
     table = replace(handle, folder=project / handle.folder).frame()
+    table = table.assign(root=[str(project / root) for root in table["root"]])  # it counts from the project
     truth = project / "data/01_raw" / corpus / "truth.csv"
     if truth.exists():
         clean = set(table.loc[~table["path"].isin(pd.read_csv(truth)["path"]), "clip"])
