@@ -145,7 +145,9 @@ def test_a_training_that_is_handed_over_is_adopted_when_it_is_done(
         run(paths, params, until="encoder")
     box.close()
     ops = [op for each in boxes(tmp_path) for op, _ in read_ops(each)]
-    assert [op["name"] for op in ops if op["op"] == "start" and op["parent"]] == ["pretrain"]  # it is told once
+    assert [op["name"] for op in ops if op["op"] == "start" and op["parent"]] == [
+        "pretrain best_rq on tiny, seed 0"
+    ]  # it is told once
     assert [Path(op["path"]) for op in ops if op["op"] == "follow"] == [spec.parent / "events.jsonl"]
 
 

@@ -92,10 +92,12 @@ def _overlapped(manifest: pd.DataFrame, file_N: Codes, rank_N: Codes) -> Mask:
     place_N = (
         pd.DataFrame({"side": side_N, "start": starts_N, "end": ends_N}).groupby(["side", "start", "end"]).ngroup()
     )
-    found_N = np.zeros(len(manifest), dtype=bool)
+    copy_N, found_N = (np.zeros(len(manifest), dtype=bool) for _ in range(2))
+    for rank in (1, 2):
+        copy_N |= (rank_N < rank) & place_N.isin(place_N[rank_N >= rank].unique()).to_numpy()
     for rank in (1, 2):
         further_N = rank_N >= rank
-        asked_N = ~further_N & ~place_N.isin(place_N[further_N].unique()).to_numpy()
+        asked_N = ~further_N & ~copy_N
         for code_N, asked, others in (
             (side_N, asked_N, further_N),
             (file_N, asked_N & (channel_N < 0), further_N),

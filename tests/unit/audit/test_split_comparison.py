@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from allears.audit.split_comparison import COLUMNS, DIFFERENCES, LEAST_DB, compare, lies_apart
@@ -90,6 +90,7 @@ def test_only_what_is_selected_counts() -> None:
 VALUES = st.lists(st.tuples(st.sampled_from("abcd"), st.integers(1, 9)), min_size=1, max_size=12)
 
 
+@settings(max_examples=30)  # each compares two tables
 @given(VALUES, VALUES)
 def test_compositions_are_compared_as_value_by_value(here: list[tuple[str, int]], there: list[tuple[str, int]]) -> None:
     rows = [
@@ -155,6 +156,7 @@ def test_an_unknown_language_is_not_another_one() -> None:
 WORDS = st.lists(st.sampled_from(["one", "One!", "two", "two three", "four"]), min_size=1, max_size=8)
 
 
+@settings(max_examples=30)
 @given(WORDS, WORDS)
 def test_shared_texts_are_those_found_one_by_one(train: list[str], test: list[str]) -> None:
     rows = [{"text": text} for text in train] + [{"split": "test", "text": text} for text in test]

@@ -87,8 +87,8 @@ def test_facts_and_hard_rules_are_never_set_aside() -> None:
 def test_every_measure_is_a_fact_or_an_estimate() -> None:
     assert set(FACTS) <= set(MEASURES) | {"peak"}
     assert set(MEASURES) - FACTS == {
-        "rms_dbfs", "dc_offset", "silence_share", "snr_db", "bandwidth_hz", "bandwidth_share", "hum_db", "hum_hz",
-        "speech_share", "pause_snr_db", "chars_per_s", "letters_per_s", "script_share", "unique_word_share",
+        "rms_dbfs", "dc_offset", "rumble_db", "silence_share", "snr_db", "bandwidth_hz", "bandwidth_share", "hum_db",
+        "hum_hz", "speech_share", "pause_snr_db", "chars_per_s", "letters_per_s", "script_share", "unique_word_share",
         "longest_word", "text_error", "text_ctc",
     }  # fmt: skip
 
