@@ -1,4 +1,4 @@
-"""How two sets of clips compare, clip by clip: slow and obvious."""
+"""Comparison of two sets of clips, clip by clip: slow and obvious."""
 
 from __future__ import annotations
 

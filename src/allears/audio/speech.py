@@ -89,7 +89,7 @@ def measure_speech(
 
 
 def _gain(loud_power: float) -> np.float32:
-    """What brings the power to HEARD_DBFS; at most MOST_GAIN_DB, a room without a voice stays soft."""
+    """Return the gain that brings the power to HEARD_DBFS; at most MOST_GAIN_DB, so that an empty room stays soft."""
     decibels = HEARD_DBFS - 10 * np.log10(max(loud_power, 1e-12))
     return np.float32(10 ** (min(decibels, MOST_GAIN_DB) / 20))
 

@@ -1,4 +1,4 @@
-"""Which clips a person should listen to: of each reason the worst and the borderline ones, of each rule that is set
+"""Clips that a person should listen to: of each reason the worst and the borderline ones, of each rule that is set
 aside three that it would flag, copies in pairs, references.
 
 The choice is a pure function of the tables and the same for any order of their rows: ties are broken, and what is

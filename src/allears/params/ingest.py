@@ -21,7 +21,7 @@ class SampleParams(Params):
 
 
 class SplitParams(Params):
-    """How splits are carved where a corpus has none: shares of the groups (speakers, sessions or recordings) of each
+    """Carving of splits where a corpus has none: shares of the groups (speakers, sessions or recordings) of each
     source and language. Speakers who share a recording go together, and those who share a session, unless these are
     more than the larger share of all.
     """

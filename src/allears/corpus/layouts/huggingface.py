@@ -51,7 +51,7 @@ def seen(root: Path) -> str:
 
 
 def columns_of(root: Path, asked: Asked) -> Columns:
-    """How the first file's columns are understood; CorpusError when the label asked for is none of them."""
+    """Return the reading of the first file's columns; CorpusError when the label asked for is none of them."""
     shapes = (shape for file in files(root) if isinstance(shape := _shape(file), _Shape))
     return _columns(next(shapes, _Shape("audio", (), {})), asked, str(root))
 

@@ -54,7 +54,7 @@ class Reader(Protocol):
         """What speaks for this layout in `root`; empty where nothing does."""
 
     def columns_of(self, root: Path, asked: Asked) -> Columns:
-        """How the columns are understood. CorpusError when the label asked for is none of them."""
+        """Return the reading of the columns. CorpusError when the label asked for is none of them."""
 
     def rows(self, root: Path, asked: Asked) -> Rows:
         """Every row and every line that cannot be one."""
