@@ -34,19 +34,20 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--each", type=int, default=200, help="how many of each defect")
     parser.add_argument("--minutes", type=int, default=130, help="of the generated sample")
+    parser.add_argument("--seed", type=int, default=1, help="of the draw: which clips get which defect and trait")
     parser.add_argument("--keep", type=Path, help="work in this folder and keep it")
     given = parser.parse_args()
     if not REAL.is_dir():
         raise SystemExit("ALLEARS_REAL_DATA names no folder of real recordings: noise comes from its esc10")
     with tempfile.TemporaryDirectory() as temporary:
         project = make_project(given.keep or Path(temporary) / "project")
-        missed = calibrate(project, "sample", f"ingest.sample.minutes={given.minutes}", given.each)
-        path, licence = REAL / "speechocean762", "LicenseRef-speechocean762"
-        missed += calibrate(project, "so762", f"corpus=so762,ingest.path={path},ingest.licence={licence}", given.each)
+        missed = calibrate(project, "sample", f"ingest.sample.minutes={given.minutes}", given.each, given.seed)
+        real = f"corpus=so762,ingest.path={REAL / 'speechocean762'},ingest.licence=LicenseRef-speechocean762"
+        missed += calibrate(project, "so762", real, given.each, given.seed)
     print(f"\nPromised: precision ≥ {PRECISION}, recall ≥ {RECALL}. Missed: {', '.join(missed) or 'none'}")
 
 
-def calibrate(project: Path, corpus: str, params: str, each: int) -> list[str]:
+def calibrate(project: Path, corpus: str, params: str, each: int, seed: int) -> list[str]:
     """Audit `corpus`, spoil what it keeps, audit that; print the scores and return what missed the promise."""
     run(project, params)
     if corpus == "sample":
@@ -55,7 +56,7 @@ def calibrate(project: Path, corpus: str, params: str, each: int) -> list[str]:
     clips = kept(project, corpus, LEAST_S)
     noises = calm_noises(REAL / "esc10")
     folder = project / "dirty" / corpus
-    audio, truth = plant(clips, folder, dict.fromkeys(KINDS, each), noises=noises, seed=1)
+    audio, truth = plant(clips, folder, dict.fromkeys(KINDS, each), noises=noises, seed=seed)
     raw = project / "data/01_raw" / f"{corpus}-dirty"
     raw.mkdir(parents=True)
     shutil.copyfile(truth, raw / "truth.csv")

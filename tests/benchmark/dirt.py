@@ -20,6 +20,7 @@ import numpy as np
 import pandas as pd
 import soundfile
 from numpy.typing import NDArray
+from scipy.signal import butter, sosfiltfilt
 
 from allears.audio import ffmpeg
 from allears.audio.decode import decode, mixed, resample
@@ -34,6 +35,7 @@ SIGNAL = ("clipped", "silent", "upsampled", "truncated", "noisy")
 COPIES = ("byte_duplicate", "pcm_duplicate", "reencoded_duplicate")
 KINDS = (*SIGNAL, *COPIES, "swapped_text")
 TRAITS = ("offset", "rumble", "gain", "padding")
+LOWEST_HZ = 50.0
 TRAIT_SHARE = 0.6  # of the clips have one
 _CODECS: dict[str, dict[str, Any]] = {
     ".opus": {"acodec": "libopus", "b:a": "24k"},
@@ -174,18 +176,31 @@ def spoil(audio_T: Floats, rate_hz: int, job: Job) -> Floats:
 
 
 def mixed_with(audio_T: Floats, rate_hz: int, noise: Path, snr_db: float, rng: np.random.Generator) -> Floats:
-    """`audio_T` with a stretch of `noise` at `snr_db`, of the powers over the whole clip; at most full scale."""
+    """`audio_T` with a stretch of `noise` at `snr_db`, of the powers over the whole clip; at most full scale.
+
+    Powers are of what lies over LOWEST_HZ: up to nine tenths of the power of some outdoor recordings is wind under it,
+    which is rumble, not noise.
+    """
     noise_T = resample(*decode(noise), rate_hz)
     noise_T = np.resize(np.roll(noise_T, int(rng.integers(len(noise_T)))), len(audio_T))
-    gain = np.sqrt(np.mean(audio_T**2) / max(float(np.mean(noise_T**2)), 1e-12) * 10 ** (-snr_db / 10))
+    power, noise_power = _heard_power(audio_T, rate_hz), _heard_power(noise_T, rate_hz)
+    gain = np.sqrt(power / max(noise_power, 1e-12) * 10 ** (-snr_db / 10))
     mix_T = audio_T + np.float32(gain) * noise_T
     return np.asarray(mix_T / max(1.0, float(np.abs(mix_T).max())), dtype=np.float32)
 
 
+def _heard_power(audio_T: Floats, rate_hz: int) -> float:
+    """Mean square of `audio_T` [T] over LOWEST_HZ, by another filter than the audit's."""
+    sections = butter(4, LOWEST_HZ, "highpass", fs=rate_hz, output="sos")
+    return float(np.mean(np.square(sosfiltfilt(sections, audio_T.astype(np.float64)))))
+
+
 def _job(ref: ClipRef, defect: str | None, rng: np.random.Generator, noises: Sequence[Path]) -> Job:
     noise = str(noises[int(rng.integers(len(noises)))]) if defect == "noisy" else None
-    trait = TRAITS[int(rng.integers(len(TRAITS)))] if rng.uniform() < TRAIT_SHARE else None
-    return Job(ref, ref.clip, defect, trait, int(rng.integers(2**31)), noise)
+    seed = int(rng.integers(2**31))
+    chance = np.random.default_rng([seed, 2])  # its own: with and without traits the same clips get the same defects
+    trait = TRAITS[int(chance.integers(len(TRAITS)))] if chance.uniform() < TRAIT_SHARE else None
+    return Job(ref, ref.clip, defect, trait, seed, noise)
 
 
 def _path(job: Job) -> str:

@@ -57,10 +57,11 @@ def bandwidth_hz(power: Sequence[float], bin_hz: float, drop_db: float) -> float
 
 def pause_snr_db(
     audio: Sequence[float], probabilities: Sequence[float], size: int, *, speech_from: float, pause_under: float,
-    near: int, least: int,
+    near: int, least: int, share: float,
 ) -> float | None:  # fmt: skip
-    """Level of the chunks of `size` samples that are speech over that of the pauses, more than `near` chunks away and
-    no digital silence.
+    """Level of the chunks of `size` samples that are speech over that under which `share` of the pauses stay.
+
+    Pauses are more than `near` chunks away from speech and no digital silence.
     """
     speech, pauses = [], []
     for n in range(min(len(audio) // size, len(probabilities))):
@@ -72,7 +73,7 @@ def pause_snr_db(
             pauses.append(power)
     if min(len(speech), len(pauses)) < least:
         return None
-    noise = max(math.fsum(pauses) / len(pauses), 1e-12)
+    noise = max(sorted(pauses)[int(share * (len(pauses) - 1))], 1e-12)
     voice = max(math.fsum(speech) / len(speech) - noise, 1e-12)
     return min(max(10 * math.log10(voice / noise), -20), 100)
 

@@ -28,7 +28,7 @@ from allears.corpus.opening import decoded_clips
 from allears.errors import AudioError
 from allears.storage.digest import value_digest
 
-VERSION = 8
+VERSION = 9
 
 
 def work_key(ref: ClipRef, spec: MeasureSpec) -> str:

@@ -158,7 +158,7 @@ def test_speech_against_pauses_agrees_with_loops_over_chunks(probability: list[f
     chunks = len(audio) // 512 if len(audio) <= speech.WHOLE_S * 16_000 else len(audio) // 4_096 * 8
     expected = oracle.pause_snr_db(
         sound.part(0, chunks * 512).tolist(), heard.tolist(), 512, speech_from=0.5, pause_under=speech.PAUSE,
-        near=speech.NEAR_CHUNKS, least=speech.LEAST_CHUNKS,
+        near=speech.NEAR_CHUNKS, least=speech.LEAST_CHUNKS, share=speech.PAUSE_SHARE,
     )  # fmt: skip
     assert found.pause_snr_db == (None if expected is None else pytest.approx(expected, abs=1e-4))
 
