@@ -1,7 +1,7 @@
 """Audio behind the end that a header declares: two files joined by `cat`, or a size that was never brought up to date.
 
-libsndfile and ffmpeg end where the header ends, without a word. WAV, RF64 and AIFF are checked by their chunks, AU by
-its size; what a FLAC continues with is found by its marker (ffmpeg reads all of it).
+libsndfile and ffmpeg end where the header ends, without a word. WAV and AIFF are checked by their chunks, AU by its
+size, what a FLAC continues with is found by its marker (ffmpeg reads all of it), other containers: `containers`.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ import mmap
 import os
 from typing import Literal
 
+from allears.audio.containers import second_beginning
 from allears.errors import AudioError
 
 _ORDERS: dict[bytes, Literal["little", "big"]] = {b"RIFF": "little", b"RF64": "little", b"RIFX": "big", b"FORM": "big"}
@@ -21,9 +22,16 @@ _FLAC_BEGINS = b"fLaC\0\0\0\x22"
 
 
 def check_end(descriptor: int, name: str) -> None:
-    """Raise AudioError `undecodable` when a WAV, AIFF or AU goes on behind the end that its header declares."""
+    """Raise AudioError `undecodable` when a recording goes on behind the end that its header declares."""
     size = os.fstat(descriptor).st_size
     head = os.pread(descriptor, 12, 0)
+    second = second_beginning(descriptor)
+    if second is not None:
+        raise AudioError(
+            "undecodable",
+            f"{name}: another recording begins at byte {second} of {size} (joined files), and only the first can be "
+            "read: split it there",
+        )
     if head.startswith(b".snd"):
         begin, length = (int.from_bytes(head[at : at + 4]) for at in (4, 8))
         covered = (length, begin + length) if length < _UNKNOWN else None

@@ -194,6 +194,45 @@ def test_a_wav_size_that_was_not_updated_is_refused(tmp_path: Path) -> None:
         decode(tmp_path / "a.wav")
 
 
+JOINED = {
+    "m4a": ("-c:a", "aac"), "mov": ("-c:a", "aac"), "3gp": ("-c:a", "libopencore_amrnb", "-ar", "8000"), "caf": (),
+    "rf64.wav": ("-rf64", "always"), "w64": (), "asf": ("-c:a", "wmav2"), "flv": ("-c:a", "aac", "-ar", "44100"),
+    "tta": (), "wv": (), "5.1.wv": ("-ac", "6"), "late.mov": ("-c:a", "aac", "-movflags", "faststart"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", JOINED)
+def test_a_second_file_that_no_decoder_reads_is_refused(tmp_path: Path, name: str) -> None:
+    one = noise(tmp_path / f"1.{name}", 3, *JOINED[name])
+    two = noise(tmp_path / f"2.{name}", 4, *JOINED[name])
+    assert header(two).duration_s == pytest.approx(4.0, abs=CODEC_S)
+    path = tmp_path / f"both.{name}"
+    path.write_bytes(one.read_bytes() + two.read_bytes())
+    where = f"another recording begins at byte {one.stat().st_size} of {path.stat().st_size} "
+    with pytest.raises(AudioError, match=where) as caught:
+        header(path)
+    assert caught.value.reason == "undecodable"
+
+
+@pytest.mark.parametrize(
+    ("name", "options"),
+    [
+        ("fragments.mp4", ("-c:a", "aac", "-movflags", "frag_keyframe+empty_moov", "-frag_duration", "1000000")),
+        ("stream.caf", ()), ("a.asf", ("-c:a", "wmav2")), ("6.wv", ("-ac", "6")),
+    ],
+)  # fmt: skip
+def test_one_file_of_many_units_is_read(tmp_path: Path, name: str, options: tuple[str, ...]) -> None:
+    path = noise(tmp_path / name, 4, *options)
+    if name == "stream.caf":
+        data = bytearray(path.read_bytes())
+        size = data.find(b"data") + 4
+        data[size : size + 8] = (-1).to_bytes(8, signed=True)
+        path.write_bytes(data)
+    assert_whole(path, 4.0)
+    path.write_bytes(path.read_bytes() + bytes(5000))
+    assert len(decode(path)[0]) / decode(path)[1] >= 4.0 - CODEC_S
+
+
 @pytest.mark.parametrize("other", [("a.ogg", "-c:a", "libvorbis", "-ar", "22050"), ("a.opus", "-c:a", "libopus")])
 def test_chained_ogg_whose_parts_differ_is_refused(tmp_path: Path, other: tuple[str, ...]) -> None:
     first = noise(tmp_path / "1.ogg", 2, "-c:a", "libvorbis")
