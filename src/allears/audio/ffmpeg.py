@@ -250,7 +250,7 @@ def _decode_all(paths: Sequence[Path], max_s: float) -> dict[Path, Samples] | No
 
 def _sample_output(path: Path, url: str) -> Any:
     stream = _ffmpeg().input(_url(path), **_INPUT_OPTIONS)["a:0"]
-    return stream.output(url, format="au", acodec="pcm_f32be", threads=1, vn=None, sn=None, dn=None)
+    return stream.output(url, format="au", acodec="pcm_f32be", flush_packets=0, threads=1, vn=None, sn=None, dn=None)
 
 
 def _sample_arguments(path: Path) -> list[str]:

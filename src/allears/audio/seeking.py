@@ -96,7 +96,7 @@ def _sought(path: Path, packets: Packets, start_s: float, end_s: float, *, max_s
     with _pipe() as (read, write):
         seek = ["-copyts", "-seek_timestamp", "1", "-noaccurate_seek", "-ss", f"{begin_s:.6f}"]
         arguments = [*ffmpeg.QUIET, *seek, *ffmpeg.input_arguments(path), *_decoded(cut, write.fileno())]
-        arguments += ["-f", "au", "-c:a", "pcm_f32be", "pipe:1"]
+        arguments += ["-f", "au", "-c:a", "pcm_f32be", "-flush_packets", "0", "pipe:1"]
         finished = ffmpeg.run(arguments, what=path.name, pipes=[(read, write)])
     origin = packets.origin_of(_frames(finished.piped[0]))
     if origin is None or origin > first:
@@ -111,7 +111,7 @@ def _packets(path: Path, _stamp: tuple[int, int, int]) -> Packets | None:
     """Read all packets and decode the first frames; None where packets do not tell samples."""
     with _pipe() as (read, write):
         arguments = ["-nostats", "-copyts", *ffmpeg.input_arguments(path)]
-        arguments += ["-map", "0:a:0", "-c", "copy", "-f", "framecrc", "pipe:1"]
+        arguments += ["-map", "0:a:0", "-c", "copy", "-f", "framecrc", "-flush_packets", "0", "pipe:1"]
         arguments += [*_decoded(f"atrim=end_sample={_HEAD_SAMPLES}", write.fileno()), "-f", "null", "-"]
         try:
             finished = ffmpeg.run(arguments, what=path.name, pipes=[(read, write)])
@@ -150,7 +150,7 @@ def _decoded(filters: str, descriptor: int) -> list[str]:
 
 def _frames(listed: bytearray) -> Frames:
     """Return timestamp, number of samples before it, and number of samples of each frame."""
-    numbers = np.array(bytes(listed).split(), dtype=np.int64)
+    numbers = np.fromstring(bytes(listed), dtype=np.int64, sep=" ")
     return numbers[: len(numbers) // 3 * 3].reshape(-1, 3)
 
 
