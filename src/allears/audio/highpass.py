@@ -25,6 +25,7 @@ CUTOFF_HZ = 50.0
 ORDER = 8  # the transition is that of a Butterworth filter of order 16, without its phase
 KNOTS_HZ = 250  # at least: what lies over 200 Hz folds to under 50 Hz at -54 dB
 DIGITAL_SILENCE = 2.0**-16  # amplitudes under it are zero in a 16-bit file
+WHOLE_SAMPLES = 1 << 22  # 16 MB: a longer clip is computed anew for each measure
 SILENT_WEIGHT = 1e-6  # of digital silence: enough to keep the spline from swinging there
 BLOCK_KNOTS = 1 << 14
 MARGIN_KNOTS = 192  # the influence of a sample falls by e in 32 ms: to 4e-11 over this many at 250 Hz
@@ -46,7 +47,7 @@ class Highpassed:
         low_K, self._silent_N = _low_part(audio_T, rate_hz, self._step)
         self._low_K = low_K.astype(np.float32)
         self.rumble_power = _rumble_power(low_K, self._silent_N)
-        self._whole_T = self._cut(0, len(audio_T)) if len(audio_T) <= BLOCK_SAMPLES else None  # most clips
+        self._whole_T = self._cut(0, len(audio_T)) if len(audio_T) <= WHOLE_SAMPLES else None
 
     def __len__(self) -> int:
         return len(self._audio_T)

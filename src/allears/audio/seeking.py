@@ -28,13 +28,15 @@ RUN_UP_S = 1.0  # decoders need one: Opus 80 ms, MP3 some frames, AAC two
 _SEEKABLE = frozenset(("flv", "matroska", "mov", "mpegts", "nut"))
 # Codecs that decode to the same after RUN_UP_S, wherever they began; ADPCM may never
 _SETTLING = frozenset(("aac", "ac3", "alac", "amr_nb", "amr_wb", "dts", "eac3", "flac", "mp2", "mp3", "opus"))
+# Codecs whose packets all decode to the same number of samples, whatever time lies between their timestamps
+_OF_ONE_SIZE = frozenset((b"aac", b"ac3", b"amr_nb", b"amr_wb", b"mp2", b"mp3"))
 _HEAD_SAMPLES = 200_000  # decoded to see how packets and samples belong together
 _UNSETTLED = 2  # frames at the start, which encoder delay shortens
 _CONTAINER = re.compile(r"^Input #0, (.+?), from ", re.MULTILINE)
 _TIME_BASE = re.compile(rb"^#tb 0: (\d+/\d+)$", re.MULTILINE)
 _CODEC = re.compile(rb"^#codec_id 0: (\w+)$", re.MULTILINE)
 _RATE = re.compile(rb"^#sample_rate 0: (\d+)$", re.MULTILINE)
-_PACKET = re.compile(rb"^0, +-?\d+, +(-?\d+), +(\d+),", re.MULTILINE)
+_PACKET = re.compile(rb"^0, +-?\d+, +(-?\d+), +(\d+), +\d+, 0x[0-9a-f]+(,?)", re.MULTILINE)  # a comma: it has marks
 
 Frames = npt.NDArray[np.int64]  # [F, 3]
 
@@ -130,12 +132,14 @@ def _matched(listed: bytes, head_F3: Frames) -> Packets | None:
     codec, time_base, rate = (facts.search(listed) for facts in (_CODEC, _TIME_BASE, _RATE))
     if codec is None or not (codec[1].decode() in _SETTLING or codec[1].startswith(b"pcm_")):
         return None
-    rows = np.array(_PACKET.findall(listed), dtype=np.int64).reshape(-1, 2)
+    found_P = _PACKET.findall(listed)
+    rows = np.array([(pts, length, len(mark)) for pts, length, mark in found_P], dtype=np.int64).reshape(-1, 3)
     settled_F = head_F3[_UNSETTLED:-1, 2]
     if time_base is None or rate is None or len(settled_F) == 0 or len(rows) < 2 * _UNSETTLED:
         return None
-    pts_P, lengths_P = rows[:, 0], rows[_UNSETTLED:-1, 1]
-    if np.ptp(settled_F) > 0 or (np.diff(pts_P) <= 0).any() or np.ptp(lengths_P) > 1:  # they are rounded
+    pts_P, lengths_P, marks_P = rows[:, 0], rows[_UNSETTLED:-1, 1], rows[_UNSETTLED:-1, 2]
+    regular = np.ptp(lengths_P) <= 1 or (codec[1] in _OF_ONE_SIZE and not marks_P.any())  # lengths may be rounded
+    if np.ptp(settled_F) > 0 or (np.diff(pts_P) <= 0).any() or not regular:
         return None
     found = Packets(pts_P, time_base[1].decode(), int(rate[1]), int(settled_F[0]), 0)
     origin = found.origin_of(head_F3[_UNSETTLED - 1 : -1])

@@ -43,6 +43,7 @@ def in_ogg(audio_TC: np.ndarray, path: Path) -> Path:
 def small_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(blocks, "BLOCK_SAMPLES", 10_007)
     monkeypatch.setattr("allears.audio.highpass.BLOCK_SAMPLES", 10_007)
+    monkeypatch.setattr("allears.audio.highpass.WHOLE_SAMPLES", 0)
     monkeypatch.setattr("allears.audio.highpass.BLOCK_KNOTS", 1_000)
     monkeypatch.setattr(fingerprint, "BLOCK_FRAMES", 37)
 
