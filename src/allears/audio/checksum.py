@@ -29,10 +29,7 @@ def check_md5(descriptor: int, audio_TC: npt.NDArray[np.float32], name: str) -> 
     if at < 0 or (at > 0 and not head.startswith(b"OggS")) or len(head) < at + 8 + _STREAMINFO_BYTES:
         return
     info = head[at + 8 : at + 8 + _STREAMINFO_BYTES]
-    packed, expected = (
-        int.from_bytes(info[10:18]),
-        info[18:],
-    )  # 20 bits of rate, 3 of channels, 5 of bits, 36 of samples
+    packed, expected = int.from_bytes(info[10:18]), info[18:]  # bits: 20 rate, 3 channels, 5 width, 36 samples
     channels, bits, samples = (packed >> 41 & 7) + 1, (packed >> 36 & 31) + 1, packed & ((1 << 36) - 1)
     as_declared = audio_TC.shape == (samples or len(audio_TC), channels)
     if expected == _UNSET or bits > _MOST_BITS or not as_declared:
@@ -55,4 +52,8 @@ def _as_stored(audio_TC: npt.NDArray[np.float32], bits: int) -> npt.NDArray[np.g
         case 2:
             return scaled_TC.astype("<i2")
         case _:
-            return np.ascontiguousarray(scaled_TC.astype("<i4").reshape(-1, 1).view("u1")[:, :3])
+            bytes_4 = scaled_TC.astype("<i4").view("u1").reshape(-1, 4)
+            bytes_3 = np.empty((len(bytes_4), 3), np.uint8)
+            for place in range(3):  # a slice [:, :3] is copied byte by byte
+                bytes_3[:, place] = bytes_4[:, place]
+            return bytes_3
