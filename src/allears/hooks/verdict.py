@@ -62,7 +62,8 @@ class VerdictHook:
                 screen.print(line)
             write_json(told, figures(self._summary))
         for name in sorted(self._pages, key=PAGES.index):
-            screen.print(f"Page: {_short(self._pages[name])}", soft_wrap=True)
+            file = _short(self._pages[name])
+            screen.print(f"{'Page' if file.suffix == '.html' else 'File'}: {file}", soft_wrap=True)
         self._summary, self._pages = None, {}
 
 
