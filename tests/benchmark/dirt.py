@@ -178,8 +178,8 @@ def spoil(audio_T: Floats, rate_hz: int, job: Job) -> Floats:
 def mixed_with(audio_T: Floats, rate_hz: int, noise: Path, snr_db: float, rng: np.random.Generator) -> Floats:
     """`audio_T` with a stretch of `noise` at `snr_db`, of the powers over the whole clip; at most full scale.
 
-    Powers are of what lies over LOWEST_HZ: up to nine tenths of the power of some outdoor recordings is wind under it,
-    which is rumble, not noise.
+    Power is measured above LOWEST_HZ: up to nine tenths of the power of some outdoor recordings is wind below it, which
+    is rumble, not noise.
     """
     noise_T = resample(*decode(noise), rate_hz)
     noise_T = np.resize(np.roll(noise_T, int(rng.integers(len(noise_T)))), len(audio_T))

@@ -126,7 +126,7 @@ def test_mlflow_has_one_run_with_a_nested_run_for_each_training(
 
 def test_mlflow_shows_what_matters(project: Path, first_run: subprocess.CompletedProcess[str]) -> None:
     """The printed address is the run's, its headline metrics are few, and every training names its data."""
-    client = MlflowClient("sqlite:///./mlflow.db")  # an own spelling: MLflow keeps one engine per URI and process
+    client = MlflowClient("sqlite:///./mlflow.db")  # spelled differently on purpose: MLflow caches one engine per URI
     experiment = client.get_experiment_by_name("allears")
     assert experiment.tags["mlflow.experimentKind"] == "custom_model_development"
     runs = client.search_runs([experiment.experiment_id])

@@ -59,7 +59,7 @@ def pause_snr_db(
     audio: Sequence[float], probabilities: Sequence[float], size: int, *, speech_from: float, pause_under: float,
     near: int, least: int, share: float,
 ) -> float | None:  # fmt: skip
-    """Level of the chunks of `size` samples that are speech over that under which `share` of the pauses stay.
+    """Level of the chunks of `size` samples that are speech over the `share` quantile of the pauses.
 
     Pauses are more than `near` chunks away from speech and no digital silence.
     """

@@ -1,6 +1,6 @@
 """A long recording in blocks, so that what is made of it on the way needs little memory beside the samples themselves.
 
-A clip of ordinary length is one block; in longer ones the last bit of a sum may be another than without blocks.
+A clip of up to BLOCK_SAMPLES is one block; in longer ones the last bit of a sum may be another than without blocks.
 """
 
 from __future__ import annotations

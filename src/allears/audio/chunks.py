@@ -1,7 +1,7 @@
 """Audio behind the end that a header declares: two files joined by `cat`, or a size that was never brought up to date.
 
 libsndfile and ffmpeg end where the header ends, without a word. WAV and AIFF are checked by their chunks, AU by its
-size, what a FLAC continues with is found by its marker (ffmpeg reads all of it), other containers: `containers`.
+size. A second FLAC is found by its marker; ffmpeg reads both. Other containers: `containers`.
 """
 
 from __future__ import annotations

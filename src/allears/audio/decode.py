@@ -25,6 +25,7 @@ import soxr
 
 from allears.audio import chunks, ffmpeg, mpeg, seeking
 from allears.audio.checksum import check_md5
+from allears.audio.containers import is_read_on
 from allears.audio.frames import to_samples
 from allears.audio.joined import is_joined, opus_starts_late
 from allears.audio.streams import StreamFacts, probe, probe_together
@@ -248,7 +249,7 @@ def _look(path: Path) -> _Look:
 def _looked(path: Path, _stamp: tuple[int, int, int, int]) -> _Look:
     descriptor = _descriptor(path)
     try:
-        if is_joined(descriptor, path.name):
+        if is_joined(descriptor, path.name) or is_read_on(descriptor):
             return _Look(info=None, partial=True)
         chunks.check_end(descriptor, path.name)
         try:

@@ -115,7 +115,7 @@ def spectrum_blocks(sound: Highpassed) -> Iterator[Spectrum]:
     size = frame_samples(sound.rate_hz)
     hop = size // 2
     frames = 1 + max(len(sound) - size, 0) // hop
-    most = min(BLOCK_FRAMES, max(BLOCK_SAMPLES // size, 1))  # fewer at rates over 64 kHz
+    most = min(BLOCK_FRAMES, max(BLOCK_SAMPLES // size, 1))  # fewer at rates over 16 kHz
     for first in range(0, frames, most):
         last = min(first + most, frames) - 1
         yield spectrum(sound.part(first * hop, last * hop + size), sound.rate_hz)

@@ -138,7 +138,13 @@ def _matched(listed: bytes, head_F3: Frames) -> Packets | None:
     if time_base is None or rate is None or len(settled_F) == 0 or len(rows) < 2 * _UNSETTLED:
         return None
     pts_P, lengths_P, marks_P = rows[:, 0], rows[_UNSETTLED:-1, 1], rows[_UNSETTLED:-1, 2]
-    regular = np.ptp(lengths_P) <= 1 or (codec[1] in _OF_ONE_SIZE and not marks_P.any())  # lengths may be rounded
+    above, below = (int(part) for part in time_base[1].split(b"/"))
+    ticks = (
+        int(settled_F[0]) * below / (int(rate[1]) * above)
+    )  # of a packet; gaps may follow it, but nothing overlap it
+    gaps_P = np.diff(pts_P[_UNSETTLED:-1])
+    one_size = codec[1] in _OF_ONE_SIZE and not marks_P.any() and bool((gaps_P >= ticks - 1).all())
+    regular = np.ptp(lengths_P) <= 1 or one_size  # lengths may be rounded
     if np.ptp(settled_F) > 0 or (np.diff(pts_P) <= 0).any() or not regular:
         return None
     found = Packets(pts_P, time_base[1].decode(), int(rate[1]), int(settled_F[0]), 0)

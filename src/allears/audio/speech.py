@@ -20,7 +20,7 @@ from allears.audio.highpass import DIGITAL_SILENCE, Highpassed
 
 MIN_S = 0.25  # a shorter clip holds too little to tell
 PAUSE = 0.2  # a chunk whose probability is under this holds no speech
-PAUSE_SHARE = 0.75  # of the pauses are no louder than what counts: a word that the detector misses is no noise
+PAUSE_SHARE = 0.75  # quantile of the power of pauses; not their mean, so that a missed word does not count as noise
 NEAR_CHUNKS = 4  # so near to speech is no pause: a word is often heard as one only after its loud beginning
 LEAST_CHUNKS = 3  # of speech, and of none: fewer give no level
 HEARD_DBFS = -20.0  # of the loudest tenth: about the level of close speech
@@ -57,8 +57,8 @@ class SpanSpec:
 
 @dataclass(frozen=True, slots=True)
 class SpeechMeasures:
-    """`speech_share`: of the chunks. `pause_snr_db`: level of speech over that under which PAUSE_SHARE of the pauses
-    stay, within SNR_DB; None where either is hardly there. Pauses are NEAR_CHUNKS away from speech, and no digital
+    """`speech_share`: of the chunks. `pause_snr_db`: level of speech over the PAUSE_SHARE quantile of the
+    pauses, within SNR_DB; None where either is hardly there. Pauses are NEAR_CHUNKS away from speech, and no digital
     silence: that is no room.
     """
 

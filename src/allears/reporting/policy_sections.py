@@ -7,6 +7,7 @@ import pandas as pd
 from markupsafe import Markup
 
 from allears.audio.measures import CEILING_DB, ROOM_DBFS, STEADY_DB
+from allears.audio.speech import PAUSE_SHARE
 from allears.audit import rules
 from allears.audit.derived import SPEECH_FROM
 from allears.audit.policy import in_words, reasons_of
@@ -87,8 +88,8 @@ def methods(policy: Policy, params: AuditParams, policy_name: str) -> Markup:
         "dc_offset": "mean of the samples that are no digital silence, full scale is 1",
         "rumble_db": "power under 50 Hz, without the offset, over the power of the rest",
         "hum_db": "the second strongest of the lines at 50 or 60 Hz and their harmonics, over their surroundings",
-        "pause_snr_db": "mean power of chunks with speech, less that of the pauses, over the power under which three "
-        "quarters of the pauses stay",
+        "pause_snr_db": "mean power of chunks with speech, less that of the pauses, over the "
+        f"{PAUSE_SHARE:.0%} quantile of the power of the pauses",
         "speech_share": f"Silero's voice activity detector, chunks of 32 ms at {m.speech_probability:g} or more",
         "mix_loss_db": "level of the channels over that of their mean",
         "letters_per_s": "of scripts that spell sounds, over the declared duration",
