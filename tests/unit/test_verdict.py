@@ -84,6 +84,7 @@ def test_a_verdict_fits_a_screen_and_shows_names_as_they_are(tmp_path, capsys, m
         {
             "params:paths": MemoryDataset({"corpus": "zoo", "data": tmp_path}),
             "audit_page": JSONDataset(filepath=str(page)),
+            "croissant": JSONDataset(filepath=str(page.with_name("croissant.json"))),
         }
     )
     summary = audited([{"speaker": f"p{i}"} for i in range(40)]).summary()
@@ -94,6 +95,7 @@ def test_a_verdict_fits_a_screen_and_shows_names_as_they_are(tmp_path, capsys, m
     hook.before_pipeline_run(Pipeline([]), catalog)
     hook.after_dataset_saved("audit_summary", summary)
     hook.after_dataset_saved("audit_page", "<html>")
+    hook.after_dataset_saved("croissant", {})
     hook.after_pipeline_run()
     said = capsys.readouterr().out
     assert "a [bold]text[/bold]" in said
@@ -101,6 +103,6 @@ def test_a_verdict_fits_a_screen_and_shows_names_as_they_are(tmp_path, capsys, m
     assert "Look at: the second" in said
     assert "not shown" not in said
     assert "reason_5 5, 3 other reasons 9." in flat(said)
-    *lines, last = said.splitlines()
+    *lines, shown, written = said.splitlines()
     assert max(map(len, lines)) <= 80
-    assert last == f"Page: {page}"
+    assert (shown, written) == (f"Page: {page}", f"File: {page.with_name('croissant.json')}")

@@ -51,9 +51,11 @@ def is_read_on(descriptor: int) -> bool:
 
 def _second(descriptor: int, begin: int, head: bytes, readers: Mapping[bytes, ReadUnit]) -> int | None:
     read_unit = next((reader for magic, reader in readers.items() if head.startswith(magic)), None)
+    if read_unit is None:
+        return None
     size, at, begun = os.fstat(descriptor).st_size, begin, False
     for _ in range(_MOST_UNITS):
-        if read_unit is None or at >= size:
+        if at >= size:
             break
         begins, length = read_unit(descriptor, at)
         if begins and begun:
@@ -79,7 +81,7 @@ def _second_mp4(descriptor: int, begin: int) -> int | None:
         if at >= size or length < 8:
             break
         if kind in seen and kind in (b"ftyp", b"moov") and second is None:
-            second = at if kind == b"ftyp" else min(at, whole_at or at)
+            second = at if kind == b"ftyp" else whole_at or at
         if kind == b"moof":
             time = _fragment_time(descriptor, at, length)
             if second is not None and (clock is None or time is None or time <= clock):
@@ -95,9 +97,9 @@ def _second_mp4(descriptor: int, begin: int) -> int | None:
 def _fragment_time(descriptor: int, at: int, length: int) -> int | None:
     """Return the decode time of a fragment (section 8.8.12, `tfdt`)."""
     fragment = os.pread(descriptor, min(length, _MOST_MOOF_BYTES), at)
-    place = fragment.find(b"tfdt")
+    place = fragment.find(b"tfdt", 0, -12)
     if place < 0:
-        return None
+        return None  # it has none, or was cut off
     begin = place + 8  # behind its version and flags
     return int.from_bytes(fragment[begin : begin + (8 if fragment[place + 4] else 4)])
 

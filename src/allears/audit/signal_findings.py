@@ -13,7 +13,7 @@ from allears.audit.derived import tells_noise
 
 RUMBLE_FROM_DB = -10.0  # a tenth of the power of all that is heard
 DISAGREE_DB = 10.0  # in white noise at known ratios from 5 to 60 dB at most 3 % are further apart (tests/benchmark)
-SOME, MANY = 0.03, 0.2  # of the clips: over which (as much as DISAGREE_DB allows) it is a note, and a warning from
+SOME, MANY = 0.03, 0.2  # of the clips: a note above SOME (what DISAGREE_DB lets pass), a warning from MANY on
 
 
 def signal_facts(measures: pd.DataFrame, silence_dbfs: float) -> dict[str, Any]:

@@ -266,7 +266,8 @@ def test_a_stream_that_repeats_its_beginning_is_read(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "options"), [("fragments.mp4", FRAGMENTS), ("stream.caf", ()), ("a.asf", ("-c:a", "wmav2")), ("6.wv", ())]
+    ("name", "options"),
+    [("fragments.mp4", FRAGMENTS), ("stream.caf", ()), ("a.asf", ("-c:a", "wmav2")), ("6.wv", ("-ac", "6"))],
 )
 def test_one_file_of_many_units_is_read(tmp_path: Path, name: str, options: tuple[str, ...]) -> None:
     path = noise(tmp_path / name, 4, *options)
@@ -279,6 +280,15 @@ def test_one_file_of_many_units_is_read(tmp_path: Path, name: str, options: tupl
     if name != "stream.caf":  # its audio goes on to the end
         path.write_bytes(path.read_bytes() + bytes(5000))
         assert_whole(path, 4.0)
+
+
+@pytest.mark.parametrize("left", range(4, 24, 4))
+def test_a_fragment_that_is_cut_off_in_its_clock(tmp_path: Path, left: int) -> None:
+    data = noise(tmp_path / "a.mp4", 3, *FRAGMENTS).read_bytes()
+    path = tmp_path / "cut.mp4"
+    path.write_bytes(data[: data.rfind(b"tfdt") + left])
+    with path.open("rb") as file:
+        assert second_beginning(file.fileno()) is None
 
 
 @pytest.mark.parametrize("rate_hz", [0, 1, 44_100])
