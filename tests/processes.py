@@ -9,15 +9,15 @@ import time
 from pathlib import Path
 
 from allears.params.spec import AnySpec
-from allears.training.spec_file import write_spec
+from allears.process.spec_file import write_spec
 
 LIMIT_S = 180
 # The command that a pipeline is: it launches, and waits.
 PARENT = """
 import sys
 from pathlib import Path
-from allears.training.spec_file import read_spec
-from allears.training.launch import launch
+from allears.process.spec_file import read_spec
+from allears.process.launch import launch
 launch(read_spec(Path(sys.argv[1])), Path(sys.argv[2]))
 """
 

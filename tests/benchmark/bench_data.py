@@ -3,7 +3,7 @@
 Two corpora: speechocean762 (through ALLEARS_REAL_DATA) as `kedro run --pipelines ingest,audit,shard` writes it, and 20
 h of clips of 10 to 30 s joined from it (an hour, repeated). One epoch each, ratios of wall time in one run, sides in
 turn, the best of each; one process is held to one core, two to two. All run with the memory settings of a training's
-process (`training/launch.py`).
+process (`process/launch.py`).
 
 Promise: collated batches ≥ 85 % of bare libsndfile decoding, ≥ 1.5 × lhotse (Shar, dynamic buckets), ≥ 1 × plain
 webdataset, which does not batch; two threads ≥ 90 % of two bare decoding processes; writing a tar ≥ 80 % of bare
@@ -28,6 +28,7 @@ import torch
 
 sys.path.insert(0, str(Path(__file__).parents[2]))
 
+from allears.process.launch import tuning
 from allears.shards.batches import Cursor, iterate
 from allears.shards.handle import ShardSet
 from allears.shards.index import join_parts, write_part
@@ -35,7 +36,6 @@ from allears.shards.plan import PlanClips, PlanSpec, data_digest, plan_epoch
 from allears.shards.reader import ShardReader
 from allears.shards.tar import Sound, encode_flac, to_pcm, write_tar
 from allears.storage.files import atomic_path, read_json
-from allears.training.launch import tuning
 from tests.benchmark import peers
 from tests.project import kedro, make_project
 

@@ -29,15 +29,15 @@ import torch
 
 from allears.params.pretrain import PretrainParams
 from allears.params.spec_pretrain import PretrainSpec
+from allears.process.events import EventLog
+from allears.process.launch import tuning
 from allears.shards.batches import Cursor
 from allears.shards.handle import ShardSet
 from allears.storage.files import read_json
 from allears.training import pretrain
 from allears.training.datamodule import Updates
-from allears.training.events import EventLog
 from allears.training.frame_labels import FrameLabels
 from allears.training.label import prepare_units
-from allears.training.launch import tuning
 from allears.training.module import build_optimiser, divide_and_clip
 from allears.training.plan import TrainingData, training_data
 from allears.training.pretrain import new_objective

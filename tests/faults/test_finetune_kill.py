@@ -9,12 +9,12 @@ from pathlib import Path
 import pandas as pd
 
 from allears.checkpoints.export import save_export
+from allears.downstream.grid import plan_tasks
 from allears.models.audio_encoder import AudioEncoder
 from allears.params.finetune import FinetuneParams
 from allears.params.labelled import ClipLimits
 from allears.params.model import AudioEncoderConfig, ConformerConfig
 from allears.params.spec_finetune import FinetuneSpec
-from allears.training.grid import plan_tasks
 from tests.long import only_long
 from tests.processes import LIMIT_S, children, start, wait_for
 from tests.support import make_shards

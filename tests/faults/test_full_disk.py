@@ -17,9 +17,9 @@ from allears.errors import StorageError, TrainingError
 from allears.params.base import Paths
 from allears.params.shard import ShardParams
 from allears.pipelines.shard.nodes import write_shards
+from allears.process.launch import launch
 from allears.storage.files import read_json, write_bytes
 from allears.training.label import prepare_units
-from allears.training.launch import launch
 from allears.training.plan import training_data
 from tests.faults import steps
 from tests.long import LONG, only_long, report

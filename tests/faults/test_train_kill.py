@@ -13,8 +13,8 @@ import torch
 from allears.checkpoints.steps import steps
 from allears.checkpoints.training_state import load_state
 from allears.params.spec_pretrain import PretrainSpec
+from allears.process.events import read_events
 from allears.storage.files import read_json
-from allears.training.events import read_events
 from tests.long import LONG
 from tests.pretraining import make_spec, tiny
 from tests.processes import LIMIT_S, alive, children, start, wait_for

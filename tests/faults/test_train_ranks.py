@@ -15,9 +15,9 @@ from allears.checkpoints.steps import steps
 from allears.checkpoints.training_state import load_state
 from allears.errors import ConfigError
 from allears.params.spec_pretrain import PretrainSpec
+from allears.process.events import read_events
 from allears.shards.index import read_index
 from allears.storage.files import read_json
-from allears.training.events import read_events
 from allears.training.ranks import Ranks, from_environment
 from tests.long import LONG, only_long, report
 from tests.pretraining import make_spec, tiny

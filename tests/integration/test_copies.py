@@ -19,11 +19,11 @@ from allears.checkpoints.steps import CHECKPOINTS
 from allears.checkpoints.training_state import load_latest
 from allears.cli.app import app
 from allears.errors import ConfigError, StaleError, StorageError
+from allears.process.events import read_events
 from allears.shards.copies import copy_shards, noted
 from allears.shards.handle import ShardSet
 from allears.shards.index import read_index
 from allears.shards.remote import CACHE, remote_of
-from allears.training.events import read_events
 from allears.training.pretrain import run as pretrain
 from tests import stewardship as steward
 from tests.buckets import Store, environment, serving

@@ -8,7 +8,11 @@ import torch
 
 from allears.checkpoints.export import save_export
 from allears.checkpoints.heard import load_heard
+from allears.downstream import arm, finetune, probe
 from allears.downstream.export import load_task_model
+from allears.downstream.grid import plan_tasks
+from allears.downstream.labels import limited, read_labelled
+from allears.downstream.subsets import share_of
 from allears.downstream.text_judge import open_judge
 from allears.errors import ConfigError
 from allears.evaluation.breakdown import compare
@@ -20,10 +24,6 @@ from allears.params.probe import ProbeParams
 from allears.params.spec_finetune import FinetuneSpec
 from allears.params.spec_probe import ProbeSpec
 from allears.shards.reader import ShardReader
-from allears.training import arm, finetune, probe
-from allears.training.grid import plan_tasks
-from allears.training.labels import limited, read_labelled
-from allears.training.subsets import share_of
 from tests.support import make_shards
 
 LIMITS = ClipLimits(train=60, dev=20, test=30, seconds=3.0)

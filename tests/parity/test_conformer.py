@@ -4,13 +4,13 @@ import pytest
 import torch
 from transformers import Wav2Vec2BertConfig, Wav2Vec2BertForCTC, Wav2Vec2BertModel
 
-from allears.models.convert import (
+from allears.models.conformer.interop import (
     config_from_transformers,
     config_to_transformers,
     from_transformers,
     to_transformers,
 )
-from allears.models.encoders.conformer import ConformerEncoder
+from allears.models.conformer.model import ConformerEncoder
 from allears.params.model import AudioEncoderConfig, ConformerConfig, LogMelConfig
 
 POSITIONS = ["rotary", "relative_key"]

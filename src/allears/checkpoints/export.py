@@ -27,7 +27,12 @@ from allears.checkpoints.heard import Heard, save_heard
 from allears.checkpoints.known import WEIGHTS
 from allears.errors import ConfigError, StorageError
 from allears.models.audio_encoder import AudioEncoder
-from allears.models.convert import config_from_transformers, config_to_transformers, from_transformers, to_transformers
+from allears.models.conformer.interop import (
+    config_from_transformers,
+    config_to_transformers,
+    from_transformers,
+    to_transformers,
+)
 from allears.params.model import AudioEncoderConfig, LogMelConfig
 from allears.storage.files import atomic_folder, atomic_path, read_json, storage_error, write_json, write_text
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from allears.models.encoders.conformer import ConformerEncoder
-from allears.models.frontends import LogMel
+from allears.models.conformer.model import ConformerEncoder
+from allears.models.log_mel import LogMel
 from allears.params.model import AudioEncoderConfig
 from allears.types import EncoderOutput
 

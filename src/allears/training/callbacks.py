@@ -14,12 +14,12 @@ from allears.checkpoints.steps import CHECKPOINTS
 from allears.checkpoints.training_state import save_state
 from allears.errors import TrainingError
 from allears.objectives.base import Objective
+from allears.process.events import EventLog
+from allears.process.say import say
 from allears.training.datamodule import PretrainData, to_device
-from allears.training.events import EventLog
 from allears.training.guards import Health, check_collapse
 from allears.training.meters import Meters
 from allears.training.module import PretrainModule, add_up
-from allears.training.say import say
 from allears.types import ObjectiveOutput
 
 

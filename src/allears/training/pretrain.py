@@ -18,21 +18,21 @@ from allears.objectives.base import Objective
 from allears.objectives.build import build_objective
 from allears.params.pretrain import PretrainParams
 from allears.params.spec_pretrain import PretrainSpec
+from allears.process.events import EventLog, SilentLog, read_events
+from allears.process.say import say
+from allears.process.spec_file import forget_errors
 from allears.shards.batches import Cursor, plan_digest
 from allears.shards.handle import ShardSet
 from allears.shards.remote import remote_of
 from allears.storage.receipt import read_receipt, write_receipt
 from allears.training.callbacks import Watch
 from allears.training.datamodule import PretrainData, Updates
-from allears.training.events import EventLog, SilentLog, read_events
 from allears.training.frame_labels import FrameLabels
 from allears.training.guards import Health
 from allears.training.module import PretrainModule
 from allears.training.plan import TrainingData, training_data
 from allears.training.progress import on_terminal, progress
 from allears.training.ranks import Ranks, from_environment, together
-from allears.training.say import say
-from allears.training.spec_file import forget_errors
 
 
 def run(spec: PretrainSpec) -> None:

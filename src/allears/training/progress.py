@@ -9,8 +9,8 @@ from typing import Any
 from pytorch_lightning import Callback, LightningModule, Trainer
 from pytorch_lightning.callbacks import TQDMProgressBar
 
+from allears.process.say import say
 from allears.training.callbacks import Watch
-from allears.training.say import say
 
 EVERY_S = 10.0
 

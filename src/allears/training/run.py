@@ -19,9 +19,9 @@ from allears.errors import AllearsError, PeerLostError, StorageError
 from allears.params.spec_finetune import FinetuneSpec
 from allears.params.spec_pretrain import PretrainSpec
 from allears.params.spec_probe import ProbeSpec
+from allears.process.orphan import die_with_parent
+from allears.process.spec_file import ERROR_FILE, TRACE_FILE, enter_project, read_spec
 from allears.storage.files import storage_error, write_json
-from allears.training.orphan import die_with_parent
-from allears.training.spec_file import ERROR_FILE, TRACE_FILE, enter_project, read_spec
 
 
 def main(arguments: list[str]) -> int:
@@ -35,7 +35,7 @@ def main(arguments: list[str]) -> int:
         spec = read_spec(path)
         enter_project(path, spec)
         if spec.task == "pretrain" and spec.pretrain.processes > 1 and "RANK" not in os.environ:
-            from allears.training.several import share_out
+            from allears.process.several import share_out
 
             share_out(path, spec.pretrain.processes)
         else:
@@ -53,11 +53,11 @@ def dispatch(spec: PretrainSpec | ProbeSpec | FinetuneSpec) -> None:
 
             pretrain.run(spec)
         case "probe":
-            from allears.training import probe
+            from allears.downstream import probe
 
             probe.run(spec)
         case "finetune":
-            from allears.training import finetune
+            from allears.downstream import finetune
 
             finetune.run(spec)
 

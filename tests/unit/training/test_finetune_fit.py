@@ -7,11 +7,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from allears.downstream.build import build_task
+from allears.downstream.examples import Examples, length_batches, training_batches
+from allears.downstream.fit import FitSettings, fit, predictions
 from allears.models.audio_encoder import AudioEncoder
 from allears.params.model import AudioEncoderConfig, ConformerConfig
 from allears.params.task import ClassifyConfig
-from allears.training.examples import Examples, length_batches, training_batches
-from allears.training.fit import FitSettings, fit, predictions
 
 CPU = torch.device("cpu")
 TASK = ClassifyConfig(target="label", classes=("low", "high"))

@@ -3,13 +3,13 @@ from pathlib import Path
 import pytest
 import torch
 
+from allears.downstream.finetune import trimmed
+from allears.downstream.grid import plan_tasks, searched
 from allears.errors import ConfigError
 from allears.models.audio_encoder import AudioEncoder
 from allears.params.finetune import FinetuneParams
 from allears.params.labelled import ClipLimits
 from allears.params.model import AudioEncoderConfig, ConformerConfig
-from allears.training.finetune import trimmed
-from allears.training.grid import plan_tasks, searched
 from tests.support import make_shards
 
 ENCODER = AudioEncoderConfig(conformer=ConformerConfig(width=16, blocks=2, heads=2, ffn_width=16, kernel_frames=3))

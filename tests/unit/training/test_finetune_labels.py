@@ -4,9 +4,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from allears.downstream.labels import leave_out, limited, read_labelled, why_not, with_classes
 from allears.errors import ConfigError
 from allears.params.labelled import ClipLimits
-from allears.training.labels import leave_out, limited, read_labelled, why_not, with_classes
 
 COLUMNS = ("text", "label", "language", "accent", "gender", "age")
 

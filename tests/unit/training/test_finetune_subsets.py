@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from allears.training.subsets import draw_at_most, draw_share, share_of, shortage
+from allears.downstream.subsets import draw_at_most, draw_share, share_of, shortage
 
 rows = st.lists(st.tuples(st.sampled_from("abc"), st.sampled_from("uvwxyz")), min_size=1, max_size=80)
 

@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from allears.errors import ConfigError, TrainingError
-from allears.training.workers import side_by_side, worker_count
+from allears.process.workers import side_by_side, worker_count
 
 
 def test_every_task_is_done_once_by_any_number_of_workers():

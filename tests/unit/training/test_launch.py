@@ -18,11 +18,11 @@ from packaging.utils import canonicalize_name
 from allears.errors import ConfigError, TrainingError
 from allears.params.probe import ProbeParams
 from allears.params.spec_probe import ProbeSpec
+from allears.process.events import EventLog, history, read_events
+from allears.process.launch import launch
+from allears.process.orphan import PARENT
+from allears.process.spec_file import enter_project, read_spec, write_spec
 from allears.storage.files import read_json
-from allears.training.events import EventLog, history, read_events
-from allears.training.launch import launch
-from allears.training.orphan import PARENT
-from allears.training.spec_file import enter_project, read_spec, write_spec
 from tests.pretraining import make_spec, tiny
 from tests.support import make_shards
 

@@ -11,10 +11,10 @@ from pydantic import ValidationError
 from allears.checkpoints.training_state import load_state
 from allears.errors import CorpusError, DamageError, StaleError, TrainingError
 from allears.params.spec_pretrain import ExtendedRun
+from allears.process.events import read_events
 from allears.shards.index import read_index
 from allears.storage.files import read_json
 from allears.training import pretrain
-from allears.training.events import read_events
 from tests.pretraining import make_spec, tiny
 from tests.support import make_shards
 

@@ -2,7 +2,7 @@ import numpy as np
 import torch
 from sklearn.linear_model import LogisticRegression
 
-from allears.training.linear_probe import fit_path
+from allears.downstream.linear_probe import fit_path
 
 
 def _data(rows: int = 120, width: int = 12, classes: int = 4) -> tuple[torch.Tensor, torch.Tensor]:

@@ -33,7 +33,7 @@ def plan_finetuning(
 ) -> dict[str, Any]:
     """Tasks, classes, shares and counts, what is skipped and why; which encoder; and the identity of the grid."""
     from allears.checkpoints.heard import check_unheard
-    from allears.training.grid import plan_tasks
+    from allears.downstream.grid import plan_tasks
 
     export, origin = find_encoder(encoder, params, paths)
     if params.leave_one_group_out and origin == paths.corpus:
@@ -91,8 +91,8 @@ def run_finetuning(
         }
     )
     if read_receipt(folder, spec.identity) is None:
+        from allears.process.launch import launch
         from allears.tracking import child_run
-        from allears.training.launch import launch
 
         folder.mkdir(parents=True, exist_ok=True)
         encoder, seeds = plan["encoder_corpus"], f"seed {params.seed}, {params.seeds} repetitions"

@@ -43,7 +43,7 @@ def plan_pretraining(
     is read again from its file, as the training process does, without pandas.
     """
     from allears.checkpoints.heard import check_unheard
-    from allears.training.labels import read_labelled
+    from allears.downstream.labels import read_labelled
     from allears.training.plan import summarise_plan, training_data
 
     del clips
@@ -140,8 +140,8 @@ def train_encoder(
 
 def _train(spec: PretrainSpec, versions: Sequence[str], paths: Paths) -> None:
     """Note whom the run hears, then train in a child process, or hand over (TrainingError says what to type)."""
+    from allears.process.launch import launch
     from allears.tracking import child_run
-    from allears.training.launch import launch
     from allears.training.plan import training_data
 
     if spec.extends:

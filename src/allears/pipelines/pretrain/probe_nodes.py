@@ -27,8 +27,8 @@ def probe_encoder(
     spec = probe_spec(encoder, shard_set, clips, params, paths)
     if read_receipt(spec.folder, spec.identity) is None:
         from allears.checkpoints.heard import check_unheard
+        from allears.process.launch import launch
         from allears.tracking import child_run
-        from allears.training.launch import launch
 
         cure = f"Pretrain on it again: kedro run --pipeline pretrain --params corpus={paths.corpus}"
         shards = ShardSet.from_json(shard_set)

@@ -15,11 +15,11 @@ from allears.params.base import Paths
 from allears.params.pretrain import PretrainParams
 from allears.params.spec_pretrain import ExtendedRun, PretrainSpec
 from allears.pipelines.pretrain.corpora import HeardCorpus, facts, licences_of
+from allears.process.say import say
+from allears.process.spec_file import SPEC_FILE, forget_errors, read_spec, write_spec
 from allears.storage.digest import value_digest
 from allears.storage.files import read_json, write_json, write_text
 from allears.storage.receipt import NAME as RECEIPT
-from allears.training.say import say
-from allears.training.spec_file import SPEC_FILE, forget_errors, read_spec, write_spec
 
 if TYPE_CHECKING:
     from allears.checkpoints.heard import Heard

@@ -63,8 +63,8 @@ def write_report_page(
     paths: Paths,
 ) -> str:
     """The report's page as one HTML string. StaleError when another encoder of this corpus was fine-tuned."""
+    from allears.process.events import history
     from allears.reporting.report_page import ReportData, render
-    from allears.training.events import history
 
     tuned = finetune_run["encoder"]
     if tuned["corpus"] == paths.corpus and not _is_its(encoder, finetune_run):

@@ -18,9 +18,9 @@ from allears.errors import StorageError, TrainingError
 from allears.params.spec_finetune import FinetuneSpec
 from allears.params.spec_pretrain import PretrainSpec
 from allears.params.spec_probe import ProbeSpec
+from allears.process.orphan import PARENT
+from allears.process.spec_file import ERROR_FILE, SPEC_FILE, forget_errors, write_spec
 from allears.storage.files import read_json
-from allears.training.orphan import PARENT
-from allears.training.spec_file import ERROR_FILE, SPEC_FILE, forget_errors, write_spec
 
 GRACE_S = 10.0  # from asking the child to stop to killing it
 

@@ -17,24 +17,24 @@ import torch
 from allears.checkpoints.export import load_export
 from allears.checkpoints.heard import Heard, load_heard
 from allears.checkpoints.learned import Learned
+from allears.downstream.arm import ArmRun, Bench
 from allears.downstream.export import save_task_model
+from allears.downstream.extract import FeatureStore
+from allears.downstream.grid import Cell, task_clips
+from allears.downstream.labels import Labelled
+from allears.downstream.score_table import CURVES, SCORES, join_parts, write_table
 from allears.errors import ConfigError
 from allears.models.audio_encoder import AudioEncoder
 from allears.params.finetune import FinetuneParams
 from allears.params.spec_finetune import FinetuneSpec, TaskPlan
+from allears.process.events import EventLog
+from allears.process.say import say
+from allears.process.workers import side_by_side, worker_count
 from allears.shards.clips import read_clips
 from allears.shards.handle import ShardSet
 from allears.shards.index import read_index
 from allears.storage.files import read_json
 from allears.storage.receipt import read_receipt, write_receipt
-from allears.training.arm import ArmRun, Bench
-from allears.training.events import EventLog
-from allears.training.extract import FeatureStore
-from allears.training.grid import Cell, task_clips
-from allears.training.labels import Labelled
-from allears.training.say import say
-from allears.training.score_table import CURVES, SCORES, join_parts, write_table
-from allears.training.workers import side_by_side, worker_count
 
 SCORES_FILE, CURVES_FILE = "finetune_scores.parquet", "finetune_curves.parquet"
 SAY_EVERY_S = 30.0

@@ -10,9 +10,9 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
+from allears.downstream.examples import Examples, length_batches, training_batches
 from allears.downstream.task import TaskModel
 from allears.errors import TrainingError
-from allears.training.examples import Examples, length_batches, training_batches
 
 DEV_FRAMES = 4000  # frames of one batch without gradients, padding included
 CLIP_NORM = 1.0

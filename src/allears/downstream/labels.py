@@ -14,11 +14,11 @@ from typing import cast
 
 import numpy as np
 
+from allears.downstream.subsets import draw_at_most
 from allears.errors import ConfigError, nearest
 from allears.params.labelled import ClipLimits
 from allears.shards.clips import read_clips
 from allears.text.normalise import normalise
-from allears.training.subsets import draw_at_most
 from allears.types import Split
 
 TEXT = "text"

@@ -14,6 +14,13 @@ from numpy.typing import NDArray
 
 from allears.checkpoints.export import read_weights, write_weights
 from allears.downstream.build import build_task
+from allears.downstream.examples import Examples
+from allears.downstream.extract import FeatureStore, hidden_states
+from allears.downstream.fit import FitSettings, fit, predictions
+from allears.downstream.grid import Cell, searched
+from allears.downstream.labels import TEXT, Labelled
+from allears.downstream.score_table import CURVES, SCORES, columns, write_table
+from allears.downstream.subsets import draw_share
 from allears.downstream.task import TaskModel
 from allears.models.audio_encoder import AudioEncoder
 from allears.params.finetune import Arm, FinetuneParams
@@ -21,13 +28,6 @@ from allears.params.spec_finetune import TaskPlan
 from allears.params.task import ClassifyConfig, CTCConfig, CTCHeadKind
 from allears.storage.files import atomic_path, read_json, write_json
 from allears.text.characters import CharacterTokenizer
-from allears.training.examples import Examples
-from allears.training.extract import FeatureStore, hidden_states
-from allears.training.fit import FitSettings, fit, predictions
-from allears.training.grid import Cell, searched
-from allears.training.labels import TEXT, Labelled
-from allears.training.score_table import CURVES, SCORES, columns, write_table
-from allears.training.subsets import draw_share
 from allears.types import Split
 
 CONTENDERS = 2  # options that all seeds try: one seed alone chooses badly where seeds differ much, as from scratch

@@ -21,24 +21,24 @@ from torch import Tensor
 
 from allears.checkpoints.export import load_export
 from allears.downstream.build import build_task
+from allears.downstream.examples import Examples
+from allears.downstream.extract import FeatureStore, Hidden, hidden_states
+from allears.downstream.fit import FitSettings, fit, predictions
+from allears.downstream.labels import TEXT, Labelled, limited, read_labelled, why_not, with_classes
+from allears.downstream.linear_probe import LinearClassifier, fit_path
+from allears.downstream.score_table import PROBE, columns, join_parts, write_table
+from allears.downstream.subsets import draw_share, shortage
 from allears.evaluation.error_rates import class_errors
 from allears.models.audio_encoder import AudioEncoder
 from allears.params.probe import ProbeParams
 from allears.params.spec_probe import ProbeSpec
 from allears.params.task import CTCConfig
+from allears.process.events import EventLog
+from allears.process.say import say
+from allears.process.workers import side_by_side, worker_count
 from allears.shards.handle import ShardSet
 from allears.storage.receipt import read_receipt, write_receipt
 from allears.text.characters import CharacterTokenizer
-from allears.training.events import EventLog
-from allears.training.examples import Examples
-from allears.training.extract import FeatureStore, Hidden, hidden_states
-from allears.training.fit import FitSettings, fit, predictions
-from allears.training.labels import TEXT, Labelled, limited, read_labelled, why_not, with_classes
-from allears.training.linear_probe import LinearClassifier, fit_path
-from allears.training.say import say
-from allears.training.score_table import PROBE, columns, join_parts, write_table
-from allears.training.subsets import draw_share, shortage
-from allears.training.workers import side_by_side, worker_count
 
 Arm = Literal["pretrained", "random"]
 SCORES_FILE = "probe_scores.parquet"

@@ -10,7 +10,7 @@ from torch.distributed.run import main as torchrun
 
 from allears.engine.cores import cores
 from allears.errors import TrainingError
-from allears.training.orphan import PARENT
+from allears.process.orphan import PARENT
 
 
 def share_out(spec: Path, processes: int) -> None:

@@ -12,13 +12,13 @@ import torch
 from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
 
+from allears.downstream.examples import Examples, length_batches
+from allears.downstream.labels import Labelled
 from allears.errors import TrainingError
 from allears.models.audio_encoder import AudioEncoder
 from allears.models.heads import mean_pool
 from allears.shards.handle import ShardSet
 from allears.shards.reader import ShardReader
-from allears.training.examples import Examples, length_batches
-from allears.training.labels import Labelled
 
 BATCH_S = 60  # seconds of audio in one forward pass, padding included
 BATCH_FRAMES = 3000

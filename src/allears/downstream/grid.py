@@ -8,11 +8,11 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from allears.downstream.labels import TEXT, Labelled, leave_out, limited, read_labelled, why_not, with_classes
+from allears.downstream.subsets import shortage
 from allears.errors import ConfigError
 from allears.params.finetune import Arm, FinetuneParams
 from allears.params.spec_finetune import TaskPlan
-from allears.training.labels import TEXT, Labelled, leave_out, limited, read_labelled, why_not, with_classes
-from allears.training.subsets import shortage
 
 MEAN = "mean"  # the head of a classification: the mean over frames, and a linear layer
 

@@ -1,1 +1,0 @@
-"""Encoders: features of a clip in, one vector a frame out."""
