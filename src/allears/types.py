@@ -14,27 +14,46 @@ if TYPE_CHECKING:
 
 Split = Literal["train", "dev", "test"]
 SPLITS: tuple[Split, ...] = ("train", "dev", "test")
+Input = Literal["audio", "units", "text", "labels"]
+Cost = Literal["samples", "units", "tokens"]
+
+
+@dataclass(frozen=True, slots=True)
+class Padded:
+    """Sequences of a batch, padded on the right: `data` [B, N, …], `lengths_B` int64 true lengths.
+
+    `full` is known on the host: no sequence is shorter than N, or only rows that fill the batch are, so attention
+    needs no mask.
+    """
+
+    data: Tensor
+    lengths_B: Tensor
+    full: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class AudioBatch:
-    """Clips of one micro-batch, padded with zeros on the right.
+class Batch:
+    """One micro-batch. What the objective does not ask for (its `inputs`) is neither read nor sent: None.
 
-    `audio_BT` float32 in [-1, 1]; `samples_B` int64, true lengths; `starts_B` int64, first sample of the crop inside
-    the stored clip; `before` [B] how often the epoch has heard each clip before; `keys` [B] clip ids ('' for a masked
-    row that only pads the last step); `units_BU` int64 frame labels of the crop, -1 where there is none; `epoch`,
-    `step` and `micro` (its place in the step) count from 0 and seed whatever is random about the batch.
+    Identity: `keys` [B] clip ids ('' for a row that only fills the batch); `starts` [B] first sample (or unit) of each
+    crop in its clip; `before` [B] how often the epoch has used each clip before; `epoch`, `step` and `micro` (the place
+    in the step) count from 0. They seed whatever is random about the batch.
+
+    Contents: `audio` float32 [B, T] in [-1, 1]; `units` int64 [B, U] frame labels, -1 where there is none; `texts` and
+    `labels` [B] as the table of clips has them. `prepared`: what `Objective.prepare` computed from these on the host.
     """
 
     keys: tuple[str, ...]
-    audio_BT: Tensor
-    samples_B: Tensor
-    starts_B: Tensor
+    starts: tuple[int, ...]
     before: tuple[int, ...]
     epoch: int
     step: int
     micro: int = 0
-    units_BU: Tensor | None = None
+    audio: Padded | None = None
+    units: Padded | None = None
+    texts: tuple[str, ...] | None = None
+    labels: tuple[str, ...] | None = None
+    prepared: dict[str, Tensor] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -52,7 +71,7 @@ class EncoderOutput:
 class ObjectiveOutput:
     """A loss as (sum, count): the trainer divides by the count of the whole step, so padding, micro-batches and ranks
     do not change the gradient. `metrics`: name → (sum, count), detached, added up the same way; `histograms`: name →
-    counts (1-d), added up the same way (codebook use).
+    counts [K, V], added up the same way (use of K codebooks of V codes). Either may be empty.
     """
 
     loss_sum: Tensor

@@ -167,7 +167,7 @@ def plan_spec(shard_set: ShardSet) -> PlanSpec:
     """Batches of up to 60 s, nothing cropped but what is longer."""
     samples = round(BATCH_S * RATE_HZ)
     digest = data_digest(shard_set.digest, np.ones(shard_set.clips))
-    return PlanSpec(digest=digest, seed=0, capacity_samples=samples, crop_samples=samples)
+    return PlanSpec(digest=digest, seed=0, capacity=samples, crop_length=samples)
 
 
 def epoch_of(reader: ShardReader, spec: PlanSpec) -> tuple[np.ndarray, int]:

@@ -85,7 +85,7 @@ def speech() -> Corpus:
 def planned(samples_N: Ints, **changes: int) -> tuple[EpochPlan, PlanSpec]:
     """An epoch of them, in SHARDS tars."""
     shard_N = (np.arange(len(samples_N)) * SHARDS // len(samples_N)).astype(np.int32)
-    spec = PlanSpec(digest="", capacity_samples=BATCH, crop_samples=BATCH, **{"seed": 0} | changes)
+    spec = PlanSpec(digest="", capacity=BATCH, crop_length=BATCH, **{"seed": 0} | changes)
     return plan_epoch(PlanClips(samples_N, np.ones(len(samples_N)), shard_N), spec, 0), spec
 
 
@@ -95,9 +95,9 @@ def padding(corpus: Corpus) -> list[str]:
     share = 0.0
     for name, pool in (("pool of 256 (ours)", 256), ("pool of 64", 64), ("no pool: as they come", 1)):
         plan, _ = planned(corpus.samples_N, pool=pool)
-        found = 1 - plan.samples_P.sum() / plan.padded_samples
+        found = 1 - plan.lengths_P.sum() / plan.padded_length
         share = found if pool == 256 else share
-        used = plan.samples_P.sum() / (np.count_nonzero(np.diff(plan.bounds_M)) * BATCH)
+        used = plan.lengths_P.sum() / (np.count_nonzero(np.diff(plan.bounds_M)) * BATCH)
         print(f"| {name} | {found:.1%} | {used:.1%} |")
     batches = peers.planned_by_lhotse(corpus.samples_N, RATE_HZ, 0)
     padded = sum(len(batch) * int(corpus.samples_N[batch].max()) for batch in batches)
@@ -145,7 +145,7 @@ def millions() -> None:
     rng = np.random.default_rng(0)
     samples_N = (np.clip(rng.lognormal(1.6, 0.6, MILLIONS), 0.5, 60) * RATE_HZ).astype(np.int64)
     shard_N = (np.arange(MILLIONS) * 4_000 // MILLIONS).astype(np.int32)
-    spec = PlanSpec(digest="", seed=0, capacity_samples=BATCH, crop_samples=BATCH // 2, group=8)
+    spec = PlanSpec(digest="", seed=0, capacity=BATCH, crop_length=BATCH // 2, group=8)
     began = time.perf_counter()
     plan_epoch(PlanClips(samples_N, np.ones(MILLIONS), shard_N), spec, 0)
     seconds = time.perf_counter() - began
@@ -158,7 +158,7 @@ def first_batch_and_memory(folder: Path) -> list[str]:
     began = time.perf_counter()
     weights_N = np.ones(shard_set.clips)
     digest = data_digest(shard_set.digest, weights_N)
-    spec = PlanSpec(digest=digest, seed=0, capacity_samples=BATCH, crop_samples=BATCH)
+    spec = PlanSpec(digest=digest, seed=0, capacity=BATCH, crop_length=BATCH)
     seen: list[tuple[int, float]] = []
     with ShardReader(shard_set) as reader:
         batches = iterate(reader, spec, weights_N, begin=Cursor(), last_step=10**9, threads=2)

@@ -35,7 +35,7 @@ def main() -> None:
         weights_N = np.ones(shard_set.clips)
         spec = PlanSpec(
             digest=data_digest(shard_set.digest, weights_N),
-            seed=0, capacity_samples=80 * shard_set.sample_rate_hz, crop_samples=60 * shard_set.sample_rate_hz,
+            seed=0, capacity=80 * shard_set.sample_rate_hz, crop_length=60 * shard_set.sample_rate_hz,
         )  # fmt: skip
         with ShardReader(shard_set) as reader:
             flac = [reader.flac(place) for place in range(shard_set.clips)]

@@ -5,7 +5,7 @@ import pytest
 import torch
 from transformers import SeamlessM4TFeatureExtractor
 
-from allears.audio.frames import encoder_frames
+from allears.frames import encoder_frames
 from allears.models.log_mel import LogMel
 from allears.params.model import LogMelConfig
 from tests.reference.log_mel import log_mel

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from allears.audio.features import mfcc, stack_mean
-from allears.audio.frames import encoder_frames
+from allears.frames import encoder_frames
 from tests.reference.mfcc import mfcc as slow_mfcc
 
 

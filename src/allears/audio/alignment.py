@@ -9,8 +9,8 @@ import numpy as np
 import scipy.fft
 from numpy.typing import NDArray
 
-from allears.audio.frames import to_samples
 from allears.audio.highpass import Highpassed
+from allears.frames import to_samples
 
 RATE_HZ = 8_000  # telephone copies have no more
 WINDOW_S = 0.2

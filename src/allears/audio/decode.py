@@ -26,10 +26,10 @@ import soxr
 from allears.audio import chunks, ffmpeg, mpeg, seeking
 from allears.audio.checksum import check_md5
 from allears.audio.containers import is_read_on
-from allears.audio.frames import to_samples
 from allears.audio.joined import is_joined, opus_starts_late
 from allears.audio.streams import StreamFacts, probe, probe_together
 from allears.errors import AudioError
+from allears.frames import to_samples
 
 RULES = 3  # raised when this module makes something else of the same bytes
 DECODERS = (

@@ -14,9 +14,9 @@ import numpy as np
 import soundfile
 
 from allears.audio.decode import Mono, resample
-from allears.audio.frames import to_seconds
 from allears.audio.picture import spectrogram, webp
 from allears.errors import AudioError
+from allears.frames import to_seconds
 from allears.storage.files import write_bytes
 
 VERSION = 1

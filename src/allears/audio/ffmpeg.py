@@ -23,8 +23,8 @@ from typing import Any, BinaryIO, TypeVar
 import numpy as np
 import numpy.typing as npt
 
-from allears.audio.frames import to_samples
 from allears.errors import AudioError, PassingError
+from allears.frames import to_samples
 
 CONTAINERS: tuple[str, ...] = tuple(
     "aac ac3 aiff amr amrnb amrwb ape asf au avi caf dsf dts eac3 flac flv gsm iff ircam loas matroska webm mov mp4 m4a"  # noqa: SIM905

@@ -20,8 +20,8 @@ import numpy as np
 import numpy.typing as npt
 
 from allears.audio import ffmpeg
-from allears.audio.frames import to_samples
 from allears.errors import AudioError, PassingError
+from allears.frames import to_samples
 
 RUN_UP_S = 1.0  # decoders need one: Opus 80 ms, MP3 some frames, AAC two
 # Demuxers that find any timestamp without a guess; those of raw streams guess it from the bit rate

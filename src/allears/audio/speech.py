@@ -15,8 +15,8 @@ import soxr
 from numpy.typing import NDArray
 
 from allears.audio import silero
-from allears.audio.frames import to_samples, to_seconds
 from allears.audio.highpass import DIGITAL_SILENCE, Highpassed
+from allears.frames import to_samples, to_seconds
 
 MIN_S = 0.25  # a shorter clip holds too little to tell
 PAUSE = 0.2  # a chunk whose probability is under this holds no speech

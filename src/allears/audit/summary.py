@@ -9,7 +9,6 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from allears.audio.frames import to_hours
 from allears.audit import concentration, curation, leakage, texts
 from allears.audit.disparity import warnings
 from allears.audit.findings import findings
@@ -18,6 +17,7 @@ from allears.audit.policy import count_reasons, having, reasons_of
 from allears.audit.suspect import SetAside
 from allears.corpus.manifest import NO_GAPS, Gaps
 from allears.errors import AllearsError
+from allears.frames import to_hours
 from allears.params.audit import AuditParams
 from allears.params.policy import Policy
 from allears.types import SPLITS

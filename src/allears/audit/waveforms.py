@@ -13,11 +13,11 @@ from numpy.typing import NDArray
 
 from allears.audio.alignment import RATE_HZ, least_correlation
 from allears.audio.decode import DECODERS, mixed, resample
-from allears.audio.frames import to_samples
 from allears.corpus.clips import ClipRef
 from allears.corpus.opening import batches, decoded_clips, fetch_clips
 from allears.engine.mapping import map_batches
 from allears.errors import AudioError
+from allears.frames import to_samples
 from allears.storage.digest import value_digest
 
 VERSION = 2

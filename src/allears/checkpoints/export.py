@@ -21,19 +21,15 @@ import torch
 from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 from safetensors.torch import load_file, save_file
-from torch import Tensor
+from torch import Tensor, nn
+from transformers import PreTrainedModel
 
 from allears.checkpoints.heard import Heard, save_heard
 from allears.checkpoints.known import WEIGHTS
 from allears.errors import ConfigError, StorageError
-from allears.models.audio_encoder import AudioEncoder
-from allears.models.conformer.interop import (
-    config_from_transformers,
-    config_to_transformers,
-    from_transformers,
-    to_transformers,
-)
-from allears.params.model import AudioEncoderConfig, LogMelConfig
+from allears.models.base import Encoder
+from allears.models.build import build_encoder, config_of, publish, weights_of
+from allears.params.model import AnyEncoderConfig
 from allears.storage.files import atomic_folder, atomic_path, read_json, storage_error, write_json, write_text
 
 Result = TypeVar("Result")
@@ -41,37 +37,57 @@ CONFIG = "config.json"
 
 
 def save_export(
-    folder: Path, encoder: AudioEncoder, provenance: dict[str, Any], card: str, heard: Heard | None = None
+    folder: Path,
+    modules: Mapping[str, nn.Module],
+    provenance: dict[str, Any],
+    card: str,
+    heard: Heard | None = None,
 ) -> Path:
-    """Write `encoder` to `folder`, atomically: it holds the old export or the whole new one. Returns `folder`.
+    """Write what an objective exports to `folder`, atomically: it holds the old export or the whole new one.
+
+    `encoder` lies in the folder itself, where transformers and `load_export` look for it; another encoder, or a model
+    of transformers, in a folder of its name; any other module as `NAME.safetensors`. Returns `folder`.
 
     `provenance` is JSON-like and should name run, data digest and licences; `card` is Markdown, to which a section on
     how to load the model is added.
     """
-    config = encoder.config
     with atomic_folder(folder) as temporary:
-        write_json(temporary / CONFIG, config_to_transformers(config))
-        write_json(temporary / "preprocessor_config.json", preprocessor(config.log_mel))
         write_json(temporary / "provenance.json", provenance)
         if heard is not None:
             save_heard(temporary, heard)
-        write_text(temporary / "README.md", card.rstrip() + "\n\n" + usage(config.log_mel))
-        weights = to_transformers(encoder.encoder.state_dict(), config.conformer)
-        write_weights(temporary / WEIGHTS, weights, {"format": "pt"})
+        usage = [_save_module(temporary, name, module) for name, module in modules.items()]
+        write_text(temporary / "README.md", "\n\n".join([card.rstrip(), *filter(None, usage)]))
     return folder
 
 
-def load_export(folder: Path) -> AudioEncoder:
-    """The encoder of an export folder, or of any Wav2Vec2Bert checkpoint folder that ours can compute.
+def _save_module(folder: Path, name: str, module: nn.Module) -> str:
+    """Write one module; returns how to load it, for the card."""
+    if isinstance(module, Encoder):
+        place = folder if name == "encoder" else folder / name
+        place.mkdir(exist_ok=True)
+        published = publish(module)
+        write_json(place / CONFIG, published.config)
+        write_json(place / "preprocessor_config.json", published.preprocessor)
+        write_weights(place / WEIGHTS, published.weights, {"format": "pt"})
+        return published.usage if name == "encoder" else ""
+    if isinstance(module, PreTrainedModel):
+        module.save_pretrained(folder / name)
+        return ""
+    write_weights(folder / f"{name}.safetensors", module.state_dict(), {"format": "pt"})
+    return ""
+
+
+def load_export(folder: Path) -> Encoder:
+    """Return the encoder of an export folder, or of any checkpoint folder of transformers that a family here computes.
 
     Raises StorageError when a file is missing or broken, ConfigError when the model is another one, or configuration
     and weights do not belong together.
     """
     config = _read_config(folder / CONFIG)
-    encoder = AudioEncoder(config)
-    weights = from_transformers(read_weights(folder / WEIGHTS), config.conformer)
-    _check_shapes(folder, {name: value.shape for name, value in encoder.encoder.state_dict().items()}, weights)
-    encoder.encoder.load_state_dict(weights)
+    encoder = build_encoder(config)
+    weights = weights_of(read_weights(folder / WEIGHTS), config)
+    _check_shapes(folder, {name: value.shape for name, value in encoder.state_dict().items()}, weights)
+    encoder.load_state_dict(weights)
     return encoder.eval()
 
 
@@ -108,47 +124,9 @@ def load_head(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
     return read_weights(path), _reading(path, metadata)
 
 
-def preprocessor(config: LogMelConfig) -> dict[str, Any]:
-    """The `preprocessor_config.json` of the front end."""
-    return {
-        "feature_extractor_type": "SeamlessM4TFeatureExtractor",
-        "feature_size": config.mels,
-        "num_mel_bins": config.mels,
-        "padding_side": "right",
-        "padding_value": 0.0,
-        "return_attention_mask": True,
-        "sampling_rate": config.sample_rate_hz,
-        "stride": config.stack,
-    }
-
-
-def usage(config: LogMelConfig) -> str:
-    """The card's section on loading: tried by the tests as it stands."""
-    return f"""## How to load it
-
-```python
-import torch
-from transformers import AutoFeatureExtractor, AutoModel
-
-extractor = AutoFeatureExtractor.from_pretrained(folder)
-model = AutoModel.from_pretrained(folder).eval()
-# audio: float32 in [-1, 1], mono, {config.sample_rate_hz} Hz; one clip or a list of them
-inputs = extractor(
-    audio, sampling_rate={config.sample_rate_hz}, pad_to_multiple_of={config.stack}, return_tensors="pt"
-)
-with torch.no_grad():
-    frames = model(**inputs).last_hidden_state  # [clips, frames, width], {config.frame_rate_hz:g} frames a second
-```
-
-`pad_to_multiple_of={config.stack}` matters: without it the number of frames of a clip depends on the rest of its batch.
-Frames beyond a clip's end (`inputs["attention_mask"] == 0`) mean nothing. With allears itself, which takes samples:
-`allears.checkpoints.export.load_export(folder)(audio_BT, samples_B).last_BFD`.
-"""
-
-
-def _read_config(path: Path) -> AudioEncoderConfig:
+def _read_config(path: Path) -> AnyEncoderConfig:
     try:
-        return config_from_transformers(read_json(path))
+        return config_of(read_json(path))
     except ValidationError as error:
         wrong = "; ".join(_detail(one) for one in error.errors(include_url=False))
         raise ConfigError(

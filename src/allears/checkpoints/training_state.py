@@ -33,6 +33,12 @@ def save_state(folder: Path, step: int, state: dict[str, Any], keep: int = 2) ->
     return path
 
 
+def weights_of(state: dict[str, Any]) -> dict[str, Any]:
+    """Return the weights of the objective in a checkpoint."""
+    prefix = "objective."
+    return {name.removeprefix(prefix): value for name, value in state["state_dict"].items() if name.startswith(prefix)}
+
+
 def load_latest(folder: Path, device: str = "cpu") -> tuple[int, dict[str, Any]] | None:
     """The newest step and its state, or None when `folder` has no checkpoint."""
     found = steps(folder)

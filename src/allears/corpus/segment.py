@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from allears.audio.frames import equal_pieces
 from allears.corpus.layouts.spans import TO_THE_END
 from allears.errors import AudioError
+from allears.frames import equal_pieces
 
 TABLE_SLACK_S = 0.1  # times in tables are rounded, and codecs pad: as much as `audit.truncated` allows
 _DECIMALS = 3  # of seconds; more make no difference beside TABLE_SLACK_S

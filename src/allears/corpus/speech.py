@@ -12,7 +12,6 @@ from typing import NamedTuple
 import pandas as pd
 
 from allears.audio.decode import BLOCK_S, DECODERS, Decoder, Mono, chosen, mixed
-from allears.audio.frames import to_samples
 from allears.audio.speech import DETECTOR, SpanSpec, speech_spans
 from allears.corpus.channels import channels_meant
 from allears.corpus.clips import Recording, recording_at
@@ -21,6 +20,7 @@ from allears.corpus.probe import Probed
 from allears.corpus.segment import Stretch
 from allears.engine.mapping import map_batches
 from allears.errors import AudioError
+from allears.frames import to_samples
 from allears.params.ingest import IngestParams
 from allears.storage.digest import value_digest
 from allears.storage.tables import records

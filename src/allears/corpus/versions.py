@@ -14,11 +14,11 @@ from typing import Any
 
 import pandas as pd
 
-from allears.audio.frames import to_hours
 from allears.corpus.deliveries import manifest_of
 from allears.corpus.manifest import Manifest
 from allears.corpus.version import SHOWN
 from allears.errors import CorpusError, nearest
+from allears.frames import to_hours
 from allears.params.base import Paths
 from allears.storage.files import read_json, write_json
 from allears.storage.tables import write_parquet

@@ -6,14 +6,14 @@ import copy
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
 from allears.checkpoints.export import read_weights, write_weights
-from allears.downstream.build import build_task
+from allears.downstream.build import build_task, task_class
 from allears.downstream.examples import Examples
 from allears.downstream.extract import FeatureStore, hidden_states
 from allears.downstream.fit import FitSettings, fit, predictions
@@ -22,12 +22,12 @@ from allears.downstream.labels import TEXT, Labelled
 from allears.downstream.score_table import CURVES, SCORES, columns, write_table
 from allears.downstream.subsets import draw_share
 from allears.downstream.task import TaskModel
-from allears.models.audio_encoder import AudioEncoder
+from allears.models.base import Encoder
+from allears.models.build import build_encoder
 from allears.params.finetune import Arm, FinetuneParams
 from allears.params.spec_finetune import TaskPlan
-from allears.params.task import ClassifyConfig, CTCConfig, CTCHeadKind
+from allears.params.task import TaskConfig
 from allears.storage.files import atomic_path, read_json, write_json
-from allears.text.characters import CharacterTokenizer
 from allears.types import Split
 
 CONTENDERS = 2  # options that all seeds try: one seed alone chooses badly where seeds differ much, as from scratch
@@ -43,7 +43,7 @@ class Bench:
     folder: Path
     baselines: Path
     params: FinetuneParams
-    pretrained: AudioEncoder
+    pretrained: Encoder
     store: FeatureStore
     device: torch.device
 
@@ -162,18 +162,17 @@ class ArmRun:
         best = read_json(self._result(cell))["best"]
         return int(best["errors"]) / max(1, int(best["total"]))
 
-    def model(self, cell: Cell) -> TaskModel:
+    def model(self, cell: Cell) -> TaskModel[Any]:
         """A trained cell's model."""
         model = self._new(cell)
         model.load_state_dict(read_weights(self._weights(cell)))
         return model
 
-    def config(self, cell: Cell) -> ClassifyConfig | CTCConfig:
-        """Classes from the plan; characters from the training texts, and the cell's head."""
-        if self.plan.task == "classify":
-            return ClassifyConfig(target=self.plan.target, classes=self.plan.classes)
-        texts = (self.labelled.references[i] for i in self.labelled.of("train"))
-        return CTCConfig(alphabet=CharacterTokenizer.fit(texts).alphabet, head=cast("CTCHeadKind", cell.head))
+    def config(self, cell: Cell) -> TaskConfig:
+        """Return the task's settings: classes from the plan, the training references, and the cell's head."""
+        task = task_class(self.bench.params.tasks[self.plan.task])
+        references = [self.labelled.references[i] for i in self.labelled.of("train")]
+        return task.configure(self.plan.target, self.plan.classes, references, cell.head)
 
     def lessons(self, cell: Cell) -> Labelled:
         """The clips that a cell trains on."""
@@ -226,20 +225,20 @@ class ArmRun:
         if self.arm != "random_frozen":
             return found
         encoder = self._encoder(seed)
-        last = encoder.config.conformer.blocks
+        last = encoder.config.blocks
         everything = set(range(len(found)))
         hidden = hidden_states(encoder, found.inputs, (last,), self.bench.device, wanted=everything)
         return Examples(inputs=hidden.frames[last], references=found.references, clips=found.clips, groups=found.groups)
 
-    def _encoder(self, seed: int) -> AudioEncoder:
+    def _encoder(self, seed: int) -> Encoder:
         """The pretrained encoder, or the new one of this seed: the same for `scratch` and `random_frozen`."""
         if self.arm == "pretrained":
             return copy.deepcopy(self.bench.pretrained)
-        return AudioEncoder(self.bench.pretrained.config, seed=1_000_003 * (self.bench.params.seed + 1) + seed)
+        return build_encoder(self.bench.pretrained.config, seed=1_000_003 * (self.bench.params.seed + 1) + seed)
 
-    def _new(self, cell: Cell) -> TaskModel:
+    def _new(self, cell: Cell) -> TaskModel[Any]:
         encoder = None if self.arm == "random_frozen" else self._encoder(cell.seed)
-        width = self.bench.pretrained.config.conformer.width
+        width = self.bench.pretrained.config.width
         return build_task(self.config(cell), width, encoder, seed=self.bench.params.seed + cell.seed)
 
     def _train_cell(self, cell: Cell, train: Examples, dev: Examples) -> None:
@@ -290,7 +289,7 @@ class ArmRun:
             "clip": examples.clips,
             "group": examples.groups,
             "reference": examples.references,
-            "prediction": said,
+            "prediction": [model.as_text(one) for one in said],
             "errors": [errors for errors, _ in pairs],
             "total": [total for _, total in pairs],
         }

@@ -2,41 +2,60 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from functools import cached_property
+from typing import cast
+
 import torch
 from torch import Tensor
 from torch.nn import functional
 
 from allears.downstream.task import TaskModel
 from allears.evaluation.error_rates import character_errors
-from allears.models.audio_encoder import AudioEncoder
 from allears.models.heads import CTCHead
-from allears.params.task import CTCConfig
+from allears.params.task import CTCConfig, CTCHeadKind
 from allears.text.characters import BLANK, CharacterTokenizer
 from allears.text.ctc import greedy_collapse
+from allears.types import Padded
 
 
-class CTC(TaskModel):
-    """Log-probabilities of characters a frame; the loss is summed over clips and counted in characters."""
+class CTC(TaskModel[str]):
+    """Log-probabilities of characters per frame; the loss is summed over clips and counted in characters."""
 
-    def __init__(self, config: CTCConfig, width: int, encoder: AudioEncoder | None = None, seed: int = 0) -> None:
-        super().__init__(encoder)
-        self.config = config
-        self.tokenizer = CharacterTokenizer(config.alphabet)
-        self.head = CTCHead(width, self.tokenizer.size, config.head, config.hidden, seed)
+    config: CTCConfig
+
+    @cached_property
+    def tokenizer(self) -> CharacterTokenizer:
+        """Characters to numbers and back."""
+        return CharacterTokenizer(self.config.alphabet)
+
+    def new_head(self, width: int, seed: int) -> CTCHead:
+        """Return the head that the settings name."""
+        return CTCHead(width, self.tokenizer.size, self.config.head, self.config.hidden, seed)
+
+    @classmethod
+    def configure(cls, target: str, classes: Sequence[str], references: Sequence[str], head: str) -> CTCConfig:
+        """Return the settings with the characters of the training texts."""
+        del target, classes
+        return CTCConfig(alphabet=CharacterTokenizer.fit(references).alphabet, head=cast("CTCHeadKind", head))
+
+    def card(self) -> str:
+        """Return which characters it writes."""
+        return f"It writes what is said, in lower case, with these characters: `{''.join(self.config.alphabet)}`."
 
     def encode_target(self, reference: str) -> list[int]:
-        """One id a character."""
+        """Return one id per character."""
         return self.tokenizer.encode(reference)
 
-    def loss(self, inputs_BFC: Tensor, frames_B: Tensor, targets: list[list[int]]) -> tuple[Tensor, int]:
-        """Summed negative log-likelihood and characters; a clip too short for its text adds nothing."""
-        scores_BFV = self(inputs_BFC, frames_B)
+    def loss(self, inputs: Padded, targets: list[list[int]]) -> tuple[Tensor, int]:
+        """Return summed negative log-likelihood and characters; a clip too short for its text adds nothing."""
+        scores_BFV = self(inputs)
         lengths = torch.tensor([len(target) for target in targets])
         labels = torch.tensor([label for target in targets for label in target])
         loss = functional.ctc_loss(
             scores_BFV.transpose(0, 1),
             labels.to(scores_BFV.device),
-            frames_B.cpu(),
+            inputs.lengths_B.cpu(),
             lengths,
             blank=BLANK,
             reduction="sum",
@@ -45,12 +64,12 @@ class CTC(TaskModel):
         return loss, int(lengths.sum())
 
     @torch.inference_mode()
-    def predict(self, inputs_BFC: Tensor, frames_B: Tensor) -> list[str]:
-        """The text of each clip's best path."""
-        return self.read(self(inputs_BFC, frames_B), frames_B)
+    def predict(self, inputs: Padded) -> list[str]:
+        """Return the text of each clip's best path."""
+        return self.read(self(inputs), inputs.lengths_B)
 
     def read(self, scores_BFV: Tensor, frames_B: Tensor) -> list[str]:
-        """The text of the best path through scores [B, F, V]."""
+        """Return the text of the best path through scores [B, F, V]."""
         best_BF = scores_BFV.argmax(-1).tolist()
         return [
             self.tokenizer.decode(greedy_collapse(path[:frames]))
@@ -58,5 +77,5 @@ class CTC(TaskModel):
         ]
 
     def errors(self, reference: str, prediction: str) -> tuple[int, int]:
-        """Edits and length, in characters."""
+        """Return edits and length, in characters."""
         return character_errors(reference, prediction)

@@ -14,6 +14,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
 
+from allears.types import Padded
+
 POOL_BATCHES = 8
 
 
@@ -38,11 +40,16 @@ class Examples:
             groups=[self.groups[int(i)] for i in positions],
         )
 
-    def batch(self, positions: Sequence[int] | NDArray[np.int64], device: torch.device) -> tuple[Tensor, Tensor]:
-        """Inputs [B, F, C] float32, zero-padded, and true frames [B]."""
-        chosen = [self.inputs[int(i)] for i in positions]
-        frames_B = torch.tensor([len(one) for one in chosen])
-        return pad_sequence(chosen, batch_first=True).to(device, torch.float32), frames_B.to(device)
+    def batch(self, positions: Sequence[int] | NDArray[np.int64], device: torch.device) -> Padded:
+        """Return inputs [B, F, C] float32, zero-padded."""
+        return pad([self.inputs[int(i)] for i in positions], device)
+
+
+def pad(sequences: Sequence[Tensor], device: torch.device) -> Padded:
+    """Return sequences of different lengths as one float32 batch on `device`."""
+    lengths = [len(one) for one in sequences]
+    data = pad_sequence(list(sequences), batch_first=True).to(device, torch.float32)
+    return Padded(data, torch.tensor(lengths).to(device), full=min(lengths) == max(lengths))
 
 
 def training_batches(frames: Sequence[int], batch_clips: int, seed: int) -> Iterator[NDArray[np.int64]]:

@@ -16,16 +16,15 @@ from allears.checkpoints.learned import Learned, save_learned
 from allears.downstream.build import build_task
 from allears.downstream.task import TaskModel
 from allears.errors import StorageError
-from allears.params.task import ClassifyConfig, CTCConfig, TaskConfig
+from allears.params.task import AnyTaskConfig
 
 HEAD = "head.safetensors"
-_CONFIG: TypeAdapter[ClassifyConfig | CTCConfig] = TypeAdapter(TaskConfig)
+_CONFIG: TypeAdapter[AnyTaskConfig] = TypeAdapter(AnyTaskConfig)
 
 
 def save_task_model(
     folder: Path,
-    model: TaskModel,
-    config: ClassifyConfig | CTCConfig,
+    model: TaskModel[Any],
     provenance: dict[str, Any],
     heard: Heard | None = None,
     learned: Learned | None = None,
@@ -33,25 +32,25 @@ def save_task_model(
     """Write encoder and head to `folder`; the head comes last. Raises ValueError for a task without an encoder."""
     if model.encoder is None:
         raise ValueError("a task on the outputs of a frozen encoder has no encoder to export")
-    save_export(folder, model.encoder, provenance, task_card(config), heard)
+    save_export(folder, {"encoder": model.encoder}, provenance, task_card(model), heard)
     if learned is not None:
         save_learned(folder, learned)
-    save_head(folder / HEAD, model.head, {"config": config.model_dump_json()})
+    save_head(folder / HEAD, model.head, {"config": model.config.model_dump_json()})
     return folder
 
 
-def load_task_model(folder: Path) -> TaskModel:
+def load_task_model(folder: Path) -> TaskModel[Any]:
     """The task model of a folder, in evaluation mode.
 
-    `model.predict(*model.encoder.features(audio_BT, samples_B))` gives one class or text a clip. Raises StorageError
-    when the folder holds an encoder without a head, or a head that is damaged or of another encoder.
+    `model.predict(model.encoder.features(Padded(audio_BT, samples_B)))` gives one prediction per clip. Raises
+    StorageError when the folder holds an encoder without a head, or a head that is damaged or of another encoder.
     """
     if not (folder / HEAD).exists():
         raise StorageError(f"{folder} has no {HEAD}: it is an encoder, not a task model; run the finetune pipeline")
     weights, facts = load_head(folder / HEAD)
     encoder = load_export(folder)
     try:
-        model = build_task(_CONFIG.validate_json(facts["config"]), encoder.config.conformer.width, encoder)
+        model = build_task(_CONFIG.validate_json(facts["config"]), encoder.config.width, encoder)
         model.head.load_state_dict(weights)
     except (KeyError, ValidationError, RuntimeError) as error:
         raise StorageError(
@@ -61,15 +60,10 @@ def load_task_model(folder: Path) -> TaskModel:
     return model.eval()
 
 
-def task_card(config: ClassifyConfig | CTCConfig) -> str:
-    """What the model does, as Markdown."""
-    match config:
-        case ClassifyConfig():
-            does = f"It says which `{config.target}` a clip has, of {len(config.classes)}: {', '.join(config.classes)}."
-        case CTCConfig():
-            does = f"It writes what is said, in lower case, with these characters: `{''.join(config.alphabet)}`."
+def task_card(model: TaskModel[Any]) -> str:
+    """Return what the model does, as Markdown."""
     return f"""# Fine-tuned listening model
 
-{does} `allears.downstream.export.load_task_model(folder)` loads encoder and head; `provenance.json` says which
+{model.card()} `allears.downstream.export.load_task_model(folder)` loads encoder and head; `provenance.json` names the
 recordings and licences it comes from.
 """

@@ -10,12 +10,11 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor
-from torch.nn.utils.rnn import pad_sequence
 
-from allears.downstream.examples import Examples, length_batches
+from allears.downstream.examples import Examples, length_batches, pad
 from allears.downstream.labels import Labelled
 from allears.errors import TrainingError
-from allears.models.audio_encoder import AudioEncoder
+from allears.models.base import Encoder
 from allears.models.heads import mean_pool
 from allears.shards.handle import ShardSet
 from allears.shards.reader import ShardReader
@@ -25,9 +24,12 @@ BATCH_FRAMES = 3000
 
 
 class FeatureStore:
-    """Log-mels [F, C] float16 of the clips that were asked for, cut to `most_s`; a clip is decoded once."""
+    """The encoder's features [F, C] of the clips that were asked for, cut to `most_s`; a clip is decoded once.
 
-    def __init__(self, shard_set: ShardSet, encoder: AudioEncoder, most_s: float, device: torch.device) -> None:
+    float16, or float32 where the features are the audio itself.
+    """
+
+    def __init__(self, shard_set: ShardSet, encoder: Encoder, most_s: float, device: torch.device) -> None:
         self.reader = ShardReader(shard_set)
         self.index = self.reader.index
         self.rate_hz = shard_set.sample_rate_hz
@@ -63,11 +65,10 @@ class FeatureStore:
             torch.from_numpy(self.reader.read(self.index.position[clip], 0, length))
             for clip, length in zip(clips, lengths, strict=True)
         ]
-        audio_BT = pad_sequence(audio, batch_first=True).to(self.device)
-        samples_B = torch.tensor([len(one) for one in audio], device=self.device)
-        features_BFC, frames_B = self.encoder.features(audio_BT, samples_B)
-        for clip, features_FC, frames in zip(clips, features_BFC, frames_B.tolist(), strict=True):
-            self.known[clip] = features_FC[: max(frames, 1)].to("cpu", torch.float16).clone()
+        features = self.encoder.features(pad(audio, self.device))
+        kept = torch.float16 if self.encoder.cacheable_features else torch.float32
+        for clip, features_FC, frames in zip(clips, features.data, features.lengths_B.tolist(), strict=True):
+            self.known[clip] = features_FC[: max(frames, 1)].to("cpu", kept).clone()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -82,22 +83,21 @@ class Hidden:
 
 @torch.inference_mode()
 def hidden_states(
-    encoder: AudioEncoder, inputs: Sequence[Tensor], layers: Sequence[int], device: torch.device, *, wanted: set[int]
+    encoder: Encoder, inputs: Sequence[Tensor], layers: Sequence[int], device: torch.device, *, wanted: set[int]
 ) -> Hidden:
     """One pass over `inputs` ([F, C] each); frames of `layers` are kept for the positions in `wanted` only."""
     encoder.to(device).eval()
-    config = encoder.config.conformer
+    config = encoder.config
     pooled_NLD = torch.zeros(len(inputs), config.blocks + 1, config.width)
     frames: dict[int, list[Tensor]] = {layer: [torch.zeros(0)] * len(inputs) for layer in layers}
     for positions in length_batches([len(one) for one in inputs], BATCH_FRAMES):
         chosen = [inputs[int(i)] for i in positions]
-        frames_B = torch.tensor([len(one) for one in chosen], device=device)
-        output = encoder.encode(pad_sequence(chosen, batch_first=True).to(device, torch.float32), frames_B)
+        output = encoder.encode(pad(chosen, device))
         for layer, hidden_BFD in enumerate(output.layers):
-            pooled_NLD[torch.from_numpy(positions), layer] = mean_pool(hidden_BFD, frames_B).cpu().float()
+            pooled_NLD[torch.from_numpy(positions), layer] = mean_pool(hidden_BFD, output.frames_B).cpu().float()
         for layer in layers:
             kept = output.layers[layer].to("cpu", torch.float16)
-            for row, position in enumerate(positions.tolist()):
+            for row, (position, count) in enumerate(zip(positions.tolist(), output.frames_B.tolist(), strict=True)):
                 if position in wanted:
-                    frames[layer][position] = kept[row, : len(chosen[row])].clone()
+                    frames[layer][position] = kept[row, :count].clone()
     return Hidden(pooled_NLD=pooled_NLD, frames=frames)

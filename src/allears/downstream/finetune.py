@@ -24,7 +24,7 @@ from allears.downstream.grid import Cell, task_clips
 from allears.downstream.labels import Labelled
 from allears.downstream.score_table import CURVES, SCORES, join_parts, write_table
 from allears.errors import ConfigError
-from allears.models.audio_encoder import AudioEncoder
+from allears.models.base import Encoder
 from allears.params.finetune import FinetuneParams
 from allears.params.spec_finetune import FinetuneSpec, TaskPlan
 from allears.process.events import EventLog
@@ -74,9 +74,9 @@ def run(spec: FinetuneSpec) -> None:
     events.end(0, 0.0, {})
 
 
-def trimmed(encoder: AudioEncoder, params: FinetuneParams) -> AudioEncoder:
+def trimmed(encoder: Encoder, params: FinetuneParams) -> Encoder:
     """The lowest `keep_blocks` blocks of an encoder. ConfigError when more are to be kept or frozen than there are."""
-    blocks = encoder.config.conformer.blocks
+    blocks = encoder.config.blocks
     kept = params.keep_blocks or blocks
     if kept > blocks:
         raise ConfigError(
@@ -89,11 +89,7 @@ def trimmed(encoder: AudioEncoder, params: FinetuneParams) -> AudioEncoder:
         )
     if params.keep_blocks in (None, blocks):
         return encoder
-    conformer = encoder.config.conformer.model_copy(update={"blocks": params.keep_blocks})
-    shorter = AudioEncoder(encoder.config.model_copy(update={"conformer": conformer}))
-    weights = encoder.encoder.state_dict()
-    shorter.encoder.load_state_dict({name: weights[name] for name in shorter.encoder.state_dict()})
-    return shorter
+    return encoder.truncated(kept)
 
 
 def _train(arms: list[ArmRun], events: EventLog, workers: int) -> None:
@@ -151,7 +147,7 @@ def _export(spec: FinetuneSpec, plan: TaskPlan, arms: list[ArmRun]) -> dict[str,
         "shards": spec.shard_set.get("digest"),
         "encoder": read_json(source) if source.exists() else spec.encoder.name,
     }
-    save_task_model(folder, best.model(cell), best.config(cell), provenance, *_known(spec, best, cell))
+    save_task_model(folder, best.model(cell), provenance, *_known(spec, best, cell))
     return {"folder": str(folder), "dev_error": best.dev_rate(cell), "share": cell.share, "seed": cell.seed}
 
 

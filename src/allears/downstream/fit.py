@@ -6,6 +6,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -13,6 +14,7 @@ from torch import Tensor, nn
 from allears.downstream.examples import Examples, length_batches, training_batches
 from allears.downstream.task import TaskModel
 from allears.errors import TrainingError
+from allears.types import Padded
 
 DEV_FRAMES = 4000  # frames of one batch without gradients, padding included
 CLIP_NORM = 1.0
@@ -53,7 +55,7 @@ class Fit:
     state: dict[str, Tensor]
 
 
-def fit(model: TaskModel, train: Examples, dev: Examples, settings: FitSettings, device: torch.device) -> Fit:
+def fit(model: TaskModel[Any], train: Examples, dev: Examples, settings: FitSettings, device: torch.device) -> Fit:
     """Train `model` in place. Equal settings and data give equal results on a CPU with one thread.
 
     Of equally good checks the last is kept. Raises TrainingError when the loss is not finite.
@@ -71,8 +73,7 @@ def fit(model: TaskModel, train: Examples, dev: Examples, settings: FitSettings,
             began = time.perf_counter()
             _freeze(model, settings, step)
             positions = next(batches)
-            inputs, frames = train.batch(positions, device)
-            _update(model, optimiser, inputs, frames, [targets[i] for i in positions], step)
+            _update(model, optimiser, train.batch(positions, device), [targets[i] for i in positions], step)
             schedule.step()
             seconds += time.perf_counter() - began
             if step % settings.dev_every == 0 or step == settings.updates:
@@ -86,18 +87,17 @@ def fit(model: TaskModel, train: Examples, dev: Examples, settings: FitSettings,
     return Fit(checks=tuple(checks), best=best, state=state)
 
 
-def predictions(model: TaskModel, examples: Examples, device: torch.device) -> list[str]:
-    """One prediction a clip, in order."""
+def predictions(model: TaskModel[Any], examples: Examples, device: torch.device) -> list[Any]:
+    """Return one prediction per clip, in order."""
     model.to(device).eval()
-    found = [""] * len(examples)
+    found: list[Any] = [None] * len(examples)
     for positions in length_batches([len(one) for one in examples.inputs], DEV_FRAMES):
-        inputs, frames = examples.batch(positions, device)
-        for position, prediction in zip(positions, model.predict(inputs, frames), strict=True):
+        for position, prediction in zip(positions, model.predict(examples.batch(positions, device)), strict=True):
             found[int(position)] = prediction
     return found
 
 
-def score(model: TaskModel, examples: Examples, device: torch.device) -> tuple[int, int]:
+def score(model: TaskModel[Any], examples: Examples, device: torch.device) -> tuple[int, int]:
     """Errors and total over all clips."""
     pairs = [
         model.errors(reference, prediction)
@@ -107,16 +107,15 @@ def score(model: TaskModel, examples: Examples, device: torch.device) -> tuple[i
 
 
 def _update(
-    model: TaskModel,
+    model: TaskModel[Any],
     optimiser: torch.optim.Optimizer,
-    inputs: Tensor,
-    frames: Tensor,
+    inputs: Padded,
     targets: list[list[int]],
     step: int,
 ) -> None:
     model.train()
     optimiser.zero_grad(set_to_none=True)
-    loss, count = model.loss(inputs, frames, targets)
+    loss, count = model.loss(inputs, targets)
     mean = loss / max(count, 1)
     if not torch.isfinite(mean):
         raise TrainingError(
@@ -129,7 +128,7 @@ def _update(
 
 
 def _optimiser(
-    model: TaskModel, settings: FitSettings
+    model: TaskModel[Any], settings: FitSettings
 ) -> tuple[torch.optim.Optimizer, torch.optim.lr_scheduler.LambdaLR]:
     groups = [{"params": list(model.head.parameters()), "lr": settings.learning_rate}]
     if model.encoder is not None:
@@ -145,25 +144,15 @@ def _optimiser(
     return optimiser, torch.optim.lr_scheduler.LambdaLR(optimiser, factor)
 
 
-def _freeze(model: TaskModel, settings: FitSettings, step: int) -> None:
+def _freeze(model: TaskModel[Any], settings: FitSettings, step: int) -> None:
     """Decide at the first update, and when the frozen updates are over, what of the encoder is trained."""
     if model.encoder is None or step not in (1, settings.frozen_updates + 1):
         return
     trained = step > settings.frozen_updates
     for parameter in model.encoder.parameters():
         parameter.requires_grad_(trained)
-    for parameter in _lowest(model.encoder.encoder, settings.frozen_blocks):
+    for parameter in model.encoder.lowest(settings.frozen_blocks):
         parameter.requires_grad_(False)
-
-
-def _lowest(encoder: nn.Module, blocks: int) -> Iterator[nn.Parameter]:
-    """Parameters below and in the lowest `blocks` blocks; none when `blocks` is 0."""
-    if blocks == 0:
-        return
-    for name, parameter in encoder.named_parameters():
-        part, _, rest = name.partition(".")
-        if part != "blocks" or int(rest.split(".")[0]) < blocks:
-            yield parameter
 
 
 @contextmanager

@@ -14,7 +14,7 @@ from allears.errors import ConfigError
 from allears.params.finetune import Arm, FinetuneParams
 from allears.params.spec_finetune import TaskPlan
 
-MEAN = "mean"  # the head of a classification: the mean over frames, and a linear layer
+ONLY = "mean"  # the head of a task that offers no choice
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -39,12 +39,11 @@ class Cell:
 
 def plan_tasks(clips: Path, params: FinetuneParams, rate_hz: int) -> tuple[TaskPlan, ...]:
     """The tasks of `params.task`. Raises ConfigError when none of them can be learned, with every reason."""
-    wanted = {"auto": ("classify", "ctc"), "both": ("classify", "ctc")}.get(params.task, (params.task,))
     plans: list[TaskPlan] = []
     reasons: list[str] = []
-    for task in wanted:
-        target = params.target if task == "classify" else TEXT
-        found = _plan(clips, target, params, rate_hz)
+    for task, config in params.tasks.items():
+        target = TEXT if config.learns_text else params.target
+        found = _plan(clips, task, target, params, rate_hz)
         if isinstance(found, str):
             reasons.append(found)
         else:
@@ -68,7 +67,8 @@ def task_clips(clips: Path, plan: TaskPlan, params: FinetuneParams, rate_hz: int
 
 def searched(plan: TaskPlan, fold: str, arm: Arm, params: FinetuneParams) -> list[Cell]:
     """What is tried first, the same for every arm: shares × learning rates × heads, with the first seed."""
-    heads = params.ctc_heads if plan.task == "ctc" else (MEAN,)
+    choices = params.tasks[plan.task].head_choices if plan.task in params.tasks else None
+    heads = getattr(params, choices) if choices else (ONLY,)
     return [
         Cell(plan=plan.name, fold=fold, arm=arm, share=share, seed=0, learning_rate=rate, head=head)
         for share in plan.shares
@@ -98,7 +98,7 @@ def _usable(labelled: Labelled, params: FinetuneParams, rate_hz: int) -> Labelle
     return with_classes(limited(large, params.limits, rate_hz, params.seed), params.min_class_clips)[0]
 
 
-def _plan(clips: Path, target: str, params: FinetuneParams, rate_hz: int) -> TaskPlan | str:
+def _plan(clips: Path, task: str, target: str, params: FinetuneParams, rate_hz: int) -> TaskPlan | str:
     """The plan of one task, or why there is none."""
     least = params.min_text_clips if target == TEXT else params.min_class_clips
     share_least = params.min_text_clips if target == TEXT else params.min_clips_per_class
@@ -124,7 +124,7 @@ def _plan(clips: Path, target: str, params: FinetuneParams, rate_hz: int) -> Tas
         return f"every share of {target!r} is too small: {'; '.join(skipped)}"
     everything = [labelled for _, labelled in folds]
     return TaskPlan(
-        task="ctc" if target == TEXT else "classify",
+        task=task,
         target=target,
         classes=tuple(sorted(classes)),
         shares=tuple(shares),

@@ -29,7 +29,8 @@ from allears.downstream.linear_probe import LinearClassifier, fit_path
 from allears.downstream.score_table import PROBE, columns, join_parts, write_table
 from allears.downstream.subsets import draw_share, shortage
 from allears.evaluation.error_rates import class_errors
-from allears.models.audio_encoder import AudioEncoder
+from allears.models.base import Encoder
+from allears.models.build import build_encoder
 from allears.params.probe import ProbeParams
 from allears.params.spec_probe import ProbeSpec
 from allears.params.task import CTCConfig
@@ -135,9 +136,9 @@ def _probe_arms(spec: ProbeSpec, shard_set: ShardSet, targets: Targets) -> list[
     return list(parts.values())
 
 
-def random_encoder(like: AudioEncoder, seed: int, draw: int) -> AudioEncoder:
+def random_encoder(like: Encoder, seed: int, draw: int) -> Encoder:
     """An encoder of the same configuration that has heard nothing; another one for each draw."""
-    return AudioEncoder(like.config, seed=1_000_003 * (seed + 1) + draw)
+    return build_encoder(like.config, seed=1_000_003 * (seed + 1) + draw)
 
 
 def text_layers(params: ProbeParams, blocks: int) -> tuple[int, ...]:
@@ -147,9 +148,9 @@ def text_layers(params: ProbeParams, blocks: int) -> tuple[int, ...]:
 
 
 def _listen(
-    encoder: AudioEncoder, inputs: list[Tensor], targets: Targets, params: ProbeParams, device: torch.device
+    encoder: Encoder, inputs: list[Tensor], targets: Targets, params: ProbeParams, device: torch.device
 ) -> Hidden:
-    layers = text_layers(params, encoder.config.conformer.blocks) if targets.text is not None else ()
+    layers = text_layers(params, encoder.config.blocks) if targets.text is not None else ()
     spoken = set(targets.text.clips) if targets.text is not None else set()
     wanted = {i for i, clip in enumerate(targets.clips) if clip in spoken}
     return hidden_states(encoder, inputs, layers, device, wanted=wanted)

@@ -7,39 +7,73 @@ Legend: `B` clips, `F` frames, `C` features, `D` width. A task either holds an e
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from typing import Any, Generic, TypeVar
 
 from torch import Tensor, nn
 
-from allears.models.audio_encoder import AudioEncoder
+from allears.models.base import Encoder
+from allears.params.task import TaskConfig
+from allears.types import Padded
+
+Prediction = TypeVar("Prediction")
 
 
-class TaskModel(nn.Module, ABC):
-    """Encoder, head, loss and prediction of one task. `head` takes hidden states and true frames."""
+class TaskModel(nn.Module, ABC, Generic[Prediction]):
+    """Encoder, head, loss and prediction of one task. `head` takes hidden states and true frames.
 
-    head: nn.Module
+    References are the texts of the table of clips. A prediction may be anything that `errors` can compare with one.
+    """
 
-    def __init__(self, encoder: AudioEncoder | None) -> None:
+    config: TaskConfig
+
+    def __init__(self, config: Any, width: int, encoder: Encoder | None = None, seed: int = 0) -> None:
         super().__init__()
+        self.config = config
         self.encoder = encoder
+        self.head = self.new_head(width, seed)
 
-    def forward(self, inputs_BFC: Tensor, frames_B: Tensor) -> Tensor:
-        """The head's output for each clip or frame."""
-        hidden_BFD = inputs_BFC if self.encoder is None else self.encoder.encode(inputs_BFC, frames_B).last_BFD
+    @abstractmethod
+    def new_head(self, width: int, seed: int) -> nn.Module:
+        """Return the head on hidden states of `width`, its weights drawn from `seed`."""
+
+    @classmethod
+    @abstractmethod
+    def configure(cls, target: str, classes: Sequence[str], references: Sequence[str], head: str) -> TaskConfig:
+        """Return the settings for a target. `classes` and `references` are those of training clips; `head` is one of
+        the choices that the task offers.
+        """
+
+    @abstractmethod
+    def card(self) -> str:
+        """Return what the model does, as one sentence of Markdown for its card."""
+
+    def forward(self, inputs: Padded) -> Tensor:
+        """Return the head's output for each clip or frame."""
+        if self.encoder is None:
+            hidden_BFD, frames_B = inputs.data, inputs.lengths_B
+        else:
+            encoded = self.encoder.encode(inputs)
+            hidden_BFD, frames_B = encoded.last_BFD, encoded.frames_B
         output: Tensor = self.head(hidden_BFD, frames_B)
         return output
 
     @abstractmethod
     def encode_target(self, reference: str) -> list[int]:
-        """A reference as integers."""
+        """Return a reference as integers."""
 
     @abstractmethod
-    def loss(self, inputs_BFC: Tensor, frames_B: Tensor, targets: list[list[int]]) -> tuple[Tensor, int]:
-        """The loss of a batch as (sum, count)."""
+    def loss(self, inputs: Padded, targets: list[list[int]]) -> tuple[Tensor, int]:
+        """Return the loss of a batch as (sum, count)."""
 
     @abstractmethod
-    def predict(self, inputs_BFC: Tensor, frames_B: Tensor) -> list[str]:
-        """One prediction a clip, comparable with its reference."""
+    def predict(self, inputs: Padded) -> list[Prediction]:
+        """Return one prediction per clip."""
 
     @abstractmethod
-    def errors(self, reference: str, prediction: str) -> tuple[int, int]:
-        """Errors and total of one clip."""
+    def errors(self, reference: str, prediction: Prediction) -> tuple[int, int]:
+        """Return errors and total of one clip."""
+
+    def as_text(self, prediction: Prediction) -> str:
+        """Return a prediction as the table of scores shows it."""
+        return str(prediction)

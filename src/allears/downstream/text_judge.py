@@ -30,10 +30,11 @@ from allears.engine.mapping import Outcome, map_batches
 from allears.engine.worker import WORKER_BYTES
 from allears.errors import AudioError, ConfigError, StaleError
 from allears.evaluation.error_rates import character_errors
-from allears.models.audio_encoder import AudioEncoder
+from allears.models.base import Encoder
 from allears.shards.tar import to_pcm
 from allears.storage.digest import file_digest, value_digest
 from allears.text.characters import UNKNOWN
+from allears.types import Padded
 
 VERSION = 1
 MOST_S = 30.0  # attention looks at all frames of a clip at once; models learn texts of shorter ones
@@ -56,19 +57,21 @@ class Judge:
     digest: str
     learned: Learned
     model: CTC
-    encoder: AudioEncoder
+    encoder: Encoder
 
     @property
     def sample_rate_hz(self) -> int:
         """What it hears."""
-        return self.encoder.config.log_mel.sample_rate_hz
+        return self.encoder.config.sample_rate_hz
 
     @torch.inference_mode()
     def hear(self, audio_T: Mono) -> tuple[str, Tensor]:
         """The text of the best path, and log-probabilities [F, V], of one clip by itself."""
-        samples_B = torch.tensor([len(audio_T)])
-        features_BFC, frames_B = self.encoder.features(torch.from_numpy(audio_T)[None], samples_B)
-        scores_BFV = self.model(features_BFC, frames_B)
+        features = self.encoder.features(
+            Padded(torch.from_numpy(audio_T)[None], torch.tensor([len(audio_T)]), full=True)
+        )
+        scores_BFV = self.model(features)
+        frames_B = torch.tensor([self.encoder.config.frames(len(audio_T))])
         return self.model.read(scores_BFV, frames_B)[0], scores_BFV[0, : int(frames_B[0])]
 
 

@@ -1,4 +1,4 @@
-"""From samples to features, inside the model: what is exported hears raw audio.
+"""Log-mel front end, part of the model, so that what is exported takes raw audio.
 
 Legend: `B` clips, `T` samples, `N` 10 ms windows, `M` mels, `F` stacked frames, `C` = stack × mels features.
 """
@@ -10,8 +10,7 @@ from torch import Tensor, nn
 
 from allears.audio.features import LOG_FLOOR, PREEMPHASIS, mel_filters, povey_window
 from allears.params.model import LogMelConfig
-
-__all__ = ["LogMel", "LogMelConfig"]
+from allears.types import Padded
 
 WINDOW = 400  # samples: 25 ms at 16 kHz
 HOP = 160
@@ -42,25 +41,25 @@ class LogMel(nn.Module):
         return (torch.div(samples_B - WINDOW, HOP, rounding_mode="floor") + 1).clamp(min=0)
 
     def frames(self, samples_B: Tensor) -> Tensor:
-        """Stacked frames of clips of so many samples, int64 [B]; the same as `audio.frames.encoder_frames`."""
+        """Stacked frames of clips of so many samples, int64 [B]; the same as `frames.encoder_frames`."""
         stack = self.config.stack
         return torch.div(self.windows(samples_B) + stack - 2, stack, rounding_mode="floor")
 
     @torch.no_grad()
-    def forward(self, audio_BT: Tensor, samples_B: Tensor) -> tuple[Tensor, Tensor]:
-        """Features [B, F, C], zero beyond each clip's end, and true frames int64 [B].
+    def forward(self, audio: Padded) -> Padded:
+        """Return features [B, F, C], zero beyond each clip's end, of audio [B, T].
 
         F is the largest number of frames that fits T, at least 1: a clip shorter than a window has no true frame.
         """
-        with torch.autocast(audio_BT.device.type, enabled=False):
-            logmel_BNM = self._log_mel(audio_BT.to(self.window_W.dtype))
-            normal_BNM = _normalise(logmel_BNM, self.windows(samples_B))
+        with torch.autocast(audio.data.device.type, enabled=False):
+            logmel_BNM = self._log_mel(audio.data.to(self.window_W.dtype))
+            normal_BNM = _normalise(logmel_BNM, self.windows(audio.lengths_B))
         B, N, M = normal_BNM.shape
         stack = self.config.stack
         F = max(1, (N + stack - 2) // stack)
         missing = F * stack - N
         stacked = nn.functional.pad(normal_BNM, (0, 0, 0, missing)) if missing else normal_BNM
-        return stacked.reshape(B, F, stack * M), self.frames(samples_B)
+        return Padded(stacked.reshape(B, F, stack * M), self.frames(audio.lengths_B), audio.full)
 
     def _log_mel(self, audio_BT: Tensor) -> Tensor:
         if audio_BT.shape[1] < WINDOW:

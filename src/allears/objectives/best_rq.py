@@ -10,68 +10,75 @@ Legend: `B` clips, `F` frames, `C` features, `M` masked frames, `K` codebooks, `
 
 from __future__ import annotations
 
-from typing import ClassVar
-
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from allears.models.audio_encoder import AudioEncoder
-from allears.objectives.base import Input, Objective, inside, masked_prediction
-from allears.objectives.masking import batch_masks
+from allears.models.base import Encoder
+from allears.objectives.base import Objective, histogram, masked_prediction, rows
+from allears.objectives.masking import mask_batch, required
 from allears.params.objective import BestRQConfig
-from allears.types import AudioBatch, ObjectiveOutput
+from allears.types import Batch, ObjectiveOutput
 
 
 class BestRQ(Objective):
-    """One softmax a codebook over masked frames; loss and accuracy are means over codebooks.
+    """One softmax per codebook over masked frames; loss and accuracy are means over codebooks.
 
     A hidden frame weighs 1, a visible one `visible_weight` (the paper has hidden frames alone; at small budgets the
-    visible ones teach the first layers much sooner). Metrics and histograms are of hidden frames; histograms have
-    K × V entries, codebook after codebook.
+    visible ones teach the first layers much sooner). Metrics and histograms [K, V] are of hidden frames.
     """
 
-    inputs: ClassVar[frozenset[Input]] = frozenset({"audio"})
+    config: BestRQConfig
 
-    def __init__(self, config: BestRQConfig, encoder: AudioEncoder, seed: int) -> None:
+    def __init__(self, config: BestRQConfig, encoder: Encoder, seed: int) -> None:
         super().__init__()
         self.config = config
         self.encoder = encoder
         self.seed = seed
         generator = torch.Generator().manual_seed(seed)
-        self.quantizer = RandomQuantizer(encoder.config.log_mel.width, config, generator)
-        self.head = nn.Linear(encoder.config.conformer.width, config.codebooks * config.codes)
+        self.quantizer = RandomQuantizer(encoder.config.feature_width, config, generator)
+        self.head = nn.Linear(encoder.config.width, config.codebooks * config.codes)
         nn.init.xavier_uniform_(self.head.weight, generator=generator)
         nn.init.zeros_(self.head.bias)
 
-    def forward(self, batch: AudioBatch) -> ObjectiveOutput:
+    def prepare(self, batch: Batch) -> dict[str, Tensor]:
+        """Return masks and the places of hidden and visible frames."""
+        return mask_batch(batch, self.encoder.config.frames, self.config.mask, self.seed).prepared()
+
+    def forward(self, batch: Batch) -> ObjectiveOutput:
         """Targets come from the features without a mask, normalised per clip (without that, codes collapse)."""
-        features_BFC, frames_B = self.encoder.features(batch.audio_BT, batch.samples_B)
-        F, K = features_BFC.shape[1], self.config.codebooks
-        mask_BF = batch_masks(batch, frames_B, F, self.config.mask, self.seed)
-        visible_BF = inside(frames_B, F) & ~mask_BF
-        targets_MK = self.quantizer(features_BFC[mask_BF])
-        output = self.encoder.encode(features_BFC, frames_B, mask_BF)
-        logits = torch.split(self.head(output.last_BFD[mask_BF]), self.config.codes, dim=-1)
-        parts = [masked_prediction(logits[k], targets_MK[:, k]) for k in range(K)]
-        hidden_sum = torch.stack([loss for loss, _ in parts]).sum() / K
-        correct = torch.stack([facts["correct"] for _, facts in parts]).sum() / K
+        ready, K, V = batch.prepared, self.config.codebooks, self.config.codes
+        features = self.encoder.features(required(batch.audio, "audio"))
+        targets_MK = self.quantizer(rows(features.data, ready["hidden_M"]))
+        output = self.encoder.encode(features, ready["mask_BF"])
+        logits = torch.split(self.head(rows(output.last_BFD, ready["hidden_M"])), V, dim=-1)
+        losses, right, predictions = zip(
+            *(masked_prediction(logits[k], targets_MK[:, k]) for k in range(K)), strict=True
+        )
+        hidden_sum, correct = torch.stack(losses).sum() / K, torch.stack(right).sum() / K
         seen_sum = hidden_sum.new_zeros(())
         if self.config.visible_weight:
-            seen_MKV = self.head(output.last_BFD[visible_BF]).unflatten(-1, (K, -1))
-            codes_MK = self.quantizer(features_BFC[visible_BF])
-            seen_sum = functional.cross_entropy(seen_MKV.flatten(0, 1), codes_MK.flatten(), reduction="sum") / K
-        count = mask_BF.sum()
+            seen_MKV = self.head(rows(output.last_BFD, ready["visible_N"])).unflatten(-1, (K, -1))
+            codes_MK = self.quantizer(rows(features.data, ready["visible_N"]))
+            seen_sum = functional.cross_entropy(seen_MKV.flatten(0, 1).float(), codes_MK.flatten(), reduction="sum") / K
+        hidden_count, visible_count, masked, frames = ready["counts"].unbind()
         return ObjectiveOutput(
             loss_sum=hidden_sum + self.config.visible_weight * seen_sum,
-            count=count + self.config.visible_weight * visible_BF.sum(),
+            count=hidden_count + self.config.visible_weight * visible_count,
             metrics={
-                "loss": (hidden_sum.detach(), count),
-                "masked_accuracy": (correct, count),
-                "masked_share": (mask_BF.sum(), inside(frames_B, F).sum()),
+                "loss": (hidden_sum.detach(), hidden_count),
+                "masked_accuracy": (correct, hidden_count),
+                "masked_share": (masked, frames),
             },
-            histograms={name: torch.cat([facts[name] for _, facts in parts]) for name in ("codes", "predictions")},
+            histograms={
+                "codes": torch.stack([histogram(targets_MK[:, k], V) for k in range(K)]),
+                "predictions": torch.stack(predictions),
+            },
         )
+
+    def exports(self) -> dict[str, nn.Module]:
+        """Return the encoder."""
+        return {"encoder": self.encoder}
 
 
 class RandomQuantizer(nn.Module):

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
-from allears.models.audio_encoder import AudioEncoder
+from allears.models.build import build_encoder
 from allears.objectives.base import Objective
 from allears.objectives.best_rq import BestRQ
 from allears.objectives.masked_units import MaskedUnits
-from allears.params.objective import BestRQConfig, MaskedUnitsConfig
+from allears.params.model import AnyEncoderConfig
+from allears.params.objective import AnyObjectiveConfig, BestRQConfig, MaskedUnitsConfig
 
 
-def build_objective(config: MaskedUnitsConfig | BestRQConfig, encoder: AudioEncoder, seed: int = 0) -> Objective:
-    """The objective that `config.name` names; `seed` draws its head and quantizer and seeds the masks."""
-    match config.name:
-        case "masked_units":
-            return MaskedUnits(config, encoder, seed)
-        case "best_rq":
-            return BestRQ(config, encoder, seed)
+def build_objective(config: AnyObjectiveConfig, encoder: AnyEncoderConfig, seed: int = 0) -> Objective:
+    """Return the objective that `config` describes, around a new encoder where it has one.
+
+    `seed` draws all weights and seeds the masks.
+    """
+    match config:
+        case MaskedUnitsConfig():
+            return MaskedUnits(config, build_encoder(encoder, seed), seed)
+        case BestRQConfig():
+            return BestRQ(config, build_encoder(encoder, seed), seed)

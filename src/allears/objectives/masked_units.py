@@ -5,18 +5,18 @@ Legend: `B` clips, `F` frames, `D` width, `M` masked frames, `V` units.
 
 from __future__ import annotations
 
-from typing import ClassVar
-
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional
 
 from allears.errors import ConfigError, TrainingError
-from allears.models.audio_encoder import AudioEncoder
-from allears.objectives.base import Input, Objective, inside, masked_prediction
-from allears.objectives.masking import batch_masks
+from allears.models.base import Encoder
+from allears.objectives.base import Objective, masked_prediction, rows
+from allears.objectives.masking import Masked, mask_batch, required
 from allears.params.objective import MaskedUnitsConfig
-from allears.types import AudioBatch, ObjectiveOutput
+from allears.types import Batch, ObjectiveOutput
 
 
 class MaskedUnits(Objective):
@@ -26,13 +26,13 @@ class MaskedUnits(Objective):
     pred_masked_weight and pred_nomask_weight). The metrics are of hidden frames alone.
     """
 
-    inputs: ClassVar[frozenset[Input]] = frozenset({"audio", "units"})
+    config: MaskedUnitsConfig
 
-    def __init__(self, config: MaskedUnitsConfig, encoder: AudioEncoder, seed: int) -> None:
+    def __init__(self, config: MaskedUnitsConfig, encoder: Encoder, seed: int) -> None:
         super().__init__()
-        blocks = encoder.config.conformer.blocks
+        blocks, width = encoder.config.blocks, encoder.config.width
         try:
-            config.check_blocks(blocks)
+            config.check(encoder.config)
         except ValueError as error:
             raise ConfigError(str(error)) from error
         self.config = config
@@ -40,47 +40,59 @@ class MaskedUnits(Objective):
         self.seed = seed
         self.layers = (*sorted(set(config.intermediate_blocks)), blocks)
         generator = torch.Generator().manual_seed(seed)
-        width = encoder.config.conformer.width
         self.heads = nn.ModuleList(CosineHead(width, config, generator) for _ in self.layers)
 
-    def forward(self, batch: AudioBatch) -> ObjectiveOutput:
-        """`batch.units_BU`: units at the encoder's frame rate, -1 where there is none (no loss there)."""
-        if batch.units_BU is None:
+    def prepare(self, batch: Batch) -> dict[str, Tensor]:
+        """Return masks, and the units of hidden and visible frames; a frame without a unit (-1) has no loss."""
+        if batch.units is None:
             raise TrainingError("masked_units needs a unit for each frame, the batch has none; run the labelling step")
-        features_BFC, frames_B = self.encoder.features(batch.audio_BT, batch.samples_B)
-        F = features_BFC.shape[1]
-        mask_BF = batch_masks(batch, frames_B, F, self.config.mask, self.seed)
-        output = self.encoder.encode(features_BFC, frames_B, mask_BF)
-        units_BF = _fit(batch.units_BU, F)
-        known_BF = (units_BF >= 0) & inside(frames_B, F)
-        hidden_BF, visible_BF = mask_BF & known_BF, ~mask_BF & known_BF
-        targets_M = units_BF[hidden_BF]
-        if known_BF.any() and int(units_BF.max()) >= self.config.units:
+        found = mask_batch(batch, self.encoder.config.frames, self.config.mask, self.seed)
+        units_BF = _fit(batch.units.data.numpy(), found.mask_BF.shape[1])
+        found = Masked(found.mask_BF, found.known_BF & (units_BF >= 0), found.frames)
+        if (largest := int(units_BF.max(initial=-1, where=found.known_BF))) >= self.config.units:
             raise TrainingError(
-                f"a frame has unit {int(units_BF.max())}, but pretrain.objectives.masked_units.units is "
-                f"{self.config.units}; they must agree with the unit model: set that key to its number of units, or "
-                "label again"
+                f"a frame has unit {largest}, but pretrain.objectives.masked_units.units is {self.config.units}; they "
+                "must agree with the unit model: set that key to its number of units, or label again"
             )
-        hidden_sum = seen_sum = features_BFC.new_zeros(())
+        hidden_M = units_BF.reshape(-1)[found.hidden()]
+        return found.prepared() | {
+            "hidden_units_M": torch.from_numpy(hidden_M),
+            "visible_units_N": torch.from_numpy(units_BF.reshape(-1)[found.visible()]),
+            "codes_KV": torch.from_numpy(np.bincount(hidden_M, minlength=self.config.units)[None]),
+        }
+
+    def forward(self, batch: Batch) -> ObjectiveOutput:
+        """Return the loss over the frames that `prepare` chose."""
+        ready = batch.prepared
+        features = self.encoder.features(required(batch.audio, "audio"))
+        output = self.encoder.encode(features, ready["mask_BF"])
+        hidden_sum = seen_sum = features.data.new_zeros(())
         for layer, head in zip(self.layers, self.heads, strict=True):
-            hidden, facts = masked_prediction(head(output.layers[layer][hidden_BF]), targets_M)
+            frames_BFD = output.layers[layer]
+            hidden, correct, predictions_V = masked_prediction(
+                head(rows(frames_BFD, ready["hidden_M"])), ready["hidden_units_M"]
+            )
             hidden_sum = hidden_sum + hidden / len(self.heads)
             if self.config.visible_weight:
                 seen = functional.cross_entropy(
-                    head(output.layers[layer][visible_BF]), units_BF[visible_BF], reduction="sum"
+                    head(rows(frames_BFD, ready["visible_N"])), ready["visible_units_N"], reduction="sum"
                 )
                 seen_sum = seen_sum + seen / len(self.heads)
-        count = hidden_BF.sum()
+        hidden_count, visible_count, masked, frames = ready["counts"].unbind()
         return ObjectiveOutput(
             loss_sum=hidden_sum + self.config.visible_weight * seen_sum,
-            count=count + self.config.visible_weight * visible_BF.sum(),
+            count=hidden_count + self.config.visible_weight * visible_count,
             metrics={
-                "loss": (hidden_sum.detach(), count),
-                "masked_accuracy": (facts["correct"], count),
-                "masked_share": (mask_BF.sum(), inside(frames_B, F).sum()),
+                "loss": (hidden_sum.detach(), hidden_count),
+                "masked_accuracy": (correct, hidden_count),
+                "masked_share": (masked, frames),
             },
-            histograms={"codes": facts["codes"], "predictions": facts["predictions"]},
+            histograms={"codes": ready["codes_KV"], "predictions": predictions_V[None]},
         )
+
+    def exports(self) -> dict[str, nn.Module]:
+        """Return the encoder."""
+        return {"encoder": self.encoder}
 
 
 class CosineHead(nn.Module):
@@ -96,12 +108,12 @@ class CosineHead(nn.Module):
         nn.init.normal_(self.units_VD, generator=generator)
 
     def forward(self, frames_MD: Tensor) -> Tensor:
-        """Logits [M, V]."""
+        """Return float32 logits [M, V]."""
         projected = functional.normalize(self.projection(frames_MD).float(), dim=-1)
         return projected @ functional.normalize(self.units_VD.float(), dim=-1).T / self.temperature
 
 
-def _fit(units_BU: Tensor, F: int) -> Tensor:
+def _fit(units_BU: NDArray[np.int64], F: int) -> NDArray[np.int64]:
     """Cut, or fill with -1, to F frames. A training's labels are F frames as they come; other callers' need not be."""
     U = units_BU.shape[1]
-    return units_BU[:, :F] if U >= F else functional.pad(units_BU, (0, F - U), value=-1)
+    return units_BU[:, :F] if U >= F else np.pad(units_BU, ((0, 0), (0, F - U)), constant_values=-1)

@@ -1,14 +1,15 @@
-"""Which frames are hidden: a pure function of seed, epoch, clip, crop and how often the epoch has heard the clip.
+"""Which frames are hidden: a pure function of seed, epoch, clip, crop and how often the epoch has used the clip.
 
-Not of the batch or rank that the clip is in.
+Not of the batch or rank that the clip is in. Computed on the CPU, ahead of the step.
 
-Legend: `B` clips, `F` frames.
+Legend: `B` clips, `F` frames, `M` hidden frames, `N` visible ones.
 """
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -16,14 +17,54 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from allears.params.objective import MaskConfig
-from allears.types import AudioBatch
+from allears.types import Batch, Padded
 
 
-def batch_masks(batch: AudioBatch, frames_B: Tensor, F: int, config: MaskConfig, seed: int) -> Tensor:
-    """Bool [B, F] on the device of `frames_B`: one mask a clip, never one a batch."""
-    starts, frames = batch.starts_B.tolist(), frames_B.tolist()
-    masks_BF = span_masks(batch.keys, starts, batch.before, frames, F, config, seed, batch.epoch)
-    return torch.from_numpy(masks_BF).to(frames_B.device, non_blocking=True)
+@dataclass(frozen=True, slots=True)
+class Masked:
+    """The masks of a batch: `mask_BF` bool, hidden frames; `known_BF` bool, frames with a target."""
+
+    mask_BF: NDArray[np.bool_]
+    known_BF: NDArray[np.bool_]
+    frames: int  # true frames of all clips
+
+    def hidden(self) -> NDArray[np.int64]:
+        """Return the places among all B × F frames of the hidden ones with a target [M]."""
+        return np.flatnonzero(self.mask_BF & self.known_BF)
+
+    def visible(self) -> NDArray[np.int64]:
+        """Return the places of the visible frames with a target [N]."""
+        return np.flatnonzero(~self.mask_BF & self.known_BF)
+
+    def prepared(self) -> dict[str, Tensor]:
+        """Return what an objective needs on the device; `counts`: hidden and visible frames with a target, hidden
+        frames, true frames.
+        """
+        hidden_M, visible_N = self.hidden(), self.visible()
+        counts = [len(hidden_M), len(visible_N), int(self.mask_BF.sum()), self.frames]
+        return {
+            "mask_BF": torch.from_numpy(self.mask_BF),
+            "hidden_M": torch.from_numpy(hidden_M),
+            "visible_N": torch.from_numpy(visible_N),
+            "counts": torch.tensor(counts),
+        }
+
+
+def mask_batch(batch: Batch, frames_of: Callable[[int], int], config: MaskConfig, seed: int) -> Masked:
+    """Return one mask per clip of `batch.audio`. `frames_of`: frames of so many samples, by the encoder."""
+    audio = required(batch.audio, "audio")
+    F = max(1, frames_of(audio.data.shape[1]))
+    frames = [frames_of(samples) for samples in audio.lengths_B.tolist()]
+    masks_BF = span_masks(batch.keys, batch.starts, batch.before, frames, F, config, seed, batch.epoch)
+    known_BF = np.arange(F) < np.array(frames)[:, None]
+    return Masked(masks_BF, known_BF, sum(frames))
+
+
+def required(value: Padded | None, name: str) -> Padded:
+    """Return an input of a batch. ValueError when the batch was made for an objective that does not use it."""
+    if value is None:
+        raise ValueError(f"the batch has no {name}: it was read for an objective whose `inputs` do not name it")
+    return value
 
 
 def span_masks(
@@ -49,7 +90,7 @@ def span_masks(
 
 
 def clip_generator(seed: int, epoch: int, key: str, start: int, before: int) -> np.random.Generator:
-    """The generator of one crop of one clip, heard `before` times in the epoch: the same in every process."""
+    """Return the generator of one crop of a clip that the epoch has used `before` times: the same in every process."""
     again = f".{before}" if before else ""
     digest = hashlib.blake2b(f"{seed}|{epoch}{again}|{start}|{key}".encode(), digest_size=16).digest()
     return np.random.Generator(np.random.Philox(key=np.frombuffer(digest, dtype="<u8")))

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
 from pathlib import Path
+from typing import Annotated, Any, get_args, get_origin
 
 from pydantic import BaseModel, ConfigDict
+
+from allears.errors import nearest
 
 
 class Params(BaseModel):
@@ -66,3 +70,30 @@ class Paths(Params):
     def reports(self) -> Path:
         """Pages and documents."""
         return self._layer("08_reporting")
+
+
+def members(union: Any, tag: str) -> dict[str, Any]:
+    """Return the models of a union by the only value that their field `tag` allows: the one list of such names."""
+    if get_origin(union) is Annotated:
+        union = get_args(union)[0]
+    models = get_args(union) or (union,)
+    return {get_args(model.model_fields[tag].annotation)[0]: model for model in models}
+
+
+def tagged(values: Any, union: Any, tag: str) -> Any:
+    """Return settings by name, each with its name under `tag`, and the defaults of the members that are not given."""
+    if not isinstance(values, Mapping):
+        return values
+    empty: dict[str, Any] = {name: {} for name in members(union, tag)}
+    return {
+        name: {tag: name, **value} if isinstance(value, Mapping) else value
+        for name, value in (empty | dict(values)).items()
+    }
+
+
+def known(key: str, value: str, names: Iterable[str]) -> str:
+    """Return `value` when it is one of `names`; ValueError, which names the key and the valid ones, otherwise."""
+    valid = list(names)
+    if value not in valid:
+        raise ValueError(f"{key}: expected one of {', '.join(valid)}, found {value!r}{nearest(value, valid) or '.'}")
+    return value

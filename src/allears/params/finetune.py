@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Literal, get_args
 
-from pydantic import Field
+from pydantic import Field, field_validator
 
-from allears.params.base import Params
+from allears.params.base import Params, known, members
 from allears.params.labelled import ClipLimits, Share
-from allears.params.task import CTCHeadKind
+from allears.params.task import AnyTaskConfig, CTCHeadKind, TaskConfig
 
 Arm = Literal["pretrained", "scratch", "random_frozen"]
-ARMS: tuple[Arm, ...] = ("pretrained", "scratch", "random_frozen")
-Task = Literal["classify", "ctc"]
+ARMS: tuple[Arm, ...] = get_args(Arm)
 
 
 class FinetuneParams(Params):
@@ -21,8 +20,8 @@ class FinetuneParams(Params):
     encoder: str | None = Field(
         default=None, description="null: this corpus's; the name of another corpus; or the folder of an export"
     )
-    task: Literal["auto", "classify", "ctc", "both"] = Field(
-        default="auto", description="auto: classify when the target can be learned, else characters by CTC"
+    task: str = Field(
+        default="auto", description="the name of a task; all: every one; auto: the first that the labels allow"
     )
     target: str = Field(default="label", description="column, or key of `attributes`, that `classify` learns")
     arms: tuple[Arm, ...] = Field(default=ARMS, min_length=1)
@@ -58,3 +57,14 @@ class FinetuneParams(Params):
     leave_one_group_out: bool = Field(
         default=False, description="each speaker in turn is the test; needs the encoder of another corpus"
     )
+
+    @field_validator("task")
+    @classmethod
+    def _known_task(cls, value: str) -> str:
+        return known("finetune.task", value, ("auto", "all", *members(AnyTaskConfig, "task")))
+
+    @property
+    def tasks(self) -> dict[str, type[TaskConfig]]:
+        """The tasks to try, in order, by name."""
+        every: dict[str, type[TaskConfig]] = members(AnyTaskConfig, "task")
+        return every if self.task in ("auto", "all") else {self.task: every[self.task]}

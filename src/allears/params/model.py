@@ -1,4 +1,4 @@
-"""The size of the listening model: log-mel front end and Conformer encoder."""
+"""Sizes of the encoders: one configuration class per family, `AnyEncoderConfig` lists them."""
 
 from __future__ import annotations
 
@@ -6,7 +6,40 @@ from typing import Literal, Self
 
 from pydantic import Field, model_validator
 
+from allears.frames import encoder_frames, frame_samples
 from allears.params.base import Params
+
+
+class EncoderConfig(Params):
+    """What the configuration of every family has. `family` names it; the fields say how to build it."""
+
+    family: str
+    width: int
+    blocks: int
+
+    @property
+    def sample_rate_hz(self) -> int:
+        """Rate of the audio that the encoder takes."""
+        raise NotImplementedError
+
+    @property
+    def hop_samples(self) -> int:
+        """Samples from one frame to the next."""
+        raise NotImplementedError
+
+    def frames(self, samples: int) -> int:
+        """Return the number of frames of a clip of `samples` samples."""
+        raise NotImplementedError
+
+    @property
+    def feature_width(self) -> int:
+        """Values per frame of `Encoder.features`; 0 where these are the audio itself."""
+        return 0
+
+    @property
+    def frame_rate_hz(self) -> float:
+        """Frames per second."""
+        return self.sample_rate_hz / self.hop_samples
 
 
 class LogMelConfig(Params):
@@ -21,15 +54,12 @@ class LogMelConfig(Params):
         """Values in a stacked frame."""
         return self.mels * self.stack
 
-    @property
-    def frame_rate_hz(self) -> float:
-        """Encoder frames a second."""
-        return 100.0 / self.stack
 
+class ConformerConfig(EncoderConfig):
+    """A log-mel Conformer that `transformers.Wav2Vec2BertModel` can load; names in brackets are that library's."""
 
-class ConformerConfig(Params):
-    """A Conformer that `transformers.Wav2Vec2BertModel` can load; the names in brackets are that library's."""
-
+    family: Literal["conformer"] = "conformer"
+    log_mel: LogMelConfig = LogMelConfig()
     width: int = Field(default=144, ge=8, description="model width [hidden_size]")
     blocks: int = Field(default=6, ge=1, description="[num_hidden_layers]")
     heads: int = Field(default=4, ge=1, description="[num_attention_heads]")
@@ -43,6 +73,25 @@ class ConformerConfig(Params):
     right_frames: int = Field(default=8, ge=1, description="relative_key: distance seen to the right, clamped beyond")
     dropout: float = Field(default=0.0, ge=0, lt=1, description="one rate for all dropouts of the encoder")
 
+    @property
+    def sample_rate_hz(self) -> int:
+        """Rate of the audio that the encoder takes."""
+        return self.log_mel.sample_rate_hz
+
+    @property
+    def hop_samples(self) -> int:
+        """Samples from one frame to the next."""
+        return frame_samples(self.log_mel.stack, self.sample_rate_hz)
+
+    def frames(self, samples: int) -> int:
+        """Return the number of frames of a clip of `samples` samples."""
+        return encoder_frames(samples, self.log_mel.stack, self.sample_rate_hz)
+
+    @property
+    def feature_width(self) -> int:
+        """Values in a stacked frame."""
+        return self.log_mel.width
+
     @model_validator(mode="after")
     def _check(self) -> Self:
         if self.width % self.heads or self.width // self.heads % 2:
@@ -55,8 +104,4 @@ class ConformerConfig(Params):
         return self
 
 
-class AudioEncoderConfig(Params):
-    """Front end and encoder together: everything needed to build the model."""
-
-    log_mel: LogMelConfig = LogMelConfig()
-    conformer: ConformerConfig = ConformerConfig()
+AnyEncoderConfig = ConformerConfig  # a union, once there are two: A | B

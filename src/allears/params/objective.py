@@ -1,12 +1,14 @@
-"""What a pretraining objective can be told. `name` chooses it."""
+"""Settings of the pretraining objectives: one class per objective, `AnyObjectiveConfig` lists them."""
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field
 
 from allears.params.base import Params
+from allears.params.model import EncoderConfig
+from allears.types import Cost, Input
 
 
 class MaskConfig(Params):
@@ -24,9 +26,30 @@ class MaskConfig(Params):
         return 1.0 - float((1.0 - self.share) ** (1.0 / self.span_frames))
 
 
-class MaskedUnitsConfig(Params):
+class ObjectiveConfig(Params):
+    """What every objective's settings have. `name` chooses it under `pretrain.objective`.
+
+    `inputs`: what a batch must carry; nothing else is opened, decoded or sent. `cost`: what the capacity of a batch
+    counts. `unit_classes`: how many units the unit model must have, where units are an input.
+    """
+
+    inputs: ClassVar[frozenset[Input]]
+    cost: ClassVar[Cost] = "samples"
+    name: str
+
+    @property
+    def unit_classes(self) -> int:
+        """Classes of the unit model that the objective needs; 0 for none."""
+        return 0
+
+    def check(self, encoder: EncoderConfig) -> None:
+        """Raise ValueError when the settings do not suit the encoder."""
+
+
+class MaskedUnitsConfig(ObjectiveConfig):
     """Predict the k-means unit of hidden frames (HuBERT, arXiv 2106.07447)."""
 
+    inputs: ClassVar[frozenset[Input]] = frozenset({"audio", "units"})
     name: Literal["masked_units"] = "masked_units"
     units: int = Field(default=100, ge=2, description="classes, as many as the unit model has")
     mask: MaskConfig = MaskConfig()
@@ -39,19 +62,26 @@ class MaskedUnitsConfig(Params):
         default=(), description="blocks (from 1) that must predict too, each with its own head (ILS, arXiv 2112.08778)"
     )
 
-    def check_blocks(self, blocks: int) -> None:
-        """Raises ValueError when `intermediate_blocks` names a block that an encoder of `blocks` blocks lacks."""
+    @property
+    def unit_classes(self) -> int:
+        """Classes of the unit model."""
+        return self.units
+
+    def check(self, encoder: EncoderConfig) -> None:
+        """Raise ValueError when `intermediate_blocks` names a block that the encoder lacks."""
+        blocks = encoder.blocks
         if wrong := [block for block in self.intermediate_blocks if not 1 <= block < blocks]:
             allowed = f"use numbers from 1 to {blocks - 1}" if blocks > 1 else "leave it empty"
             raise ValueError(
                 f"pretrain.objectives.masked_units.intermediate_blocks names {wrong}; the encoder has {blocks} blocks "
-                f"(pretrain.model.conformer.blocks) and the last one predicts anyway, so {allowed}"
+                f"and the last one predicts anyway, so {allowed}"
             )
 
 
-class BestRQConfig(Params):
+class BestRQConfig(ObjectiveConfig):
     """Predict codes of a frozen random quantizer at hidden frames (BEST-RQ, arXiv 2202.01855)."""
 
+    inputs: ClassVar[frozenset[Input]] = frozenset({"audio"})
     name: Literal["best_rq"] = "best_rq"
     codebooks: int = Field(default=4, ge=1, description="independent quantizers; their losses are averaged")
     codes: int = Field(default=1024, ge=2, description="entries of each codebook")
@@ -61,5 +91,13 @@ class BestRQConfig(Params):
         default=0.0, ge=0, description="weight of a visible frame's loss, a hidden one's is 1 [pred_nomask_weight]"
     )
 
+    def check(self, encoder: EncoderConfig) -> None:
+        """Raise ValueError when the encoder has no features that could be quantized."""
+        if not encoder.feature_width:
+            raise ValueError(
+                f"pretrain.objective is best_rq, which quantizes features, and pretrain.encoder is {encoder.family}, "
+                "which takes the waveform itself; use an encoder with a front end, such as conformer"
+            )
 
-ObjectiveConfig = Annotated[MaskedUnitsConfig | BestRQConfig, Field(discriminator="name")]
+
+AnyObjectiveConfig = Annotated[MaskedUnitsConfig | BestRQConfig, Field(discriminator="name")]

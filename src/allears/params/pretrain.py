@@ -7,17 +7,10 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, field_validator, model_validator
 
-from allears.params.base import Params
-from allears.params.model import AudioEncoderConfig
-from allears.params.objective import BestRQConfig, MaskedUnitsConfig
+from allears.params.base import Params, known, members, tagged
+from allears.params.model import AnyEncoderConfig
+from allears.params.objective import AnyObjectiveConfig
 from allears.params.probe import ProbeParams
-
-
-class Objectives(Params):
-    """Settings of each objective; `pretrain.objective` chooses one, the others are not looked at."""
-
-    masked_units: MaskedUnitsConfig = MaskedUnitsConfig()
-    best_rq: BestRQConfig = BestRQConfig()
 
 
 class BatchParams(Params):
@@ -26,6 +19,12 @@ class BatchParams(Params):
     seconds: float = Field(default=10.0, gt=0, description="clips × longest crop of a micro-batch, padding included")
     crop_s: float = Field(default=4.0, gt=0, description="longer clips are cropped at random, anew in each epoch")
     min_s: float = Field(default=0.2, ge=0.1, description="shorter clips are left out, and counted")
+    tokens: int = Field(
+        default=2048, ge=16, description="characters in a micro-batch, for objectives that read text alone"
+    )
+    buckets: int = Field(
+        default=0, ge=0, description="lengths to which crops are cut, so that no batch is padded; 0: any length"
+    )
     micro_batches: int = Field(default=1, ge=1, description="of an update; the gradient is their sum over all counts")
 
     @model_validator(mode="after")
@@ -76,9 +75,14 @@ class GuardParams(Params):
 class PretrainParams(Params):
     """Everything `pretrain` decides by."""
 
-    objective: Literal["masked_units", "best_rq"] = "masked_units"
-    objectives: Objectives = Objectives()
-    model: AudioEncoderConfig = AudioEncoderConfig()
+    objective: str = "masked_units"
+    objectives: dict[str, AnyObjectiveConfig] = Field(
+        default={}, validate_default=True, description="settings of each; only those of the chosen one matter"
+    )
+    encoder: str = "conformer"
+    encoders: dict[str, AnyEncoderConfig] = Field(
+        default={}, validate_default=True, description="settings of each family; only those of the chosen one matter"
+    )
     updates: int = Field(default=1500, ge=1, description="the budget; with `extend`, how many are added")
     corpora: dict[str, Annotated[float, Field(gt=0, lt=1)] | None] = Field(
         default={},
@@ -110,6 +114,12 @@ class PretrainParams(Params):
     )
     on_damage: Literal["stop", "skip"] = Field(
         default="stop", description="a clip whose bytes are damaged or gone; skip: go on without it, named and counted"
+    )
+    strategy: Literal["ddp", "fsdp"] = Field(
+        default="ddp", description="of several processes: ddp: each holds all weights; fsdp: a part of them (GPUs only)"
+    )
+    timeout_s: float = Field(
+        default=1800.0, gt=0, description="how long a process waits for the others before the training stops"
     )
     accelerator: Literal["auto", "cpu", "gpu"] = "auto"
     precision: Literal["auto", "32", "bf16-mixed"] = Field(
@@ -157,17 +167,37 @@ class PretrainParams(Params):
             )
         return self
 
+    @field_validator("objectives", mode="before")
+    @classmethod
+    def _named_objectives(cls, value: Any) -> Any:
+        return tagged(value, AnyObjectiveConfig, "name")
+
+    @field_validator("encoders", mode="before")
+    @classmethod
+    def _named_encoders(cls, value: Any) -> Any:
+        return tagged(value, AnyEncoderConfig, "family")
+
+    @field_validator("objective")
+    @classmethod
+    def _known_objective(cls, value: str) -> str:
+        return known("pretrain.objective", value, members(AnyObjectiveConfig, "name"))
+
+    @field_validator("encoder")
+    @classmethod
+    def _known_encoder(cls, value: str) -> str:
+        return known("pretrain.encoder", value, members(AnyEncoderConfig, "family"))
+
     @model_validator(mode="after")
-    def _blocks_exist(self) -> Self:
-        if self.objective == "masked_units":
-            self.objectives.masked_units.check_blocks(self.model.conformer.blocks)
+    def _suit_each_other(self) -> Self:
+        self.chosen.check(self.chosen_encoder)
         return self
 
     @property
-    def chosen(self) -> MaskedUnitsConfig | BestRQConfig:
-        """The settings of the objective that is trained."""
-        match self.objective:
-            case "masked_units":
-                return self.objectives.masked_units
-            case "best_rq":
-                return self.objectives.best_rq
+    def chosen(self) -> AnyObjectiveConfig:
+        """Settings of the objective that is trained."""
+        return self.objectives[self.objective]
+
+    @property
+    def chosen_encoder(self) -> AnyEncoderConfig:
+        """Settings of the encoder that is trained."""
+        return self.encoders[self.encoder]

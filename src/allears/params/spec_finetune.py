@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from allears.params.base import Params
-from allears.params.finetune import FinetuneParams, Task
+from allears.params.finetune import FinetuneParams
 
 VERSION = 4  # raised when a change of code gives other results for the same spec
 
@@ -14,7 +14,7 @@ VERSION = 4  # raised when a change of code gives other results for the same spe
 class TaskPlan(Params):
     """One task that the labels allow: its classes (none for text), the shares that leave enough, what is skipped."""
 
-    task: Task
+    task: str
     target: str
     classes: tuple[str, ...] = ()
     shares: tuple[float, ...]

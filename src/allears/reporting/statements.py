@@ -14,8 +14,8 @@ from typing import Any
 import pandas as pd
 
 from allears import __version__
-from allears.audio.frames import to_hours
 from allears.audit.disparity import ANY
+from allears.frames import to_hours
 from allears.params.audit import AuditParams
 from allears.reporting.html import written
 from allears.shards.handle import ShardSet

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from functools import partial
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,6 +20,7 @@ from allears.shards.plan import EpochPlan, PlanClips, PlanSpec, plan_epoch
 from allears.shards.reader import ShardReader
 from allears.storage.digest import value_digest
 
+Finished = TypeVar("Finished")
 AHEAD = 4  # micro-batches that each thread is ahead
 
 
@@ -63,12 +64,12 @@ class Cursor:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Totals:
-    """What so many steps of a training hear. Samples are at the shards' rate; `padded` counts padding too."""
+    """What so many steps of a training use. `length`: samples, units or tokens; `padded` counts padding too."""
 
     clips: int
     epochs: float
     micro_batches: int
-    samples: int
+    length: int
     padded: int
 
 
@@ -76,27 +77,28 @@ class Totals:
 class HostBatch:
     """One micro-batch: crops padded with zeros on the right. Empty (B = 0) where it only pads the last step.
 
-    `place_B`: clips' places in the index; `audio_BT` float32; `samples_B` true lengths; `starts_B` first samples of the
-    crops; `before_B` how often the epoch has heard each clip before; `micro` counts the micro-batches of its step;
-    `step_samples` and `step_clips` are those of the whole step, over all ranks; `after` is the cursor once that step is
-    done. `skipped` says of each damaged clip that was left out what is wrong with it, `skipped_samples` how long the
+    `place_B`: clips' places in the index; `audio_BT` float32, None where audio is not asked for; `lengths_B` and
+    `starts_B`: of the crops, in samples, units or tokens, as the plan counts; `before_B` how often the epoch has used
+    each clip before; `micro` counts the micro-batches of its step;
+    `step_length` and `step_clips` are those of the whole step, over all ranks; `after` is the cursor once that step is
+    done. `skipped` says of each damaged clip that was left out what is wrong with it, `skipped_length` how long the
     crops were; all else is without them, but for the counts of the step.
     """
 
     keys: tuple[str, ...]
     place_B: NDArray[np.int64]
-    audio_BT: NDArray[np.float32]
-    samples_B: NDArray[np.int64]
+    audio_BT: NDArray[np.float32] | None
+    lengths_B: NDArray[np.int64]
     starts_B: NDArray[np.int64]
     before_B: NDArray[np.int64]
     epoch: int
     step: int
     micro: int
-    step_samples: int
+    step_length: int
     step_clips: int
     after: Cursor
     skipped: tuple[str, ...]
-    skipped_samples: int
+    skipped_length: int
 
 
 def iterate(
@@ -110,12 +112,37 @@ def iterate(
     world: int = 1,
     threads: int = 1,
     skip_damaged: bool = False,
+    lengths_N: NDArray[np.int64] | None = None,
+    audio: bool = True,
 ) -> Iterator[HostBatch]:
-    """The micro-batches of this rank from `begin` until `last_step` global steps are done, read ahead by `threads`.
+    """Yield the micro-batches of this rank from `begin` until `last_step` global steps are done (see `iterate_as`)."""
+    return iterate_as(
+        lambda batch: batch, reader, spec, weights_N, begin=begin, last_step=last_step, rank=rank, world=world,
+        threads=threads, skip_damaged=skip_damaged, lengths_N=lengths_N, audio=audio,
+    )  # fmt: skip
+
+
+def iterate_as(
+    finish: Callable[[HostBatch], Finished],
+    reader: ShardReader | CorporaReader,
+    spec: PlanSpec,
+    weights_N: NDArray[np.float64],
+    *,
+    begin: Cursor,
+    last_step: int,
+    rank: int = 0,
+    world: int = 1,
+    threads: int = 1,
+    skip_damaged: bool = False,
+    lengths_N: NDArray[np.int64] | None = None,
+    audio: bool = True,
+) -> Iterator[Finished]:
+    """Yield `finish(batch)` for the micro-batches of this rank, in order, read and finished ahead by `threads`.
 
     Clips are decoded without Python's lock, so threads are as good as processes; how many changes no batch.
 
-    `weights_N` [N] is in the order of the reader's index; 0 leaves a clip out. Each step gives group / world
+    `weights_N` [N] is in the order of the reader's index; 0 leaves a clip out. `lengths_N` [N]: what the plan counts,
+    by default samples; without `audio` no audio is read. Each step gives group / world
     micro-batches. ConfigError when `world` does not divide the group, CorpusError when no clip can be planned,
     DamageError when a clip cannot be read: with `skip_damaged` its batch goes on without it.
     """
@@ -123,14 +150,15 @@ def iterate(
         valid = ", ".join(str(n) for n in range(1, spec.group + 1) if spec.group % n == 0)
         raise ConfigError(f"{world} processes cannot share steps of {spec.group} micro-batches; use one of {valid}")
     with ThreadPoolExecutor(threads, thread_name_prefix="batches") as pool:
-        waiting: deque[Future[HostBatch]] = deque()
-        clips = PlanClips(reader.index.samples_N, weights_N, reader.index.shard_N, reader.index.first_shards)
+        waiting: deque[Future[Finished]] = deque()
+        lengths_N = reader.index.samples_N if lengths_N is None else lengths_N
+        clips = PlanClips(lengths_N, weights_N, reader.index.shard_N, reader.index.first_shards)
         places = _places(clips, spec, begin, last_step, rank, world)
-        if reader.round_bytes:  # each is asked for before it is needed
+        if audio and reader.round_bytes:  # each is asked for before it is needed
             size_of = partial(_flac_bytes, reader.index.length_N)
             places = announced(places, _clips_of, size_of, reader.expect, reader.round_bytes)
         for plan, micro, cursor in places:
-            waiting.append(pool.submit(_load, reader, plan, micro, cursor, spec.group, skip_damaged))
+            waiting.append(pool.submit(_finished, finish, reader, plan, micro, cursor, spec.group, skip_damaged, audio))
             if len(waiting) > AHEAD * threads:
                 yield waiting.popleft().result()
         while waiting:
@@ -153,16 +181,16 @@ def advanced(clips: PlanClips, spec: PlanSpec, begin: Cursor, last_step: int) ->
 
 def totals(clips: PlanClips, spec: PlanSpec, begin: Cursor, last_step: int) -> Totals:
     """What is heard from `begin` until `last_step` global steps are done, without reading any audio."""
-    crops = micro_batches = samples = padded = 0
+    crops = micro_batches = length = padded = 0
     epochs = 0.0
     for plan, _, first, last in _epochs(clips, spec, begin, last_step):
         part = plan.part(first, last, spec.group)
         crops += len(part.clip_P)
         micro_batches += int((np.diff(part.bounds_M) > 0).sum())
-        samples += int(part.samples_P.sum())
-        padded += part.padded_samples
+        length += int(part.lengths_P.sum())
+        padded += part.padded_length
         epochs += (last - first) * spec.group / plan.micro_batches
-    return Totals(clips=crops, epochs=epochs, micro_batches=micro_batches, samples=samples, padded=padded)
+    return Totals(clips=crops, epochs=epochs, micro_batches=micro_batches, length=length, padded=padded)
 
 
 def _places(
@@ -208,17 +236,30 @@ def _epochs(
         epoch, epoch_step = epoch + 1, 0
 
 
+def _finished(finish: Callable[[HostBatch], Finished], *wanted: Any) -> Finished:
+    return finish(_load(*wanted))
+
+
 def _load(
-    reader: ShardReader | CorporaReader, plan: EpochPlan, micro: int, at: Cursor, group: int, skip_damaged: bool
+    reader: ShardReader | CorporaReader,
+    plan: EpochPlan,
+    micro: int,
+    at: Cursor,
+    group: int,
+    skip_damaged: bool,
+    audio: bool,
 ) -> HostBatch:
     first, last = int(plan.bounds_M[micro]), int(plan.bounds_M[micro + 1])
-    place_B, starts_B, samples_B = plan.clip_P[first:last], plan.start_P[first:last], plan.samples_P[first:last]
+    place_B, starts_B, samples_B = plan.clip_P[first:last], plan.start_P[first:last], plan.lengths_P[first:last]
     before_B = plan.before_P[first:last]
-    audio_BT = np.empty((last - first, int(samples_B.max(initial=0))), dtype=np.float32)
+    shape = (last - first, int(samples_B.max(initial=0)))
+    audio_BT = np.empty(shape, dtype=np.float32) if audio else None
     damage: dict[int, str] = {}
     for row, (place, start, samples) in enumerate(
         zip(place_B.tolist(), starts_B.tolist(), samples_B.tolist(), strict=True)
     ):
+        if audio_BT is None:
+            break
         try:
             reader.read_into(place, start, audio_BT[row, :samples])
             audio_BT[row, samples:] = 0
@@ -226,8 +267,8 @@ def _load(
             if not skip_damaged:
                 raise
             damage[row] = str(error)
-    skipped_samples = int(samples_B[list(damage)].sum())
-    if damage:
+    skipped_length = int(samples_B[list(damage)].sum())
+    if damage and audio_BT is not None:
         whole_B = np.delete(np.arange(last - first), list(damage))
         place_B, starts_B, samples_B = place_B[whole_B], starts_B[whole_B], samples_B[whole_B]
         before_B = before_B[whole_B]
@@ -237,15 +278,15 @@ def _load(
         keys=tuple(reader.index.clips[int(place)] for place in place_B),
         place_B=place_B,
         audio_BT=audio_BT,
-        samples_B=samples_B,
+        lengths_B=samples_B,
         starts_B=starts_B,
         before_B=before_B,
         epoch=at.epoch,
         step=at.step,
         micro=micro % group,
-        step_samples=int(plan.samples_P[whole].sum()),
+        step_length=int(plan.lengths_P[whole].sum()),
         step_clips=whole.stop - whole.start,
         after=at.after(plan.micro_batches // group),
         skipped=tuple(damage.values()),
-        skipped_samples=skipped_samples,
+        skipped_length=skipped_length,
     )

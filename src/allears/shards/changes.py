@@ -18,11 +18,12 @@ _NAMES = {
     "weights": "the weights of the clips",
     "clips": "the number of clips selected",
     "seed": "pretrain.seed",
-    "capacity_samples": "pretrain.batch.seconds (in samples)",
-    "crop_samples": "pretrain.batch.crop_s (in samples)",
-    "min_samples": "pretrain.batch.min_s (in samples)",
+    "capacity": "the capacity of a batch (pretrain.batch.seconds or tokens)",
+    "crop_length": "the longest crop (pretrain.batch.crop_s)",
+    "min_length": "the shortest clip (pretrain.batch.min_s)",
     "group": "pretrain.batch.micro_batches",
-    "start_multiple": "the samples of a frame (pretrain.model.log_mel.stack)",
+    "start_multiple": "the samples of a frame (pretrain.encoders)",
+    "buckets": "the lengths of crops (pretrain.batch.buckets)",
     "pool": "the crops of a pool",
     "window_shards": "the shards of a window",
     "version": "the version of the plan in allears",
@@ -32,7 +33,7 @@ _NAMES = {
 
 def batch_facts(spec: PlanSpec, data: Facts) -> dict[str, str | int]:
     """All that decides the batches of `spec`, by name; `data` are the digests that its own digest is made of."""
-    return {"version": PLAN_VERSION, **asdict(spec), **data}
+    return {"version": PLAN_VERSION, **asdict(spec), "buckets": str(spec.buckets), **data}
 
 
 def changes(then: Facts, now: Facts) -> str:

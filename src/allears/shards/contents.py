@@ -7,8 +7,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from allears.audio.frames import to_hours, to_seconds
 from allears.errors import CorpusError, StaleError, nearest
+from allears.frames import to_hours, to_seconds
 from allears.shards.clips import ClipTable, read_clips
 from allears.shards.handle import ShardSet
 from allears.shards.index import Index, read_index

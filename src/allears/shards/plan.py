@@ -24,28 +24,32 @@ class PlanSpec:
 
     digest: str
     seed: int
-    capacity_samples: int
-    """A micro-batch holds at most this many samples, padding included."""
-    crop_samples: int
+    capacity: int
+    """Largest length of a micro-batch, padding included. All lengths count samples, units or tokens."""
+    crop_length: int
     """Longer clips are cropped to this, from an offset that the plan draws anew each epoch."""
     start_multiple: int = 640
     """Such offsets are multiples of this (40 ms at 16 kHz), so that frame labels of a clip are those of its crops."""
-    min_samples: int = 1
+    min_length: int = 1
     """Shorter clips are left out of the plan."""
     group: int = 1
     """Micro-batches in one global step, over all ranks [G]."""
     pool: int = 256
     """Crops that are sorted by length together: larger pads less, smaller shuffles more."""
+    buckets: tuple[int, ...] = ()
+    """The only lengths of crops, ascending; each clip is cut to the longest that it has. Empty: any length."""
     window_shards: int = 16
     """Shards that are shuffled together: what is heard soon lies in so many, which a cache can hold."""
 
     def __post_init__(self) -> None:
-        if not 0 < self.crop_samples <= self.capacity_samples:
+        if not 0 < self.crop_length <= self.capacity:
             raise ConfigError(
-                f"a crop of {self.crop_samples} samples must be positive and fit into a batch of "
-                f"{self.capacity_samples}; lower the crop or raise the seconds of a batch"
+                f"a crop of {self.crop_length} samples must be positive and fit into a batch of "
+                f"{self.capacity}; lower the crop or raise the seconds of a batch"
             )
-        least = min(self.min_samples, self.start_multiple, self.group, self.pool, self.window_shards)
+        least = min(self.min_length, self.start_multiple, self.group, self.pool, self.window_shards)
+        if self.buckets and (sorted(set(self.buckets)) != list(self.buckets) or self.buckets[-1] != self.crop_length):
+            raise ConfigError(f"buckets of lengths must ascend to the crop of {self.crop_length}; found {self.buckets}")
         if least < 1 or self.seed < 0:
             raise ConfigError(
                 "a batch plan needs a seed of 0 or more; smallest clip, group, pool and window of 1 or more"
@@ -54,18 +58,18 @@ class PlanSpec:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class PlanClips:
-    """What is planned, [N] each: lengths in samples, how often an epoch hears it (0: never), and its shard's number.
+    """What is planned, [N] each: lengths, how often an epoch uses each clip (0: never), and its shard's number.
 
     Several corpora lie one after the other, their shards numbered on; `first_shards` are the first ones of each.
     """
 
-    samples_N: NDArray[np.int64]
+    lengths_N: NDArray[np.int64]
     weights_N: NDArray[np.float64]
     shard_N: NDArray[np.int32]
     first_shards: tuple[int, ...] = (0,)
 
     def __len__(self) -> int:
-        return len(self.samples_N)
+        return len(self.lengths_N)
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +81,7 @@ class EpochPlan:
 
     clip_P: NDArray[np.int64]
     start_P: NDArray[np.int64]
-    samples_P: NDArray[np.int64]
+    lengths_P: NDArray[np.int64]
     before_P: NDArray[np.int64]
     bounds_M: NDArray[np.int64]
 
@@ -87,12 +91,12 @@ class EpochPlan:
         return len(self.bounds_M) - 1
 
     @property
-    def padded_samples(self) -> int:
-        """Samples of all batches, padding included."""
+    def padded_length(self) -> int:
+        """Length of all batches, padding included."""
         bounds_M = np.unique(self.bounds_M)  # without the empty ones
         if len(bounds_M) == 1:
             return 0
-        return int((np.maximum.reduceat(self.samples_P, bounds_M[:-1]) * np.diff(bounds_M)).sum())
+        return int((np.maximum.reduceat(self.lengths_P, bounds_M[:-1]) * np.diff(bounds_M)).sum())
 
     def part(self, first_step: int, last_step: int, group: int) -> EpochPlan:
         """The micro-batches of steps `first_step` up to, not including, `last_step` of the epoch."""
@@ -101,7 +105,7 @@ class EpochPlan:
         return EpochPlan(
             self.clip_P[crops],
             self.start_P[crops],
-            self.samples_P[crops],
+            self.lengths_P[crops],
             self.before_P[crops],
             bounds_M - bounds_M[0],
         )
@@ -125,8 +129,8 @@ def plan_epoch(clips: PlanClips, spec: PlanSpec, epoch: int) -> EpochPlan:
     clip_P = generator.permutation(clip_P)
     window_P = _windows(clips, clip_P, spec.window_shards, generator)
     clip_P = clip_P[np.argsort(window_P, kind="stable")]
-    length_P = np.minimum(clips.samples_N[clip_P], spec.crop_samples)
-    room_P = (clips.samples_N[clip_P] - length_P) // spec.start_multiple
+    length_P = crop_lengths(clips.lengths_N[clip_P], spec)
+    room_P = (clips.lengths_N[clip_P] - length_P) // spec.start_multiple
     start_P = generator.integers(0, room_P + 1) * spec.start_multiple
     ends_W = np.cumsum(np.bincount(window_P))  # of each window's crops
     order_P, bounds_M = _batches(length_P, ends_W[np.diff(ends_W, prepend=0) > 0], spec)
@@ -135,6 +139,15 @@ def plan_epoch(clips: PlanClips, spec: PlanSpec, epoch: int) -> EpochPlan:
     clip_P, start_P, length_P = clip_P[order_P], start_P[order_P], length_P[order_P]
     before_P = _repetition(clip_P) if counts_N.max(initial=0) > 1 else np.zeros_like(clip_P)
     return EpochPlan(clip_P, start_P, length_P, before_P, bounds_M)
+
+
+def crop_lengths(lengths_N: NDArray[np.int64], spec: PlanSpec) -> NDArray[np.int64]:
+    """Return the length of a crop of each clip: at most `crop_length`, and one of the buckets where there are any."""
+    cut_N = np.minimum(lengths_N, spec.crop_length)
+    if not spec.buckets:
+        return cut_N
+    buckets_K = np.asarray(spec.buckets)
+    return buckets_K[np.maximum(np.searchsorted(buckets_K, cut_N, side="right") - 1, 0)]
 
 
 def planned_counts(clips: PlanClips, spec: PlanSpec, epoch: int) -> NDArray[np.int64]:
@@ -149,7 +162,7 @@ def planned_counts(clips: PlanClips, spec: PlanSpec, epoch: int) -> NDArray[np.i
     whole_N = np.floor(clips.weights_N)
     rest_N = clips.weights_N - whole_N
     extra_N = np.floor(rest_N * (epoch + 1) + offset_N) - np.floor(rest_N * epoch + offset_N)
-    return np.where(clips.samples_N >= spec.min_samples, whole_N + extra_N, 0).astype(np.int64)
+    return np.where(clips.lengths_N >= spec.min_length, whole_N + extra_N, 0).astype(np.int64)
 
 
 def data_digest(shards_digest: str, weights_N: NDArray[np.float64]) -> str:
@@ -213,7 +226,10 @@ def _batches(
     ends_L = np.append(begins_L[1:], len(length_P))
     pool_P = np.repeat(np.arange(len(begins_L)), ends_L - begins_L)
     order_P = np.lexsort((-length_P, pool_P))  # stable: equal lengths stay shuffled
-    fit_P = (spec.capacity_samples // np.maximum(length_P[order_P], 1)).tolist()
+    length_P = length_P[order_P]
+    fit_P = (spec.capacity // np.maximum(length_P, 1)).tolist()
+    if spec.buckets:  # a batch has one length
+        ends_L = np.union1d(ends_L, np.flatnonzero(np.diff(length_P)) + 1)
     bounds = [0]
     for end in ends_L.tolist():
         while (first := bounds[-1]) < end:

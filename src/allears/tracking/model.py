@@ -7,6 +7,8 @@ from typing import Any
 
 import pandas as pd
 
+from allears.types import Padded
+
 
 class EncoderModel:
     """A pyfunc over an export folder; the weights are read when it is made."""
@@ -28,7 +30,7 @@ class EncoderModel:
         for clip in model_input["audio"]:
             audio_BT = torch.from_numpy(np.asarray(clip, dtype=np.float32))[None]
             with torch.inference_mode():
-                output = self._encoder(audio_BT, torch.tensor([audio_BT.shape[1]]))
+                output = self._encoder(Padded(audio_BT, torch.tensor([audio_BT.shape[1]]), full=True))
             frames = int(output.frames_B[0])
             rows.append(output.last_BFD[0, :frames].mean(dim=0).tolist())
         return pd.DataFrame({"embedding": rows})

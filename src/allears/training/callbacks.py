@@ -1,97 +1,155 @@
-"""What happens around the updates: metrics and guards, validation on dev speakers, checkpoints."""
+"""What happens around the updates: rows of metrics, guards, the loss on dev speakers."""
 
 from __future__ import annotations
 
 import time
 from dataclasses import asdict
-from typing import Any
+from typing import Any, NoReturn
 
 import torch
 from pytorch_lightning import Callback, LightningModule, Trainer
 
-from allears.audio.frames import to_hours, to_seconds
-from allears.checkpoints.steps import CHECKPOINTS
-from allears.checkpoints.training_state import save_state
-from allears.errors import TrainingError
-from allears.objectives.base import Objective
-from allears.process.events import EventLog
+from allears.errors import DamageError, TrainingError
 from allears.process.say import say
-from allears.training.datamodule import PretrainData, to_device
+from allears.training.datamodule import PretrainData
+from allears.training.events_logger import EventLogger
+from allears.training.flops import peak_flops, training_flops
 from allears.training.guards import Health, check_collapse
 from allears.training.meters import Meters
-from allears.training.module import PretrainModule, add_up
-from allears.types import ObjectiveOutput
+from allears.training.module import PretrainModule, UpdateFacts, add_up
 
 
 class Watch(Callback):
-    """After each update, in this order: a row of metrics and the guards, the validation loss, a checkpoint.
+    """After each update: a row of metrics and the guards when they are due. `health` is its state in a checkpoint.
 
-    One callback, so that the order is written down: while predictions are collapsed nothing is saved over the last two
-    whole checkpoints, except at the end of the budget.
+    Nothing is read from the device between two rows: what the updates found is kept there until `check` looks at it,
+    which also comes before each checkpoint.
     """
 
-    def __init__(
-        self, module: PretrainModule, data: PretrainData, events: EventLog, health: Health, precision: str
-    ) -> None:
+    def __init__(self, module: PretrainModule, data: PretrainData, logger: EventLogger) -> None:
         self.module = module
+        self.spec = module.spec
         self.data = data
-        self.events = events
-        self.health = health
-        self.precision = precision
-        self.latest: dict[str, float] = {}
+        self.logger = logger
         self.ranks = module.ranks
+        self.health = Health()
+        self.latest: dict[str, float] = {}
         self.meters = self._new_meters()
         self.paused_s = 0.0
+        self.unchecked: list[UpdateFacts] = []
         self.skipped: list[str] = []  # by this rank, since the last row
-        self.skipped_before = module.clips_skipped
+        self.skipped_before = 0
+        self.flops: float | None = None  # of training on a second of audio
 
-    @property
-    def hours_heard(self) -> float:
-        """Hours of audio since the weights were new, without padding."""
-        return to_hours(to_seconds(self.module.samples_heard, self.data.data.main.shard_set.sample_rate_hz))
+    def state_dict(self) -> dict[str, Any]:
+        """Return what a checkpoint keeps (called by Lightning)."""
+        return {"collapsed_since": self.health.collapsed_since}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Go on from a checkpoint (called by Lightning)."""
+        self.health = Health(collapsed_since=state_dict["collapsed_since"])
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Start the clock (called by Lightning)."""
         del trainer, pl_module
+        self.skipped_before = self.data.clips_skipped
         self.meters = self._new_meters()
+
+    def on_train_batch_start(self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int) -> None:
+        """Count the operations of the first batch (called by Lightning)."""
+        del trainer, pl_module, batch_idx
+        if self.flops is None and batch.micros:
+            self.flops = training_flops(self.module.objective, batch.micros[0], self.data.make.data)
 
     def on_train_batch_end(
         self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
         """Look at the update that was just done (called by Lightning)."""
-        del pl_module, outputs, batch, batch_idx
-        params, done, last = self.module.spec.pretrain, self.module.done, self.module.spec.last_update
+        del pl_module, outputs, batch_idx
+        done = trainer.global_step
         self.meters.add(self.module.facts)
-        self.skipped += self.module.facts.skipped
-        if done % params.log_every == 0 or done == last:
-            self._report()
-        began = time.perf_counter()
-        due = done % params.checkpoint_every == 0 and self.health.collapsed_since is None
-        if self.ranks.first and params.validate_batches and (done % params.validate_every == 0 or done == last):
-            self._validate()  # the others wait for its gradients
-        if self.ranks.first and (due or done == last):
-            state = training_state(self.module, trainer.optimizers[0], self.data, self.health)
-            save_state(self.module.spec.folder / CHECKPOINTS, done, state | {"precision": self.precision})
-        self.paused_s += time.perf_counter() - began
+        self.unchecked.append(self.module.facts)
+        self.skipped += batch.skipped
+        self.data.cursor = batch.after
+        if done % self.spec.pretrain.log_every == 0 or done == self.spec.last_update:
+            self.check()
+            self._report(done)
+        if done == self.spec.last_update:
+            trainer.should_stop = True  # so that Lightning validates at the end, whenever it did last
+
+    def check(self) -> None:
+        """Look at what the updates since the last check found. TrainingError for a loss or gradient that is not finite,
+        DamageError when an update had no clip left.
+        """
+        facts, self.unchecked = self.unchecked, []
+        if not facts:
+            return
+        lost = torch.stack([each.lost for each in facts]).tolist()
+        norms = torch.stack([each.gradient_norm for each in facts]).tolist()
+        losses = torch.stack([loss for each in facts for loss in each.losses] or [torch.zeros(())]).isfinite().tolist()
+        for each, norm, (clips_lost, length_lost) in zip(facts, norms, lost, strict=True):
+            for keys in each.keys:
+                if not losses.pop(0):
+                    shown = ", ".join([key for key in keys if key][:3]) + (" …" if len(keys) > 3 else "")
+                    self._diverged(f"the loss on clips {shown}", each.number)
+            if int(clips_lost) == each.clips:
+                raise DamageError(self._nothing_left(each))
+            if not -float("inf") < norm < float("inf"):
+                self._diverged("the gradient", each.number)
+            self.data.length += each.length - int(length_lost)
+            self.data.clips_skipped += int(clips_lost)
+
+    def on_validation_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Stop the clock (called by Lightning)."""
+        del trainer, pl_module
+        self.module.dev_outputs = []
+        self.paused_s -= time.perf_counter()
+
+    def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Write the mean metrics over dev speakers, of all ranks (called by Lightning)."""
+        del pl_module
+        metrics, _ = add_up(self.module.dev_outputs)
+        own = {name: (float(total), float(count)) for name, (total, count) in metrics.items()}
+        sums: dict[str, tuple[float, float]] = {}
+        skipped = 0
+        for some, here in self.ranks.gather((own, self.data.dev_skipped)):
+            skipped = here  # every rank reads all of them
+            for name, (total, count) in some.items():
+                before = sums.get(name, (0.0, 0.0))
+                sums[name] = before[0] + total, before[1] + count
+        if sums:
+            values = {f"dev_{name}": total / max(1.0, count) for name, (total, count) in sums.items()}
+            self.logger.log_metrics(values | {"dev_clips_skipped": skipped}, trainer.global_step)
+        self.paused_s += time.perf_counter()
 
     def _new_meters(self) -> Meters:
-        codebooks = getattr(self.module.spec.pretrain.chosen, "codebooks", 1)
-        return Meters(codebooks=codebooks, rate_hz=self.data.data.main.shard_set.sample_rate_hz, ranks=self.ranks)
+        return Meters(ranks=self.ranks, hours=self.data.hours)
 
-    def _report(self) -> None:
-        params, done = self.module.spec.pretrain, self.module.done
-        values = self.meters.read(self.data.updates.waited_s, self.paused_s) | self._of_copy()
-        values["clips_skipped"] = self.module.clips_skipped
+    def _report(self, done: int) -> None:
+        updates = self.data.updates
+        values = self.meters.read(self.data.hours, updates.waited_s if updates else 0.0, self.paused_s)
+        values |= self._of_copy() | {"clips_skipped": self.data.clips_skipped}
+        if self.flops:
+            values |= {"flop_per_audio_s": self.flops}
+            if peak := peak_flops(self.module.device):
+                values["device_peak_share"] = self.flops * values["times_real_time"] / (peak * self.ranks.world)
         self.latest = values
         self.paused_s = 0.0
-        self._note_skipped()
-        self.events.metrics(done, self.hours_heard, values)
-        warm = self.module.spec.first_update + 2 * params.optimiser.warmup_updates + params.guards.patience_updates // 2
+        self._note_skipped(done)
+        self.logger.log_metrics(values, done)
+        self._guard(done, values)
+
+    def _guard(self, done: int, values: dict[str, float]) -> None:
+        """Stop a run that cannot learn any more; an objective without codes has no such guard."""
+        if not {"codes_perplexity", "predictions_perplexity"} <= values.keys():
+            return
+        params = self.spec.pretrain
+        warm = self.spec.first_update + 2 * params.optimiser.warmup_updates + params.guards.patience_updates // 2
         self.health, sentence, stop = check_collapse(
             self.health, done, values["codes_perplexity"], values["predictions_perplexity"], params.guards, warm
         )
         if sentence:
-            self.events.note(done, self.hours_heard, {"guard": sentence})
+            self.logger.note(done, {"guard": sentence})
             if stop:
                 raise TrainingError(sentence)
             if self.ranks.first:
@@ -99,50 +157,31 @@ class Watch(Callback):
 
     def _of_copy(self) -> dict[str, float]:
         """What this process has asked of the copies that it reads from, since it began."""
-        if not self.data.updates.remotes:
+        updates = self.data.updates
+        if updates is None or not updates.remotes:
             return {}
-        return {f"copy_{name}": float(value) for name, value in asdict(self.data.updates.traffic).items()}
+        return {f"copy_{name}": float(value) for name, value in asdict(updates.traffic).items()}
 
-    def _note_skipped(self) -> None:
+    def _note_skipped(self, done: int) -> None:
         """Name the clips that all ranks have skipped since the last row."""
-        if self.module.clips_skipped == self.skipped_before:
+        if self.data.clips_skipped == self.skipped_before:
             return
         for sentence in sorted({one for some in self.ranks.gather(self.skipped) for one in some}):
-            self.events.note(self.module.done, self.hours_heard, {"skipped": sentence})
+            self.logger.note(done, {"skipped": sentence})
             if self.ranks.first:
                 say(f"warning: skipped: {sentence}")
-        self.skipped, self.skipped_before = [], self.module.clips_skipped
+        self.skipped, self.skipped_before = [], self.data.clips_skipped
 
-    def _validate(self) -> None:
-        found = validate(self.module.objective, self.data, self.module.device, self.module.spec.pretrain.seed)
-        if found:
-            values = {f"dev_{name}": value for name, value in found.items()}
-            values["dev_clips_skipped"] = len(self.data.dev_skipped)
-            self.events.metrics(self.module.done, self.hours_heard, values)
+    def _nothing_left(self, facts: UpdateFacts) -> str:
+        first = f" The first: {facts.skipped[0]}" if facts.skipped else ""
+        return (
+            f"all {facts.clips} clips of update {facts.number} are damaged or gone, and pretrain.on_damage=skip only "
+            f"goes on while there is something to train on.{first}"
+        )
 
-
-def validate(objective: Objective, data: PretrainData, device: torch.device, seed: int) -> dict[str, float]:
-    """Mean metrics over the same masks and crops of dev speakers every time; empty without dev speakers."""
-    objective.eval()
-    outputs: list[ObjectiveOutput] = []
-    with torch.no_grad(), torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
-        outputs.extend(objective(to_device(batch, device)) for batch in data.dev())
-    objective.train()
-    metrics, _ = add_up(outputs)
-    return {name: float(total) / max(1.0, float(count)) for name, (total, count) in metrics.items()}
-
-
-def training_state(
-    module: PretrainModule, optimiser: torch.optim.Optimizer, data: PretrainData, health: Health
-) -> dict[str, Any]:
-    """All that a later process needs to go on as if nothing had happened."""
-    return {
-        "objective": module.objective.state_dict(),
-        "optimiser": optimiser.state_dict(),
-        "done": module.done,
-        "samples_heard": module.samples_heard,
-        "clips_skipped": module.clips_skipped,
-        "data": data.updates.cursor.state(data.data.plan, data.data.facts),
-        "collapsed_since": health.collapsed_since,
-    }
+    def _diverged(self, what: str, update: int) -> NoReturn:
+        raise TrainingError(
+            f"pretraining diverged: {what} is not finite at update {update} of {self.spec.last_update}; "
+            "lower pretrain.optimiser.learning_rate, or raise warmup_updates. The weights of the last checkpoint are "
+            f"whole: {self.spec.folder / 'checkpoints'}"
+        )

@@ -12,7 +12,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from allears.audio.frames import encoder_frames
 from allears.shards.corpora import Places
 from allears.shards.index import Index
 from allears.shards.sidecar import Sidecar
@@ -27,15 +26,13 @@ class FrameLabels:
         folders = [targets["folder"], *targets.get("others", ())]
         pairs = zip(folders, indexes, strict=True)
         self.sidecars = [Sidecar(Path(folder), targets["digest"], index) for folder, index in pairs]
-        self.stack = int(targets["stack"])
         self._places = Places([len(index.clips) for index in indexes])
 
-    def of(self, place_B: NDArray[np.int64], first_B: NDArray[np.int64], samples: int) -> NDArray[np.int64]:
-        """Labels [B, F] of crops of up to `samples` samples that begin at frames `first_B`; -1 where there is none.
+    def of(self, place_B: NDArray[np.int64], first_B: NDArray[np.int64], F: int) -> NDArray[np.int64]:
+        """Return labels [B, F] of crops of up to F frames that begin at frames `first_B`; -1 where there is none.
 
         `place_B`: of the clips, among those of all corpora.
         """
-        F = max(1, encoder_frames(samples, self.stack))
         labels_BF = np.full((len(place_B), F), NONE, dtype=np.int64)
         for row, (place, first) in enumerate(zip(place_B.tolist(), first_B.tolist(), strict=True)):
             corpus, inner = self._places.of(place)

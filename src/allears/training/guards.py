@@ -13,13 +13,12 @@ from numpy.typing import NDArray
 from allears.params.pretrain import GuardParams
 
 
-def codebook_use(counts: NDArray[np.int64], codebooks: int) -> tuple[float, float]:
-    """(share of codes that occur, perplexity), means over codebooks, of counts [K·V].
+def codebook_use(counts_KV: NDArray[np.int64]) -> tuple[float, float]:
+    """Return (share of codes that occur, perplexity), means over codebooks.
 
     Perplexity exp(H(p)) is the effective number of codes: V when all are equally used, 1 when all frames get one.
     """
-    counts_KV = counts.reshape(codebooks, -1).astype(np.float64)
-    p_KV = counts_KV / np.maximum(counts_KV.sum(1, keepdims=True), 1)
+    p_KV = counts_KV.astype(np.float64) / np.maximum(counts_KV.sum(1, keepdims=True), 1)
     entropy_K = -(p_KV * np.log(np.where(p_KV > 0, p_KV, 1.0))).sum(1)
     return float((counts_KV > 0).mean()), float(np.exp(entropy_K).mean())
 

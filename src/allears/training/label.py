@@ -19,9 +19,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from allears.audio.features import mfcc, stack_mean
-from allears.audio.frames import encoder_frames
 from allears.engine.mapping import forget, map_items
 from allears.errors import TrainingError
+from allears.frames import encoder_frames
 from allears.params.pretrain import PretrainParams, UnitParams
 from allears.shards.handle import ShardSet
 from allears.shards.index import Index
@@ -33,6 +33,7 @@ from allears.storage.receipt import read_receipt, write_receipt
 from allears.training.plan import CorpusData, TrainingData
 
 VERSION = 1
+WINDOW_HOP = 160  # samples between two windows of the MFCCs at 16 kHz
 MODEL_FILE = "units.npy"
 JOURNAL = "labelled.jsonl"
 BATCH_FRAMES = 10_000  # of k-means, and n_init below: HuBERT's dump_km.py has 10,000 and 20
@@ -47,7 +48,7 @@ def units_handle(data: TrainingData, params: PretrainParams, *features: Path) ->
     The labels of each corpus lie with it: `features` are the folders for those, one a corpus; the first one's holds the
     unit model.
     """
-    units, stack = params.objectives.masked_units.units, params.model.log_mel.stack
+    units, stack = params.chosen.unit_classes, params.chosen_encoder.hop_samples // WINDOW_HOP
     asked = {"units": units, "stack": stack, "settings": params.units.model_dump(mode="json")}
     main, *others = data.corpora
     inputs = {"audio": main.index.audio_digest, "heard": main.labelled_digest}  # in whatever tars it lies
@@ -55,7 +56,7 @@ def units_handle(data: TrainingData, params: PretrainParams, *features: Path) ->
         inputs["others"] = value_digest([[one.labelled_digest, round(one.share, 6)] for one in others])
     name = identity("units", VERSION, inputs, asked)
     folder, *elsewhere = (str(each / "units" / name[:12]) for each in features)
-    handle = {"kind": "masked_units", "folder": folder, "digest": name, "units": units, "stack": stack}
+    handle = {"kind": "units", "folder": folder, "digest": name, "units": units, "stack": stack}
     return handle | ({"others": elsewhere} if elsewhere else {})
 
 
@@ -110,7 +111,7 @@ def fit_units(features_FC: Features, units: int, seed: int) -> Features:
     if len(features_FC) < 10 * units:
         raise TrainingError(
             f"{units} units cannot be fitted on {len(features_FC)} frames of training clips, they need {10 * units}; "
-            "add recordings or lower pretrain.objectives.masked_units.units"
+            "add recordings or lower pretrain.objectives.NAME.units"
         )
     from sklearn.cluster import MiniBatchKMeans
 

@@ -17,16 +17,13 @@ from allears.training.ranks import Ranks
 
 @dataclass(slots=True)
 class Meters:
-    """Adds up facts of updates, on the device; `read` adds up those of all ranks, says what they mean and starts again.
+    """Adds up facts of updates, on the device; `read` adds up those of all ranks, takes means and starts again.
 
-    `codebooks` divides the histograms; `rate_hz` turns samples into seconds.
+    `hours`: of audio processed at the last reading.
     """
 
-    codebooks: int
-    rate_hz: int
     ranks: Ranks = field(default_factory=Ranks)
     updates: int = 0
-    samples: int = 0
     clips: int = 0
     learning_rate: float = 0.0
     sums: dict[str, tuple[Tensor, Tensor]] = field(default_factory=dict)
@@ -34,11 +31,11 @@ class Meters:
     norms: list[Tensor] = field(default_factory=list)
     began: float = field(default_factory=time.perf_counter)
     waited_s: float = 0.0
+    hours: float = 0.0
 
     def add(self, facts: UpdateFacts) -> None:
         """One update more."""
         self.updates += 1
-        self.samples += facts.samples
         self.clips += facts.clips
         self.learning_rate = facts.learning_rate
         self.norms.append(facts.gradient_norm.detach())
@@ -48,8 +45,10 @@ class Meters:
         for name, counts in facts.histograms.items():
             self.histograms[name] = self.histograms[name] + counts if name in self.histograms else counts
 
-    def read(self, waited_s: float, paused_s: float) -> dict[str, float]:
-        """Means over the updates, and speed. `waited_s`: all that was waited for data so far; `paused_s`: spent on
+    def read(self, hours: float, waited_s: float, paused_s: float) -> dict[str, float]:
+        """Return means over the updates, and speed.
+
+        `hours`: of audio processed by now; `waited_s`: all that was waited for data so far; `paused_s`: spent on
         validation and checkpoints since the last reading, which is no training.
         """
         now = time.perf_counter()
@@ -57,21 +56,21 @@ class Meters:
         sums, histograms, waited_s = self._of_all_ranks(waited_s)
         values = {name: total / max(1.0, count) for name, (total, count) in sums.items()}
         for name, counts in histograms.items():
-            share, perplexity = codebook_use(counts, self.codebooks)
+            share, perplexity = codebook_use(counts)
             values |= {f"{name}_used_share": share, f"{name}_perplexity": perplexity}
         norms = torch.stack(self.norms)
         values |= {
             "gradient_norm": float(norms.mean()),
             "gradient_norm_max": float(norms.max()),
             "learning_rate": self.learning_rate,
-            "times_real_time": self.samples / self.rate_hz / seconds,
+            "times_real_time": 3600 * (hours - self.hours) / seconds,
             "updates_a_second": self.updates / seconds,
             "clips_an_update": self.clips / self.updates,
             "data_wait_share": (waited_s - self.waited_s) / seconds,
         }
-        self.updates = self.samples = self.clips = 0
+        self.updates = self.clips = 0
         self.sums, self.histograms, self.norms = {}, {}, []
-        self.began, self.waited_s = now, waited_s
+        self.began, self.waited_s, self.hours = now, waited_s, hours
         return values
 
     def _of_all_ranks(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import cast
+from typing import Any, cast
 
 import numpy as np
 import torch
@@ -12,119 +12,130 @@ from pytorch_lightning import LightningModule
 from pytorch_lightning.core.optimizer import LightningOptimizer
 from torch import Tensor, nn
 
-from allears.errors import DamageError, TrainingError
 from allears.objectives.base import Objective
 from allears.params.pretrain import OptimiserParams
 from allears.params.spec_pretrain import PretrainSpec
 from allears.training.datamodule import Update
-from allears.training.ranks import Ranks
+from allears.training.memory import out_of_memory
+from allears.training.ranks import Ranks, shard, synchronised
 from allears.training.schedules import learning_rate
-from allears.types import AudioBatch, ObjectiveOutput
+from allears.types import Batch, ObjectiveOutput
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class UpdateFacts:
-    """What an update found: sums of this rank that the meters add up, on the device; `gradient_norm`, `samples` and
-    `clips` are of all ranks, without what was skipped; `skipped` says what this rank did not hear, and why.
+    """What an update found, on the device: nothing here has been waited for.
+
+    `metrics`, `histograms` and `losses` (one per micro-batch) are sums of this rank; `gradient_norm` and `lost` (clips
+    and length that were skipped) are of all ranks. `keys` are the clips of each micro-batch, `skipped` those of this
+    rank that were left out, with their faults.
     """
 
+    number: int
     metrics: dict[str, tuple[Tensor, Tensor]]
     histograms: dict[str, Tensor]
+    losses: list[Tensor]
     gradient_norm: Tensor
+    lost: Tensor
     learning_rate: float
-    samples: int
+    length: int
     clips: int
+    keys: list[tuple[str, ...]]
     skipped: tuple[str, ...]
 
 
 class PretrainModule(LightningModule):
-    """Wraps the objective. Since the weights were new, `done` counts updates, `samples_heard` audio without padding and
-    `clips_skipped` crops of damaged clips; `facts` are those of the last update.
+    """Wraps the objective; `facts` are those of the last update. Lightning's `global_step` counts updates since the
+    weights were new.
 
-    An update is a pure function of weights, optimiser state, `done` and the batch: dropout is seeded for each
-    micro-batch, so how many ranks share them changes nothing but the order in which floats are added.
+    An update is a pure function of weights, optimiser state, number and batch: dropout is seeded for each micro-batch,
+    so how many ranks share them changes nothing but the order in which floats are added.
     """
 
     facts: UpdateFacts
 
-    def __init__(self, objective: Objective, spec: PretrainSpec, ranks: Ranks) -> None:
+    def __init__(self, objective: Objective, spec: PretrainSpec, ranks: Ranks, precision: str) -> None:
         super().__init__()
         self.automatic_optimization = False
         self.objective = objective
         self.spec = spec
         self.ranks = ranks
-        self.done = spec.first_update
-        self.samples_heard = 0
-        self.clips_skipped = 0
+        self.precision = precision
+        self.dev_outputs: list[ObjectiveOutput] = []
+
+    def configure_model(self) -> None:
+        """Shard the weights, where the strategy is FSDP (called by Lightning once the processes are connected)."""
+        if self.device_mesh is not None:
+            shard(self.objective, self.device_mesh["data_parallel"])
 
     def configure_optimizers(self) -> torch.optim.Optimizer:
-        """AdamW; matrices and kernels decay."""
+        """Return AdamW; matrices and kernels decay."""
         return build_optimiser(self.objective, self.spec.pretrain.optimiser)
 
     def training_step(self, batch: Update, batch_idx: int) -> None:
-        """One update (called by Lightning)."""
+        """Do one update (called by Lightning)."""
         del batch_idx
-        params = self.spec.pretrain
+        params, done = self.spec.pretrain, self.global_step
         optimiser = cast("LightningOptimizer", self.optimizers())
-        rate = learning_rate(self.done, self.spec.first_update, self.spec.last_update, params.optimiser)
+        rate = learning_rate(done, self.spec.first_update, self.spec.last_update, params.optimiser)
         for group in optimiser.param_groups:
             group["lr"] = rate
         optimiser.zero_grad(set_to_none=True)
-        outputs = []
+        outputs: list[ObjectiveOutput] = []
+        counted = torch.tensor([0, len(batch.skipped), batch.skipped_length], dtype=torch.float64)
+        counted = counted.to(self.device, non_blocking=True)  # lengths over 2^24 are no whole numbers in float32
+        summing = None
         for micro in batch.micros:
-            seed_generators(dropout_seed(params.seed, self.done, micro.micro), self.device)
-            output: ObjectiveOutput = self.objective(micro)
-            self._check_finite(output.loss_sum, micro)
-            self.manual_backward(output.loss_sum)
-            outputs.append(output)
-        lost = torch.tensor([len(batch.skipped), batch.skipped_samples], dtype=torch.float64, device=self.device)
-        counted = torch.stack([lost.new_zeros(()), *(output.count.double() for output in outputs)]).sum()
-        self.ranks.add([counted, lost])  # samples beyond 2^24 are no longer whole numbers in float32
-        count = counted.float()
-        self.ranks.add_gradients(self.objective)
-        norm = divide_and_clip(self.objective, count, params.optimiser.clip_norm)
-        if not torch.isfinite(norm):
-            raise TrainingError(self._diverged("the gradient", norm))
-        clips_lost, samples_lost = (int(each) for each in lost.tolist())
-        if clips_lost == batch.clips:
-            raise DamageError(self._nothing_left(batch))
+            last = micro is batch.micros[-1]
+            with (
+                synchronised(self.trainer.strategy.model, self.objective, last=last),
+                out_of_memory(self.objective, micro),
+            ):
+                seed_generators(dropout_seed(params.seed, done, micro.micro), self.device)
+                outputs.append(self.objective(micro))
+                counted[0] += outputs[-1].count.double()
+                if last:
+                    summing = self.ranks.add(counted)
+                self.manual_backward(outputs[-1].loss_sum + (self._nothing() if last and self.ranks.world > 1 else 0))
+        if not batch.micros:  # this rank only pads the last update of an epoch; the others wait for its gradients
+            summing = self.ranks.add(counted)
+            self.manual_backward(self._nothing())
+        if summing is not None:
+            summing.wait()
+        norm = divide_and_clip(self.objective, counted[0].float(), params.optimiser.clip_norm)
         optimiser.step()
         metrics, histograms = add_up(outputs)
         self.facts = UpdateFacts(
-            metrics=metrics,
-            histograms=histograms,
-            gradient_norm=norm,
-            learning_rate=rate,
-            samples=batch.samples - samples_lost,
-            clips=batch.clips - clips_lost,
+            number=done + 1, metrics=metrics, histograms=histograms,
+            losses=[output.loss_sum.detach() for output in outputs], gradient_norm=norm, lost=counted[1:],
+            learning_rate=rate, length=batch.length, clips=batch.clips, keys=[micro.keys for micro in batch.micros],
             skipped=batch.skipped,
-        )
-        self.done += 1
-        self.samples_heard += batch.samples - samples_lost
-        self.clips_skipped += clips_lost
+        )  # fmt: skip
 
-    def _check_finite(self, loss_sum: Tensor, micro: AudioBatch) -> None:
-        if not torch.isfinite(loss_sum):
-            clips = ", ".join(micro.keys[:3]) + (" …" if len(micro.keys) > 3 else "")
-            raise TrainingError(self._diverged(f"the loss on clips {clips}", loss_sum))
+    def validation_step(self, batch: Batch, batch_idx: int) -> None:
+        """Take the loss on one batch of dev speakers (called by Lightning, in evaluation mode and autocast)."""
+        seed_generators(dropout_seed(self.spec.pretrain.seed, 0, batch_idx), self.device)
+        self.dev_outputs.append(self.objective(batch))
 
-    def _nothing_left(self, batch: Update) -> str:
-        first = f" The first: {batch.skipped[0]}" if batch.skipped else ""
-        return (
-            f"all {batch.clips} clips of update {self.done + 1} are damaged or gone, and pretrain.on_damage=skip only "
-            f"goes on while there is something to hear.{first}"
-        )
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Keep what is trained or cannot be derived: no frozen weights (called by Lightning)."""
+        frozen = {name for name, each in self.named_parameters() if not each.requires_grad}
+        weights = checkpoint["state_dict"]
+        checkpoint["state_dict"] = {name: value for name, value in weights.items() if name not in frozen}
+        checkpoint["precision"] = self.precision
 
-    def _diverged(self, what: str, value: Tensor) -> str:
-        return (
-            f"pretraining diverged: {what} is {value.item():g} at update {self.done + 1} of {self.spec.last_update}; "
-            "lower pretrain.optimiser.learning_rate, or raise warmup_updates. The weights of the last checkpoint are "
-            f"whole: {self.spec.folder / 'checkpoints'}"
-        )
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Complete a checkpoint with the frozen weights, which are here already (called by Lightning)."""
+        frozen = {name: each.detach() for name, each in self.named_parameters() if not each.requires_grad}
+        checkpoint["state_dict"] = frozen | checkpoint["state_dict"]
+
+    def _nothing(self) -> Tensor:
+        """A loss of zero that reaches every parameter, so that all ranks reduce the same gradients."""
+        return torch.stack([each.sum() * 0.0 for each in self.objective.parameters() if each.requires_grad]).sum()
 
 
 def build_optimiser(objective: nn.Module, params: OptimiserParams) -> torch.optim.AdamW:
-    """AdamW (fused): weight decay for what has two dimensions or more."""
+    """Return AdamW (fused): weight decay for what has two dimensions or more."""
     trained = [parameter for parameter in objective.parameters() if parameter.requires_grad]
     groups = [
         {"params": [one for one in trained if one.ndim >= 2], "weight_decay": params.weight_decay},
@@ -139,14 +150,17 @@ def divide_and_clip(module: nn.Module, count: Tensor, clip_norm: float) -> Tenso
     if not gradients:
         return torch.zeros(())
     count = count.clamp(min=1)
-    norm = torch.nn.utils.get_total_norm(gradients) / count
+    total = torch.nn.utils.get_total_norm(gradients)
+    if isinstance(total, torch.distributed.tensor.DTensor):
+        total = total.full_tensor()
+    norm = total / count
     scale = (clip_norm / (norm + 1e-6)).clamp(max=1.0) / count
     torch._foreach_mul_(gradients, scale)
     return norm
 
 
 def add_up(outputs: Iterable[ObjectiveOutput]) -> tuple[dict[str, tuple[Tensor, Tensor]], dict[str, Tensor]]:
-    """Metrics and histograms of several micro-batches as one."""
+    """Return metrics and histograms of several micro-batches as one."""
     metrics: dict[str, tuple[Tensor, Tensor]] = {}
     histograms: dict[str, Tensor] = {}
     for output in outputs:
@@ -159,8 +173,9 @@ def add_up(outputs: Iterable[ObjectiveOutput]) -> tuple[dict[str, tuple[Tensor, 
 
 
 def seed_generators(seed: int, device: torch.device) -> None:
-    """What dropout draws from. `torch.manual_seed` also notes a stack trace for every kind of device there might be,
-    which costs a millisecond an update.
+    """Seed what dropout draws from.
+
+    `torch.manual_seed` also notes a stack trace for every kind of device there might be: a millisecond per update.
     """
     torch.default_generator.manual_seed(seed)
     if device.type == "cuda":
@@ -168,5 +183,5 @@ def seed_generators(seed: int, device: torch.device) -> None:
 
 
 def dropout_seed(seed: int, update: int, micro: int) -> int:
-    """The seed of torch's global generator, which dropout draws from, for one micro-batch of an update."""
+    """Return the seed of torch's global generator, which dropout draws from, for one micro-batch of an update."""
     return int(np.random.SeedSequence([seed, update, micro]).generate_state(1, np.uint64)[0] >> np.uint64(1))

@@ -1,4 +1,4 @@
-"""What a pretraining will hear, before it starts: the batch plan of one corpus or several. Free of torch.
+"""The batch plan of a pretraining on one corpus or several, before it starts. Free of torch.
 
 Legend: `N` clips of a corpus, or of all, one corpus after the other.
 """
@@ -10,15 +10,16 @@ import itertools
 import math
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from allears.audio.frames import frame_samples, to_hours, to_samples, to_seconds
 from allears.errors import ConfigError, TrainingError
+from allears.frames import to_hours, to_samples, to_seconds
+from allears.params.objective import ObjectiveConfig
 from allears.params.pretrain import BatchParams, PretrainParams
 from allears.params.spec_pretrain import OtherCorpus
 from allears.shards.batches import Cursor, plan_digest, totals
@@ -29,6 +30,7 @@ from allears.shards.handle import ShardSet
 from allears.shards.index import Index, read_index
 from allears.shards.plan import PlanClips, PlanSpec, data_digest
 from allears.storage.digest import value_digest
+from allears.text.normalise import normalise
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -40,7 +42,8 @@ class CorpusData:
 
     `corpus`: the name of another one that is heard beside the run's own, else None. `selection` names shards and
     weights before anything was done for the mix. `copies`: training clips left out, as another corpus holds the same
-    samples out. `share`: of the audio that is planned.
+    samples out. `share`: of the audio that is planned. `lengths_N`: what the plan counts of each clip, in samples,
+    units or tokens; `texts` and `labels` [N] as the table of clips has them, where the objective asks for them.
     """
 
     corpus: str | None
@@ -51,6 +54,9 @@ class CorpusData:
     held_out_N: NDArray[np.bool_]
     selection: str
     train_clips: int
+    lengths_N: NDArray[np.int64]
+    texts: tuple[str, ...] | None = None
+    labels: tuple[str, ...] | None = None
     copies: int = 0
     share: float = 1.0
 
@@ -73,18 +79,22 @@ class CorpusData:
             self.index.audio_digest, np.where(self.weights_N > 0, 2.0, np.where(self.dev_weights_N > 0, 1.0, 0.0))
         )
 
-    def planned_samples(self, crop_samples: int, min_samples: int) -> float:
-        """Samples of the crops of an epoch, over many epochs; rounded once, so that all machines find the same."""
-        crops_N = np.minimum(self.index.samples_N, crop_samples) * self.weights_N
-        return math.fsum(crops_N[self.index.samples_N >= min_samples].tolist())
+    def planned_length(self, crop_length: int, min_length: int) -> float:
+        """Length of the crops of an epoch, over many epochs; rounded once, so that all machines find the same."""
+        crops_N = np.minimum(self.lengths_N, crop_length) * self.weights_N
+        return math.fsum(crops_N[self.lengths_N >= min_length].tolist())
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class TrainingData:
-    """The corpora that are heard, the run's own first, and the plan's settings."""
+    """The corpora that are trained on, the run's own first, and the plan's settings.
+
+    `samples_each`: samples of audio behind each unit of length that the plan counts; 0 for tokens.
+    """
 
     corpora: tuple[CorpusData, ...]
     plan: PlanSpec
+    samples_each: int = 1
 
     @property
     def main(self) -> CorpusData:
@@ -102,7 +112,16 @@ class TrainingData:
         """What is planned, of all corpora."""
         index = joined([one.index for one in self.corpora])
         weights_N = np.concatenate([one.weights_N for one in self.corpora])
-        return PlanClips(index.samples_N, weights_N, index.shard_N, index.first_shards)
+        return PlanClips(self.lengths, weights_N, index.shard_N, index.first_shards)
+
+    @cached_property
+    def lengths(self) -> NDArray[np.int64]:
+        """What the plan counts of each clip of all corpora."""
+        return np.concatenate([one.lengths_N for one in self.corpora])
+
+    def hours(self, length: float) -> float:
+        """Return the hours of audio behind so many samples or units; 0 for tokens."""
+        return to_hours(to_seconds(int(length) * self.samples_each, self.main.shard_set.sample_rate_hz))
 
 
 def training_data(
@@ -118,25 +137,52 @@ def training_data(
     """
     read = [_read(shard_set, clips, params)]
     read += [_read(ShardSet.from_json(one.shard_set), one.clips, params, one.corpus) for one in others]
-    rate_hz, batch = shard_set.sample_rate_hz, params.batch
-    crop_samples, min_samples = to_samples(batch.crop_s, rate_hz), to_samples(batch.min_s, rate_hz)
+    batch, encoder = params.batch, params.chosen_encoder
+    hop = encoder.hop_samples
+    match params.chosen.cost:
+        case "samples":
+            seconds = partial(to_samples, rate_hz=shard_set.sample_rate_hz)
+            capacity, crop_length, min_length = (seconds(each) for each in (batch.seconds, batch.crop_s, batch.min_s))
+            samples_each, start_multiple = 1, hop
+        case "units":
+            seconds = partial(to_samples, rate_hz=shard_set.sample_rate_hz)
+            capacity, crop_length = (seconds(each) // hop for each in (batch.seconds, batch.crop_s))
+            min_length, samples_each, start_multiple = max(1, seconds(batch.min_s) // hop), hop, 1
+        case "tokens":
+            capacity, crop_length, min_length, samples_each, start_multiple = batch.tokens, batch.tokens, 1, 0, 1
     corpora = without_copies(read)
     for one in corpora:
-        _check_heard(one, min_samples, batch)
-    corpora = _with_shares(corpora, [None, *(one.share for one in others)], crop_samples, min_samples)
+        _check_inputs(one, params.chosen)
+        _check_heard(one, min_length, batch)
+    corpora = _with_shares(corpora, [None, *(one.share for one in others)], crop_length, min_length)
     digests = [data_digest(one.shard_set.digest, one.weights_N) for one in corpora]
     plan = PlanSpec(
         digest=digests[0] if len(digests) == 1 else value_digest(digests),
         seed=params.seed,
-        capacity_samples=to_samples(batch.seconds, rate_hz),
-        crop_samples=crop_samples,
-        min_samples=min_samples,
-        start_multiple=frame_samples(params.model.log_mel.stack, rate_hz),
+        capacity=capacity,
+        crop_length=crop_length,
+        min_length=min_length,
+        start_multiple=start_multiple,
+        buckets=bucket_lengths(min_length, crop_length, batch.buckets, start_multiple),
+        pool=2**20 if batch.buckets else 256,  # with buckets, one batch per bucket and window may be part empty
         group=batch.micro_batches,
     )
-    data = TrainingData(corpora=tuple(corpora), plan=plan)
+    data = TrainingData(corpora=tuple(corpora), plan=plan, samples_each=samples_each)
     _check_amount(data, batch)
     return data
+
+
+def bucket_lengths(shortest: int, longest: int, count: int, multiple: int) -> tuple[int, ...]:
+    """Return `count` lengths in equal ratios from `shortest` to `longest`, whole frames apart; none for a count of 0.
+
+    A crop is cut to a bucket, so no batch is padded: attention needs no mask, and `torch.compile` sees as many shapes
+    as there are buckets. On average half a ratio of each clip is not used in an epoch, another part in each.
+    """
+    if not count:
+        return ()
+    steps = [shortest * (longest / shortest) ** (place / max(1, count - 1)) for place in range(count - 1)]
+    cut = [longest - (longest - int(step)) // multiple * multiple for step in steps]
+    return tuple(sorted({*(length for length in cut if length >= shortest), longest}))
 
 
 def heard(table: ClipTable, split: str) -> NDArray[np.float64]:
@@ -163,7 +209,7 @@ def without_copies(corpora: Sequence[CorpusData]) -> list[CorpusData]:
 def summarise_plan(data: TrainingData, begin: Cursor, updates: int) -> dict[str, Any]:
     """The plan of `updates` updates from `begin` on, as the catalog stores it; `corpora` are in the order of `data`."""
     clips, rate_hz = data.clips, data.main.shard_set.sample_rate_hz
-    samples_N, weights_N = clips.samples_N, clips.weights_N
+    lengths_N, weights_N = clips.lengths_N, clips.weights_N
     planned = totals(clips, data.plan, begin, begin.step + updates)
     return {
         "shards": data.main.shard_set.digest,
@@ -171,18 +217,18 @@ def summarise_plan(data: TrainingData, begin: Cursor, updates: int) -> dict[str,
         "settings": asdict(data.plan),
         "corpora": [_summarise(one, data.plan) for one in data.corpora],
         "clips": int((weights_N > 0).sum()),
-        "too_short": int(((weights_N > 0) & (samples_N < data.plan.min_samples)).sum()),
-        "hours": to_hours(to_seconds(int(samples_N[weights_N > 0].sum()), rate_hz)),
+        "too_short": int(((weights_N > 0) & (lengths_N < data.plan.min_length)).sum()),
+        "hours": to_hours(to_seconds(int(joined_samples(data)[weights_N > 0].sum()), rate_hz)),
         "first_update": begin.step,
         "updates": updates,
         "epochs": round(planned.epochs, 2),
-        "hours_planned": to_hours(to_seconds(planned.samples, rate_hz)),
-        "padding_share": round(1 - planned.samples / planned.padded, 4),
+        "hours_planned": data.hours(planned.length),
+        "padding_share": round(1 - planned.length / planned.padded, 4),
     }
 
 
 def _summarise(one: CorpusData, plan: PlanSpec) -> dict[str, Any]:
-    heard_N = (one.weights_N > 0) & (one.index.samples_N >= plan.min_samples)
+    heard_N = (one.weights_N > 0) & (one.lengths_N >= plan.min_length)
     return {
         "selection": one.selection,
         "clips": int((one.weights_N > 0).sum()),
@@ -196,10 +242,10 @@ def _summarise(one: CorpusData, plan: PlanSpec) -> dict[str, Any]:
 def _read(shard_set: ShardSet, clips: Path, params: PretrainParams, corpus: str | None = None) -> CorpusData:
     index = read_index(shard_set)
     table = read_table(clips, index)
-    rate_hz, model_hz = shard_set.sample_rate_hz, params.model.log_mel.sample_rate_hz
+    rate_hz, model_hz = shard_set.sample_rate_hz, params.chosen_encoder.sample_rate_hz
     if rate_hz != model_hz:
         raise ConfigError(
-            f"the shards{_of(corpus)} hold {rate_hz} Hz, the model hears {model_hz} Hz; set shard.sample_rate_hz to "
+            f"the shards{_of(corpus)} hold {rate_hz} Hz, the model takes {model_hz} Hz; set shard.sample_rate_hz to "
             f"{model_hz}" + (f" and run `kedro run --pipeline shard --params corpus={corpus}`" if corpus else "")
         )
     weights_N = heard(table, "train")
@@ -213,13 +259,52 @@ def _read(shard_set: ShardSet, clips: Path, params: PretrainParams, corpus: str 
         held_out_N=~train_N,
         selection=data_digest(shard_set.digest, weights_N),
         train_clips=int(train_N.sum()),
+        lengths_N=_lengths(index, table, params),
+        texts=_texts(table, "text") if "text" in params.chosen.inputs else None,
+        labels=_texts(table, "label") if "labels" in params.chosen.inputs else None,
     )
 
 
+def _texts(table: ClipTable, column: str) -> tuple[str, ...]:
+    return tuple(
+        normalise(str(value)) if value and column == "text" else str(value or "") for value in table.column(column)
+    )
+
+
+def _lengths(index: Index, table: ClipTable, params: PretrainParams) -> NDArray[np.int64]:
+    """What the plan counts of each clip [N]."""
+    match params.chosen.cost:
+        case "samples":
+            return index.samples_N
+        case "units":
+            samples, place_N = np.unique(index.samples_N, return_inverse=True)
+            frames = [params.chosen_encoder.frames(each) for each in samples.tolist()]
+            return np.asarray(frames, dtype=np.int64)[place_N]
+        case "tokens":
+            return np.array([len(text) for text in _texts(table, "text")], dtype=np.int64)
+
+
+def _check_inputs(one: CorpusData, objective: ObjectiveConfig) -> None:
+    """Raise TrainingError when no training clip has a text or label that the objective needs."""
+    rows = np.flatnonzero(one.weights_N > 0)
+    for what, column in (("text", one.texts), ("label", one.labels)):
+        if column is not None and len(rows) and not any(column[row] for row in rows.tolist()):
+            raise TrainingError(
+                f"pretrain.objective={objective.name} needs a {what} for its clips, and none of the {len(rows)} "
+                f"training clips{_of(one.corpus)} has one; choose an objective that learns from audio alone (masked_units, "
+                f"best_rq), or ingest the corpus with its {what}s"
+            )
+
+
+def joined_samples(data: TrainingData) -> NDArray[np.int64]:
+    """Samples of each clip of all corpora."""
+    return np.concatenate([one.index.samples_N for one in data.corpora])
+
+
 def _with_shares(
-    corpora: Sequence[CorpusData], shares: Sequence[float | None], crop_samples: int, min_samples: int
+    corpora: Sequence[CorpusData], shares: Sequence[float | None], crop_length: int, min_length: int
 ) -> list[CorpusData]:
-    planned = [one.planned_samples(crop_samples, min_samples) for one in corpora]
+    planned = [one.planned_length(crop_length, min_length) for one in corpora]
     times = factors(planned, shares)
     whole = math.fsum(one * factor for one, factor in zip(planned, times, strict=True))
     return [
@@ -228,9 +313,9 @@ def _with_shares(
     ]
 
 
-def _check_heard(one: CorpusData, min_samples: int, batch: BatchParams) -> None:
+def _check_heard(one: CorpusData, min_length: int, batch: BatchParams) -> None:
     selected_N = one.weights_N > 0
-    if (selected_N & (one.index.samples_N >= min_samples)).any():
+    if (selected_N & (one.lengths_N >= min_length)).any():
         return
     if short := int(selected_N.sum()):
         why = f"the {short} that the audit keeps are all shorter than pretrain.batch.min_s = {batch.min_s:g} s"
@@ -246,11 +331,11 @@ def _check_heard(one: CorpusData, min_samples: int, batch: BatchParams) -> None:
 
 def _check_amount(data: TrainingData, batch: BatchParams) -> None:
     clips = data.clips
-    heard_N = (clips.weights_N > 0) & (clips.samples_N >= data.plan.min_samples)
-    crops_N = np.minimum(clips.samples_N, data.plan.crop_samples) * np.ceil(clips.weights_N)
-    seconds = to_seconds(int(crops_N[heard_N].sum()), data.main.shard_set.sample_rate_hz)
-    wanted_s = batch.seconds * batch.micro_batches
-    if seconds < wanted_s:
+    heard_N = (clips.weights_N > 0) & (clips.lengths_N >= data.plan.min_length)
+    crops_N = np.minimum(clips.lengths_N, data.plan.crop_length) * np.ceil(clips.weights_N)
+    length, wanted = int(crops_N[heard_N].sum()), data.plan.capacity * batch.micro_batches
+    seconds, wanted_s = 3600 * data.hours(length), batch.seconds * batch.micro_batches
+    if length < wanted:
         what = "the corpus is" if len(data.corpora) == 1 else "all corpora together are"
         raise TrainingError(
             f"{what} smaller than one batch: {int(heard_N.sum())} training clips give {seconds:.1f} s of audio "

@@ -35,10 +35,10 @@ class Bar(TQDMProgressBar):
     def on_train_epoch_start(self, trainer: Trainer, *args: Any) -> None:
         """Begin where the run stood (called by Lightning)."""
         super().on_train_epoch_start(trainer, *args)
-        bar, spec = self.train_progress_bar, self.watch.module.spec
+        bar, spec = self.train_progress_bar, self.watch.spec
         bar.set_description("pretraining")
         bar.total = spec.pretrain.updates
-        bar.initial = bar.n = self.watch.module.done - spec.first_update
+        bar.initial = bar.n = trainer.global_step - spec.first_update
         bar.refresh()
 
     def on_train_batch_end(
@@ -46,9 +46,9 @@ class Bar(TQDMProgressBar):
     ) -> None:
         """One update further (called by Lightning)."""
         del pl_module, outputs, batch
-        module, bar = self.watch.module, self.train_progress_bar
-        if (batch_idx + 1) % self.refresh_rate == 0 or batch_idx + 1 == trainer.num_training_batches:
-            bar.n = module.done - module.spec.first_update
+        bar, spec = self.train_progress_bar, self.watch.spec
+        if (batch_idx + 1) % self.refresh_rate == 0 or trainer.global_step == spec.last_update:
+            bar.n = trainer.global_step - spec.first_update
             bar.set_postfix_str(facts(self.watch).removeprefix(", "))
 
 
@@ -57,27 +57,28 @@ class Lines(Callback):
 
     def __init__(self, watch: Watch) -> None:
         self.watch = watch
-        self.first = watch.module.done
+        self.first = 0
         self.began = self.last = time.monotonic()
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Start the clock (called by Lightning)."""
-        del trainer, pl_module
+        del pl_module
+        self.first = trainer.global_step
         self.began = self.last = time.monotonic()
 
     def on_train_batch_end(
         self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
         """Say something when it is time (called by Lightning)."""
-        del trainer, pl_module, outputs, batch, batch_idx
-        module, now = self.watch.module, time.monotonic()
-        done, last, before = module.done, module.spec.last_update, module.spec.first_update
+        del pl_module, outputs, batch, batch_idx
+        spec, now = self.watch.spec, time.monotonic()
+        done, last, before = trainer.global_step, spec.last_update, spec.first_update
         if now - self.last < EVERY_S and done < last:
             return
         self.last = now
         left_s = (now - self.began) / max(1, done - self.first) * (last - done)
         say(
-            f"pretraining: {done - before:,} of {last - before:,} updates, {self.watch.hours_heard:.2f} h heard"
+            f"pretraining: {done - before:,} of {last - before:,} updates, {self.watch.data.hours:.2f} h of audio"
             + facts(self.watch)
             + (f", {left_s // 60:.0f} min {left_s % 60:02.0f} s left" if done < last else "")
         )
@@ -88,7 +89,9 @@ def facts(watch: Watch) -> str:
     values = watch.latest
     if not values:
         return ""
-    return (
-        f", loss {values['loss']:.2f}, masked accuracy {values['masked_accuracy']:.3f}, "
-        f"{values['times_real_time']:.0f} × real time"
-    )
+    shown = {
+        "loss": "loss {:.2f}",
+        "masked_accuracy": "masked accuracy {:.3f}",
+        "times_real_time": "{:.0f} × real time",
+    }
+    return "".join(f", {words.format(values[name])}" for name, words in shown.items() if values.get(name) is not None)

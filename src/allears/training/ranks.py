@@ -1,97 +1,147 @@
-"""The processes that share one training: who they are, and what they add up.
+"""The processes that share one training: who they are, what they tell each other, and how their gradients add up.
 
-Lightning's DDP averages gradients of equal parts; ours are sums over counts that differ from rank to rank, so they are
-added here, once an update, and divided by the count of the whole (`module.divide_and_clip`).
+Lightning's DDP averages gradients of equal parts; ours are sums over counts that differ between ranks. So a hook sums
+them while the backward pass goes on (as fairseq2's `nn/ddp.py` does), and `module.divide_and_clip` divides by the count
+of the whole update.
 """
 
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
-from typing import TypeVar
+from datetime import timedelta
+from typing import Any, TypeVar, cast
 
 import torch
 import torch.distributed
+from lightning_fabric.plugins.environments.torchelastic import TorchElasticEnvironment
+from pytorch_lightning.strategies import DDPStrategy, ModelParallelStrategy, SingleDeviceStrategy, Strategy
 from torch import Tensor, nn
+from torch.distributed import GradBucket  # type: ignore[attr-defined]
+from torch.distributed.fsdp import FSDPModule, fully_shard
+from torch.nn.parallel import DistributedDataParallel
 
 from allears.errors import ConfigError, PeerLostError
+from allears.params.pretrain import PretrainParams
 
 Told = TypeVar("Told")
+# What torch says when another process is gone or does not answer: gloo raises plain RuntimeErrors.
+_LOST = (
+    "gloo",
+    "Connection closed by peer",
+    "Connection reset by peer",
+    "NCCL",
+    "Broken pipe",
+    "timed out",
+    "Timed out",
+)
 
 
 @dataclass(frozen=True, slots=True)
 class Ranks:
-    """`rank` of `world` processes; `local` counts those on this machine and names the GPU."""
+    """`rank` of `world` processes; `local` of `node` counts those on this machine and names the GPU."""
 
     rank: int = 0
     world: int = 1
     local: int = 0
+    node: int = 1
 
     @property
     def first(self) -> bool:
-        """Whether this process writes files and speaks for all."""
+        """Whether this process writes files and prints for all."""
         return self.rank == 0
 
-    def add(self, tensors: Sequence[Tensor]) -> None:
-        """Add up tensors of one type over all ranks, in place: one message for all of them."""
-        if self.world == 1 or not tensors:
-            return
-        flat = torch.cat([tensor.reshape(-1) for tensor in tensors])
-        with _with_all_others():
-            torch.distributed.all_reduce(flat)
-        parts = torch.split(flat, [tensor.numel() for tensor in tensors])
-        torch._foreach_copy_([tensor.view(-1) for tensor in tensors], list(parts))
-
-    def add_gradients(self, module: nn.Module) -> None:
-        """The gradients of all ranks; a rank whose micro-batches only pad the last step adds zeros."""
-        if self.world == 1:
-            return
-        trained = [each for each in module.parameters() if each.requires_grad]
-        for each in trained:
-            each.grad = torch.zeros_like(each) if each.grad is None else each.grad
-        self.add([each.grad for each in trained if each.grad is not None])
-
     def gather(self, value: Told) -> list[Told]:
-        """Everybody's `value`, in order of rank, on every rank; it must be picklable."""
+        """Return everybody's `value`, in order of rank, on every rank; it must be picklable."""
         if self.world == 1:
             return [value]
         everybody: list[Told | None] = [None] * self.world
-        with _with_all_others():
-            torch.distributed.all_gather_object(everybody, value)
+        torch.distributed.all_gather_object(everybody, value)
         return [each for each in everybody if each is not None]
+
+    def add(self, tensor: Tensor) -> torch.distributed.Work | None:
+        """Begin to sum a tensor over all ranks, in place; `wait()` before it is used. None on one rank."""
+        return None if self.world == 1 else torch.distributed.all_reduce(tensor, async_op=True)
 
 
 def from_environment(environment: Mapping[str, str] = os.environ) -> Ranks:
-    """As torchrun says; one process by itself otherwise. ConfigError under an srun that started several."""
+    """Return what torchrun set; one process by itself otherwise. ConfigError under an srun that started several."""
     if "RANK" not in environment:
         if (tasks := int(environment.get("SLURM_STEP_NUM_TASKS", "1"))) > 1:
             raise ConfigError(
-                f"srun started {tasks} trainings in one folder: let it start one torchrun a node "
+                f"srun started {tasks} trainings in one folder: let it start one torchrun per node "
                 "(srun --ntasks-per-node=1 torchrun …), which starts the processes and tells them apart"
             )
         return Ranks()
-    return Ranks(int(environment["RANK"]), int(environment["WORLD_SIZE"]), int(environment["LOCAL_RANK"]))
+    world = int(environment["WORLD_SIZE"])
+    return Ranks(
+        int(environment["RANK"]), world, int(environment["LOCAL_RANK"]), int(environment.get("LOCAL_WORLD_SIZE", world))
+    )
 
 
-@contextmanager
-def together(ranks: Ranks, accelerator: str) -> Iterator[None]:
-    """Connect the processes while the block runs: NCCL between GPUs, gloo between CPUs. One that fails just ends: to
-    part in good order it would have to wait for the others.
-    """
+class SumDDP(DDPStrategy):
+    """DDP that sums gradients instead of averaging them."""
+
+    def _register_ddp_hooks(self) -> None:
+        model = cast("DistributedDataParallel", self.model)
+        model.register_comm_hook(None, sum_gradients)
+
+
+def sum_gradients(state: object, bucket: GradBucket) -> torch.futures.Future[Tensor]:
+    """Sum a bucket of gradients over all ranks, without waiting (a hook of DistributedDataParallel)."""
+    del state
+    future = torch.distributed.all_reduce(bucket.buffer(), async_op=True).get_future()
+    return cast("torch.futures.Future[Tensor]", future.then(lambda done: done.value()[0]))
+
+
+def new_strategy(params: PretrainParams, ranks: Ranks, accelerator: str) -> Strategy:
+    """Return Lightning's strategy for these processes. ConfigError for one that the device cannot run."""
+    device = torch.device("cuda", ranks.local) if accelerator == "gpu" else torch.device("cpu")
+    timeout = timedelta(seconds=params.timeout_s)
+    if params.strategy == "fsdp" and accelerator != "gpu":
+        raise ConfigError(
+            "pretrain.strategy is fsdp, which shards weights over GPUs, and this training runs on the CPU; use ddp"
+        )
     if ranks.world == 1:
-        yield
-        return
-    torch.distributed.init_process_group("nccl" if accelerator == "gpu" else "gloo")
-    yield
-    torch.distributed.destroy_process_group()
+        return SingleDeviceStrategy(device)
+    if params.strategy == "fsdp":
+        return ModelParallelStrategy(
+            data_parallel_size=ranks.world, tensor_parallel_size=1, save_distributed_checkpoint=False, timeout=timeout
+        )
+    return SumDDP(
+        cluster_environment=TorchElasticEnvironment(), timeout=timeout, broadcast_buffers=False,
+        gradient_as_bucket_view=True,
+    )  # fmt: skip
+
+
+def shard(objective: nn.Module, mesh: Any) -> None:
+    """Shard weights over the GPUs of `mesh` (FSDP2), block by block; gradients are summed, not averaged."""
+    blocks = [block for each in objective.modules() if isinstance(each, nn.ModuleList) for block in each]
+    for each in (*blocks, objective):
+        fully_shard(each, mesh=mesh)
+        cast("FSDPModule", each).set_gradient_divide_factor(1.0)
+
+
+def synchronised(wrapped: nn.Module | None, objective: nn.Module, *, last: bool) -> AbstractContextManager[None]:
+    """Return the context of a micro-batch: only in that of the last one are gradients summed over the ranks."""
+    if isinstance(objective, FSDPModule):
+        objective.set_requires_gradient_sync(last)
+    if isinstance(wrapped, DistributedDataParallel) and not last:
+        return cast("AbstractContextManager[None]", wrapped.no_sync())
+    return nullcontext()
 
 
 @contextmanager
-def _with_all_others() -> Iterator[None]:
-    """What they do together fails when one is gone (PeerLostError); why, only that one knows."""
+def with_all_others(ranks: Ranks) -> Iterator[None]:
+    """Turn what torch raises when another process has ended or does not answer into PeerLostError."""
     try:
         yield
     except RuntimeError as error:
-        raise PeerLostError(f"another process of this training has ended ({error})") from error
+        if ranks.world == 1 or not any(sign in str(error) for sign in _LOST):
+            raise
+        raise PeerLostError(
+            f"another process of this training has ended, or did not answer in time ({str(error).splitlines()[0]}). "
+            "Run the same command again: it goes on from the last checkpoint"
+        ) from error

@@ -6,7 +6,7 @@ import soxr
 from hypothesis import given
 from hypothesis import strategies as st
 
-from allears.audio import frames
+from allears import frames
 
 
 @given(st.integers(0, 10_000_000), st.sampled_from([8_000, 16_000, 22_050, 44_100, 48_000]))

@@ -16,7 +16,7 @@ import soundfile
 
 from allears.audio import ffmpeg
 from allears.audio.decode import Decoder, header, resample
-from allears.audio.frames import to_samples
+from allears.frames import to_samples
 from allears.errors import AudioError
 from tests.long import LONG
 

@@ -16,7 +16,7 @@ from allears.shards.remote import Remote, Traffic
 from tests.range_server import serving
 from tests.support import make_shards
 
-SPEC = PlanSpec(digest="", seed=5, capacity_samples=9000, crop_samples=1000)
+SPEC = PlanSpec(digest="", seed=5, capacity=9000, crop_length=1000)
 SHARES = st.lists(st.none() | st.floats(0.01, 0.3), max_size=3)
 
 
@@ -53,7 +53,7 @@ def test_factors_give_each_corpus_its_share_and_leave_the_others_as_they_are(sec
 def test_shares_hold_over_epochs_to_within_one_crop_of_each_clip(lengths, given_shares, data):
     shares = [None, *given_shares, None, None, None][: len(lengths)]
     weights = [data.draw(st.sampled_from([0.5, 1.0, 2.3])) for _ in lengths]
-    crops = [np.minimum(each, SPEC.crop_samples) for each in lengths]
+    crops = [np.minimum(each, SPEC.crop_length) for each in lengths]
     times = factors([float(each.sum() * weight) for each, weight in zip(crops, weights, strict=True)], shares)
     clips = together(
         *((each, weight * factor, 3) for each, weight, factor in zip(lengths, weights, times, strict=True))
@@ -74,7 +74,7 @@ def test_shares_hold_over_epochs_to_within_one_crop_of_each_clip(lengths, given_
 @given(st.integers(0, 99), st.floats(0.05, 5), st.integers(1, 60), st.integers(1, 60))
 def test_clips_of_equal_weight_are_as_many_in_every_epoch(seed, weight, first, second):
     """To within one, in each corpus."""
-    spec = PlanSpec(digest="", seed=seed, capacity_samples=9000, crop_samples=1000)
+    spec = PlanSpec(digest="", seed=seed, capacity=9000, crop_length=1000)
     clips = together(([500] * first, 1.0, 2), ([700] * second, weight, 3))
     for epoch in range(4):
         main, other = of_corpus(clips, planned_counts(clips, spec, epoch))
@@ -86,7 +86,7 @@ def test_clips_of_equal_weight_are_as_many_in_every_epoch(seed, weight, first, s
 def test_every_window_holds_the_same_mix(corpora, data):
     """Each corpus has the part of a window that it has of the epoch, to within one crop."""
     clips = together(*(([1] * count, weight, shards) for count, weight, shards in corpora))
-    spec = PlanSpec(digest="", seed=data.draw(st.integers(0, 99)), capacity_samples=9000, crop_samples=1000)
+    spec = PlanSpec(digest="", seed=data.draw(st.integers(0, 99)), capacity=9000, crop_length=1000)
     crops_P = np.repeat(np.arange(len(clips)), planned_counts(clips, spec, 0))
     crops_P = _generator(1, 2).permutation(crops_P)
     window_P = _windows(clips, crops_P, data.draw(st.integers(1, 4)), _generator(3, 4))
@@ -112,7 +112,7 @@ def test_a_small_corpus_is_repeated_pass_after_pass():
 
 def test_the_same_numbers_on_every_machine():
     spec = PlanSpec(
-        digest="", seed=7, capacity_samples=3000, crop_samples=1000, start_multiple=10, group=2, pool=4,
+        digest="", seed=7, capacity=3000, crop_length=1000, start_multiple=10, group=2, pool=4,
         window_shards=1,
     )  # fmt: skip
     plan = plan_epoch(together((np.arange(1, 8) * 200, 1.0, 2), ([900, 1500], 1.5, 1)), spec, 1)
@@ -126,7 +126,7 @@ def test_clips_are_read_from_the_shards_of_their_corpus(tmp_path: Path) -> None:
     sets = [make_shards(tmp_path / name, clips=clips, seed=seed, shards=shards)[0] for name, clips, seed, shards in (
         ("one", 12, 0, 2), ("two", 7, 1, 3),
     )]  # fmt: skip
-    spec = PlanSpec(digest="", seed=0, capacity_samples=60_000, crop_samples=20_000, start_multiple=100, group=2)
+    spec = PlanSpec(digest="", seed=0, capacity=60_000, crop_length=20_000, start_multiple=100, group=2)
     with (
         ShardReader(sets[0]) as first,
         ShardReader(sets[1]) as second,
@@ -141,7 +141,7 @@ def test_clips_are_read_from_the_shards_of_their_corpus(tmp_path: Path) -> None:
             for row, place in enumerate(batch.place_B.tolist()):
                 reader, inner = (first, place) if place < 12 else (second, place - 12)
                 assert batch.keys[row] == reader.index.clips[inner]
-                samples, start = int(batch.samples_B[row]), int(batch.starts_B[row])
+                samples, start = int(batch.lengths_B[row]), int(batch.starts_B[row])
                 expected = reader.read(inner, start, samples)
                 np.testing.assert_array_equal(batch.audio_BT[row, :samples], expected)
                 seen.append(place)
@@ -150,7 +150,7 @@ def test_clips_are_read_from_the_shards_of_their_corpus(tmp_path: Path) -> None:
 
 def test_copies_of_two_corpora_give_the_batches_of_their_tars(tmp_path: Path) -> None:
     sets = [make_shards(tmp_path / name, clips=20, seconds=0.4, seed=seed)[0] for seed, name in enumerate(("a", "b"))]
-    spec = PlanSpec(digest="", seed=0, capacity_samples=60_000, crop_samples=20_000, start_multiple=100)
+    spec = PlanSpec(digest="", seed=0, capacity=60_000, crop_length=20_000, start_multiple=100)
     with serving(sets[0].folder) as one, serving(sets[1].folder) as other:
         copies = [Remote(url=each.url, round_bytes=100_000) for each in (one, other)]
         with (

@@ -14,8 +14,8 @@ specs = st.builds(
     PlanSpec,
     digest=st.just("data"),
     seed=st.integers(0, 2**40),
-    capacity_samples=st.integers(2000, 20_000),
-    crop_samples=st.integers(100, 2000),
+    capacity=st.integers(2000, 20_000),
+    crop_length=st.integers(100, 2000),
     start_multiple=st.integers(1, 700),
     group=st.integers(1, 6),
     pool=st.integers(1, 50),
@@ -60,13 +60,13 @@ def test_batches_keep_to_the_capacity_and_crops_to_their_clips(samples, spec):
     padded = 0
     for first, last in zip(plan.bounds_M[:-1], plan.bounds_M[1:], strict=True):
         if last > first:
-            batch = (last - first) * plan.samples_P[first:last].max()
-            assert batch <= spec.capacity_samples
+            batch = (last - first) * plan.lengths_P[first:last].max()
+            assert batch <= spec.capacity
             padded += batch
-    assert plan.padded_samples == padded
-    np.testing.assert_array_equal(plan.samples_P, np.minimum(samples[plan.clip_P], spec.crop_samples))
+    assert plan.padded_length == padded
+    np.testing.assert_array_equal(plan.lengths_P, np.minimum(samples[plan.clip_P], spec.crop_length))
     assert (plan.start_P >= 0).all()
-    assert (plan.start_P + plan.samples_P <= samples[plan.clip_P]).all()
+    assert (plan.start_P + plan.lengths_P <= samples[plan.clip_P]).all()
     assert (plan.start_P % spec.start_multiple == 0).all()
     assert plan.micro_batches % spec.group == 0
     assert np.diff(plan.bounds_M)[: plan.micro_batches - spec.group + 1].all()  # only the last step is padded
@@ -95,7 +95,7 @@ def test_a_window_holds_the_clips_of_its_shards_and_all_of_them(samples, spec, e
 @given(lengths, st.integers(0, 99), st.data())
 def test_counts_over_epochs_are_within_one_of_the_weight(samples, seed, data):
     weights = np.array(data.draw(st.lists(st.floats(0, 4), min_size=len(samples), max_size=len(samples))))
-    spec = PlanSpec(digest="", seed=seed, capacity_samples=9000, crop_samples=9000)
+    spec = PlanSpec(digest="", seed=seed, capacity=9000, crop_length=9000)
     counts = np.cumsum([planned_counts(planned(samples, weights), spec, epoch) for epoch in range(8)], axis=0)
     expected = weights * np.arange(1, 9)[:, None]
     assert (np.abs(counts - expected) <= 1 + 1e-9).all()
@@ -103,7 +103,7 @@ def test_counts_over_epochs_are_within_one_of_the_weight(samples, seed, data):
 
 
 def test_half_a_weight_is_heard_in_every_second_epoch_and_half_of_them_in_each():
-    spec = PlanSpec(digest="", seed=3, capacity_samples=9000, crop_samples=9000)
+    spec = PlanSpec(digest="", seed=3, capacity=9000, crop_length=9000)
     samples, weights = np.full(101, 800), np.full(101, 0.5)
     first, second = (planned_counts(planned(samples, weights), spec, epoch) for epoch in (0, 1))
     assert (first + second == 1).all()
@@ -111,14 +111,14 @@ def test_half_a_weight_is_heard_in_every_second_epoch_and_half_of_them_in_each()
 
 
 def test_short_clips_are_left_out_and_nothing_to_hear_is_a_sentence():
-    spec = PlanSpec(digest="", seed=0, capacity_samples=1000, crop_samples=1000, min_samples=100)
+    spec = PlanSpec(digest="", seed=0, capacity=1000, crop_length=1000, min_length=100)
     assert plan_epoch(planned([99, 100]), spec, 0).clip_P.tolist() == [1]
     with pytest.raises(CorpusError, match="all weights are zero"):
         plan_epoch(planned([500], [0.0]), spec, 0)
     with pytest.raises(CorpusError, match="shorter than the smallest crop"):
         totals(planned([50]), spec, Cursor(), 5)
     with pytest.raises(ConfigError, match="fit into a batch"):
-        PlanSpec(digest="", seed=0, capacity_samples=10, crop_samples=11)
+        PlanSpec(digest="", seed=0, capacity=10, crop_length=11)
 
 
 @settings(max_examples=60)
@@ -162,13 +162,13 @@ def test_a_prefix_and_what_is_resumed_are_the_whole(clips, spec, steps, data):
 
 
 def test_a_state_of_other_batches_is_refused():
-    spec = PlanSpec(digest="a", seed=0, capacity_samples=1000, crop_samples=1000)
-    other = PlanSpec(digest="a", seed=1, capacity_samples=1000, crop_samples=1000)
+    spec = PlanSpec(digest="a", seed=0, capacity=1000, crop_length=1000)
+    other = PlanSpec(digest="a", seed=1, capacity=1000, crop_length=1000)
     state = Cursor(3, 1, 1).state(spec, {"shards": "a" * 64, "clips": 7})
     assert Cursor.resume(state, spec, {"shards": "a" * 64, "clips": 7}) == Cursor(3, 1, 1)
     with pytest.raises(StaleError, match=r"Changed: pretrain\.seed \(then 0, now 1\)$"):
         Cursor.resume(state, other, {"shards": "a" * 64, "clips": 7})
-    changed = replace(spec, digest="b", capacity_samples=2000)
+    changed = replace(spec, digest="b", capacity=2000)
     expected = (
         r"Changed: pretrain\.batch\.seconds \(in samples\) \(then 1000, now 2000\), "
         r"the shards \(then a{12}, now c{12}\), the number of clips selected \(then 7, now 8\)$"
@@ -180,7 +180,7 @@ def test_a_state_of_other_batches_is_refused():
 
 
 def test_a_state_of_an_earlier_allears_goes_on_or_says_what_it_cannot_say():
-    spec = PlanSpec(digest="a", seed=0, capacity_samples=1000, crop_samples=1000)
+    spec = PlanSpec(digest="a", seed=0, capacity=1000, crop_length=1000)
     state = {"step": 3, "epoch": 1, "epoch_step": 1, "plan": plan_digest(spec)}
     assert Cursor.resume(state, spec, {"clips": 7}) == Cursor(3, 1, 1)
     with pytest.raises(StaleError, match=r"the plan as a whole .*an earlier allears does not say in what"):
@@ -189,7 +189,7 @@ def test_a_state_of_an_earlier_allears_goes_on_or_says_what_it_cannot_say():
 
 @pytest.mark.parametrize("field", [field.name for field in fields(PlanSpec)])
 def test_every_setting_of_a_plan_is_in_its_state(field):
-    spec = PlanSpec(digest="a", seed=0, capacity_samples=2000, crop_samples=1000)
+    spec = PlanSpec(digest="a", seed=0, capacity=2000, crop_length=1000)
     other = replace(spec, **{field: "b" if field == "digest" else getattr(spec, field) + 1})
     assert plan_digest(other) != plan_digest(spec)
     with pytest.raises(StaleError, match="counts other batches"):
@@ -212,7 +212,7 @@ def test_totals_count_what_is_heard_from_any_step_on(samples, spec, first, steps
 
 def test_the_same_numbers_on_every_machine():
     spec = PlanSpec(
-        digest="", seed=7, capacity_samples=3000, crop_samples=1000, start_multiple=10, group=2, pool=4,
+        digest="", seed=7, capacity=3000, crop_length=1000, start_multiple=10, group=2, pool=4,
         window_shards=1,
     )  # fmt: skip
     plan = plan_epoch(planned(np.arange(1, 11) * 200, shards=2), spec, 1)
@@ -226,6 +226,6 @@ def _micro(clips, spec, begin, steps, rank, world):
     found = []
     for plan, micro, at in _places(clips, spec, begin, steps, rank, world):
         rows = slice(plan.bounds_M[micro], plan.bounds_M[micro + 1])
-        crops = zip(plan.clip_P[rows], plan.start_P[rows], plan.samples_P[rows], strict=True)
+        crops = zip(plan.clip_P[rows], plan.start_P[rows], plan.lengths_P[rows], strict=True)
         found.append((at.step, at.epoch, [tuple(int(value) for value in crop) for crop in crops]))
     return found

@@ -21,7 +21,7 @@ def shard_set(tmp_path: Path) -> ShardSet:
 
 def spec_of(shard_set: ShardSet, **given: int) -> PlanSpec:
     weights = np.ones(shard_set.clips)
-    values = {"seed": 1, "capacity_samples": 20_000, "crop_samples": 5_000, "group": 4, "pool": 8} | given
+    values = {"seed": 1, "capacity": 20_000, "crop_length": 5_000, "group": 4, "pool": 8} | given
     return PlanSpec(digest=data_digest(shard_set.digest, weights), **values)
 
 
@@ -113,9 +113,9 @@ def test_batches_hold_what_the_reader_reads(shard_set: ShardSet):
         for batch in iterate(reader, spec, weights, begin=Cursor(), last_step=100):
             if batch.epoch:
                 break
-            assert batch.audio_BT.shape == (len(batch.keys), max(batch.samples_B, default=0))
+            assert batch.audio_BT.shape == (len(batch.keys), max(batch.lengths_B, default=0))
             for row, (place, start, samples) in enumerate(
-                zip(batch.place_B, batch.starts_B, batch.samples_B, strict=True)
+                zip(batch.place_B, batch.starts_B, batch.lengths_B, strict=True)
             ):
                 np.testing.assert_array_equal(batch.audio_BT[row, :samples], reader.read(place, start, samples))
                 assert not batch.audio_BT[row, samples:].any()
@@ -160,14 +160,14 @@ def test_skipped_clips_are_named_and_all_else_is_as_planned(shard_set: ShardSet,
         assert one.keys == tuple(expected.keys[row] for row in rows)
         np.testing.assert_array_equal(one.starts_B, expected.starts_B[rows])
         np.testing.assert_array_equal(one.before_B, expected.before_B[rows])
-        np.testing.assert_array_equal(one.samples_B, expected.samples_B[rows])
-        length = max(one.samples_B, default=0)
+        np.testing.assert_array_equal(one.lengths_B, expected.lengths_B[rows])
+        length = max(one.lengths_B, default=0)
         np.testing.assert_array_equal(one.audio_BT, expected.audio_BT[rows][:, :length])
         assert len(one.skipped) == len(expected.keys) - len(rows)
-        assert one.skipped_samples == expected.samples_B.sum() - one.samples_B.sum()
+        assert one.skipped_length == expected.lengths_B.sum() - one.lengths_B.sum()
         assert all(key in " ".join(one.skipped) for key in set(expected.keys) - set(one.keys))
-        assert (one.step, one.after, one.step_clips, one.step_samples) == (
-            expected.step, expected.after, expected.step_clips, expected.step_samples,
+        assert (one.step, one.after, one.step_clips, one.step_length) == (
+            expected.step, expected.after, expected.step_clips, expected.step_length,
         )  # fmt: skip
     assert any(0 < len(one.skipped) < len(expected.keys) for one, expected in zip(found, whole, strict=True))
 

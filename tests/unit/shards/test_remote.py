@@ -43,9 +43,7 @@ def batches(
     shard_set: ShardSet, remote: Remote | None, threads: int = 2, *, skip_damaged: bool = False
 ) -> tuple[list[HostBatch], Traffic | None]:
     weights_N = np.ones(shard_set.clips)
-    spec = PlanSpec(
-        digest=data_digest(shard_set.digest, weights_N), seed=1, capacity_samples=50_000, crop_samples=5_000, pool=8
-    )
+    spec = PlanSpec(digest=data_digest(shard_set.digest, weights_N), seed=1, capacity=50_000, crop_length=5_000, pool=8)
     with ShardReader(shard_set, remote) as reader:
         every = iterate(
             reader, spec, weights_N, begin=Cursor(), last_step=STEPS, threads=threads, skip_damaged=skip_damaged
@@ -159,9 +157,7 @@ def test_a_cache_that_vanishes_while_it_is_read_is_no_matter(
     folder = tmp_path / "cache"
     read(shard_set, server, Cache(folder, 10**9))
     weights_N = np.ones(shard_set.clips)
-    spec = PlanSpec(
-        digest=data_digest(shard_set.digest, weights_N), seed=1, capacity_samples=50_000, crop_samples=5_000, pool=8
-    )
+    spec = PlanSpec(digest=data_digest(shard_set.digest, weights_N), seed=1, capacity=50_000, crop_length=5_000, pool=8)
     remote = Remote(url=server.url, cache=Cache(folder, 10**9), patience=QUICK, round_bytes=ROUND)
     with ShardReader(shard_set, remote) as reader, ShardReader(shard_set) as local:
         ours = iterate(reader, spec, weights_N, begin=Cursor(), last_step=STEPS)

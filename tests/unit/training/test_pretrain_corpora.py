@@ -43,7 +43,7 @@ def test_shares_are_of_the_audio_and_the_own_corpus_keeps_its_epoch(tmp_path: Pa
     assert set(data.corpora[2].weights_N) == {0.0, 1.0}
     assert data.corpora[1].share == pytest.approx(0.5)
     assert sum(one.share for one in data.corpora) == pytest.approx(1)
-    crops = np.minimum(data.clips.samples_N, data.plan.crop_samples) * data.clips.weights_N
+    crops = np.minimum(data.clips.samples_N, data.plan.crop_length) * data.clips.weights_N
     first = len(alone.main.index.clips)
     assert crops[first : first + 10].sum() / crops.sum() == pytest.approx(0.5)
     assert alone.plan.digest != data.plan.digest
@@ -60,7 +60,7 @@ def test_shares_are_of_the_audio_and_the_own_corpus_keeps_its_epoch(tmp_path: Pa
     heard = np.zeros(3)
     for epoch in range(30):
         plan = plan_epoch(data.clips, data.plan, epoch)
-        np.add.at(heard, of_clip[plan.clip_P], plan.samples_P)
+        np.add.at(heard, of_clip[plan.clip_P], plan.lengths_P)
     assert heard / heard.sum() == pytest.approx([one.share for one in data.corpora], abs=0.01)
 
 

@@ -3,7 +3,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from allears.audio.frames import encoder_frames
+from allears.frames import encoder_frames
 from allears.errors import StorageError, TrainingError
 from allears.shards.clips import read_clips
 from allears.shards.reader import ShardReader

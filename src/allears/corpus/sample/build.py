@@ -15,12 +15,12 @@ from pathlib import Path
 from typing import Any
 
 from allears.audio.decode import DECODERS
-from allears.audio.frames import to_hours
 from allears.corpus.sample.clips import Maker
 from allears.corpus.sample.plan import Plan, make_plan
 from allears.corpus.sample.render import render
 from allears.engine.mapping import map_items
 from allears.errors import CorpusError
+from allears.frames import to_hours
 from allears.params.ingest import SampleParams
 from allears.storage.digest import identity, value_digest
 from allears.storage.files import storage_error, write_text

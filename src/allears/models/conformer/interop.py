@@ -13,7 +13,9 @@ import torch
 from torch import Tensor
 
 from allears.errors import ConfigError
-from allears.params.model import AudioEncoderConfig, ConformerConfig, LogMelConfig
+from allears.models.conformer.model import ConformerEncoder
+from allears.models.published import Published
+from allears.params.model import ConformerConfig, LogMelConfig
 
 # ours → theirs, of the encoder and of each block; a name is a prefix of its weight and bias.
 _OUTER = {"input_norm": "feature_projection.layer_norm", "input_projection": "feature_projection.projection"}
@@ -69,24 +71,72 @@ def from_transformers(theirs: Mapping[str, Tensor], config: ConformerConfig) -> 
     return {name: value.detach().clone().contiguous() for name, value in ours.items()}
 
 
-def config_to_transformers(config: AudioEncoderConfig) -> dict[str, Any]:
+def publish(encoder: ConformerEncoder) -> Published:
+    """Return what an export folder holds of an encoder."""
+    config = encoder.config
+    return Published(
+        config=config_to_transformers(config),
+        preprocessor=preprocessor(config.log_mel),
+        weights=to_transformers(encoder.state_dict(), config),
+        usage=usage(config),
+    )
+
+
+def preprocessor(config: LogMelConfig) -> dict[str, Any]:
+    """The `preprocessor_config.json` of the front end."""
+    return {
+        "feature_extractor_type": "SeamlessM4TFeatureExtractor",
+        "feature_size": config.mels,
+        "num_mel_bins": config.mels,
+        "padding_side": "right",
+        "padding_value": 0.0,
+        "return_attention_mask": True,
+        "sampling_rate": config.sample_rate_hz,
+        "stride": config.stack,
+    }
+
+
+def usage(config: ConformerConfig) -> str:
+    """The card's section on loading: tried by the tests as it stands."""
+    return f"""## How to load it
+
+```python
+import torch
+from transformers import AutoFeatureExtractor, AutoModel
+
+extractor = AutoFeatureExtractor.from_pretrained(folder)
+model = AutoModel.from_pretrained(folder).eval()
+# audio: float32 in [-1, 1], mono, {config.sample_rate_hz} Hz; one clip or a list of them
+inputs = extractor(
+    audio, sampling_rate={config.sample_rate_hz}, pad_to_multiple_of={config.log_mel.stack}, return_tensors="pt"
+)
+with torch.no_grad():
+    frames = model(**inputs).last_hidden_state  # [clips, frames, width], {config.frame_rate_hz:g} frames a second
+```
+
+`pad_to_multiple_of={config.log_mel.stack}` matters: without it the number of frames of a clip depends on the rest of
+its batch. Frames beyond a clip's end (`inputs["attention_mask"] == 0`) mean nothing. With allears itself, which takes samples:
+`allears.checkpoints.export.load_export(folder)(allears.types.Padded(audio_BT, samples_B)).last_BFD`.
+"""
+
+
+def config_to_transformers(config: ConformerConfig) -> dict[str, Any]:
     """The `config.json` of the same model for transformers; our own configuration travels in `allears`."""
-    conformer = config.conformer
     return {
         "architectures": ["Wav2Vec2BertModel"],
         "model_type": "wav2vec2-bert",
-        "hidden_size": conformer.width,
-        "num_hidden_layers": conformer.blocks,
-        "num_attention_heads": conformer.heads,
-        "intermediate_size": conformer.ffn_width,
+        "hidden_size": config.width,
+        "num_hidden_layers": config.blocks,
+        "num_attention_heads": config.heads,
+        "intermediate_size": config.ffn_width,
         "feature_projection_input_dim": config.log_mel.width,
-        "output_hidden_size": conformer.width,
+        "output_hidden_size": config.width,
         "hidden_act": "swish",
-        "conv_depthwise_kernel_size": conformer.kernel_frames,
-        "position_embeddings_type": conformer.positions,
-        "rotary_embedding_base": conformer.rotary_base,
-        "left_max_position_embeddings": conformer.left_frames,
-        "right_max_position_embeddings": conformer.right_frames,
+        "conv_depthwise_kernel_size": config.kernel_frames,
+        "position_embeddings_type": config.positions,
+        "rotary_embedding_base": config.rotary_base,
+        "left_max_position_embeddings": config.left_frames,
+        "right_max_position_embeddings": config.right_frames,
         "layer_norm_eps": 1e-5,
         "layerdrop": 0.0,
         **dict.fromkeys(
@@ -97,20 +147,20 @@ def config_to_transformers(config: AudioEncoderConfig) -> dict[str, Any]:
                 "feat_proj_dropout",
                 "conformer_conv_dropout",
             ),
-            conformer.dropout,
+            config.dropout,
         ),
         "dtype": "float32",
         "allears": config.model_dump(mode="json"),
     }
 
 
-def config_from_transformers(values: Mapping[str, Any]) -> AudioEncoderConfig:
+def config_from_transformers(values: Mapping[str, Any]) -> ConformerConfig:
     """Our configuration from a `config.json`: the `allears` block, or one read off a foreign Wav2Vec2Bert.
 
     Raises ConfigError for what ours does not compute (adapters, "relative" positions, another activation).
     """
     if "allears" in values:
-        return AudioEncoderConfig.model_validate(values["allears"])
+        return ConformerConfig.model_validate(values["allears"])
     refused = {
         "model_type": values.get("model_type") != "wav2vec2-bert",
         "add_adapter": bool(values.get("add_adapter", False)),
@@ -127,19 +177,17 @@ def config_from_transformers(values: Mapping[str, Any]) -> AudioEncoderConfig:
             f"this checkpoint has {found}, which allears does not compute; expected a Wav2Vec2Bert without adapter "
             "or feed-forward before it, rotary or relative_key positions, swish and 80 log-mels stacked 2 or 4 times"
         )
-    return AudioEncoderConfig(
+    return ConformerConfig(
         log_mel=LogMelConfig(stack=2 if values.get("feature_projection_input_dim", 160) == 160 else 4),
-        conformer=ConformerConfig(
-            width=values.get("hidden_size", 1024),
-            blocks=values.get("num_hidden_layers", 24),
-            heads=values.get("num_attention_heads", 16),
-            ffn_width=values.get("intermediate_size", 4096),
-            kernel_frames=values.get("conv_depthwise_kernel_size", 31),
-            positions=values.get("position_embeddings_type", "relative_key"),
-            rotary_base=values.get("rotary_embedding_base", 10000),
-            left_frames=values.get("left_max_position_embeddings", 64),
-            right_frames=values.get("right_max_position_embeddings", 8),
-        ),
+        width=values.get("hidden_size", 1024),
+        blocks=values.get("num_hidden_layers", 24),
+        heads=values.get("num_attention_heads", 16),
+        ffn_width=values.get("intermediate_size", 4096),
+        kernel_frames=values.get("conv_depthwise_kernel_size", 31),
+        positions=values.get("position_embeddings_type", "relative_key"),
+        rotary_base=values.get("rotary_embedding_base", 10000),
+        left_frames=values.get("left_max_position_embeddings", 64),
+        right_frames=values.get("right_max_position_embeddings", 8),
     )
 
 

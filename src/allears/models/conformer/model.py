@@ -10,44 +10,68 @@ Legend: `B` clips, `F` frames, `D` width, `H` heads, `E` head size, `C` input fe
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from typing import Self
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from allears.models.base import Encoder
+from allears.models.log_mel import LogMel
 from allears.params.model import ConformerConfig
-from allears.types import EncoderOutput
-
-__all__ = ["ConformerConfig", "ConformerEncoder"]
+from allears.types import EncoderOutput, Padded
 
 
-class ConformerEncoder(nn.Module):
-    """Features [B, F, C] to one vector a frame; `input_width` is C. Call `initialise` before training."""
+class ConformerEncoder(Encoder):
+    """Log-mels and a Conformer; all weights are drawn from `seed`."""
 
-    def __init__(self, config: ConformerConfig, input_width: int) -> None:
+    config: ConformerConfig
+
+    def __init__(self, config: ConformerConfig, seed: int = 0) -> None:
         super().__init__()
         self.config = config
-        self.input_norm = nn.LayerNorm(input_width)
-        self.input_projection = nn.Linear(input_width, config.width)
+        self.frontend = LogMel(config.log_mel)
+        self.input_norm = nn.LayerNorm(config.log_mel.width)
+        self.input_projection = nn.Linear(config.log_mel.width, config.width)
         self.mask_embedding = nn.Parameter(torch.zeros(config.width))
         self.blocks = nn.ModuleList(ConformerBlock(config) for _ in range(config.blocks))
         self.dropout = nn.Dropout(config.dropout)
-
-    def initialise(self, generator: torch.Generator) -> None:
-        """Draw all weights from `generator`."""
+        generator = torch.Generator().manual_seed(seed)
         initialise(self, generator)
         nn.init.uniform_(self.mask_embedding, generator=generator)
 
-    def forward(self, features_BFC: Tensor, frames_B: Tensor, mask_BF: Tensor | None = None) -> EncoderOutput:
-        """`mask_BF` bool: True frames are replaced by the learned mask embedding. Padding gives arbitrary vectors."""
-        x_BFD = self.dropout(self.input_projection(self.input_norm(features_BFC)))
+    def features(self, audio: Padded) -> Padded:
+        """Return normalised log-mels [B, F, C]."""
+        return self.frontend(audio)  # type: ignore[no-any-return]
+
+    def encode(self, features: Padded, mask_BF: Tensor | None = None) -> EncoderOutput:
+        """Return every layer's output; frames where `mask_BF` is True are replaced by the learned mask embedding."""
+        x_BFD = self.dropout(self.input_projection(self.input_norm(features.data)))
         if mask_BF is not None:
             x_BFD = torch.where(mask_BF[..., None], self.mask_embedding.to(x_BFD.dtype), x_BFD)
-        keys_B11F = key_mask(frames_B, x_BFD.shape[1])
+        keys_B11F = None if features.full else key_mask(features.lengths_B, x_BFD.shape[1])
         turn = rotation(self.config, x_BFD) if self.config.positions == "rotary" else None
         layers = [x_BFD]
         for block in self.blocks:
             layers.append(block(layers[-1], keys_B11F, turn))
-        return EncoderOutput(layers=tuple(layers), last_BFD=layers[-1], frames_B=frames_B)
+        return EncoderOutput(layers=tuple(layers), last_BFD=layers[-1], frames_B=features.lengths_B)
+
+    def lowest(self, blocks: int) -> Iterator[nn.Parameter]:
+        """Yield the parameters below and in the lowest `blocks` blocks; none when `blocks` is 0."""
+        if blocks == 0:
+            return
+        for name, parameter in self.named_parameters():
+            part, _, rest = name.partition(".")
+            if part != "blocks" or int(rest.split(".")[0]) < blocks:
+                yield parameter
+
+    def truncated(self, blocks: int) -> Self:
+        """Return a copy that keeps the lowest `blocks` blocks."""
+        shorter = type(self)(self.config.model_copy(update={"blocks": blocks}))
+        weights = self.state_dict()
+        shorter.load_state_dict({name: weights[name] for name in shorter.state_dict()})
+        return shorter
 
 
 class ConformerBlock(nn.Module):
@@ -146,25 +170,25 @@ class CausalConvolution(nn.Module):
         self.dropout = nn.Dropout(config.dropout)
 
     def forward(self, x_BFD: Tensor) -> Tensor:
-        """Same shape; frame f hears frames f - kernel + 1 … f."""
+        """Same shape; frame f depends on frames f - kernel + 1 … f."""
         x_BFD = functional.glu(self.expand(self.norm(x_BFD)), dim=-1)
         x_BFD = functional.pad(x_BFD, (0, 0, self.depthwise.kernel_size[0] - 1, 0))
-        # As a picture of height 1 with channels last: what conv1d would first transpose is then in place.
-        x_BD1F = functional.conv2d(
-            x_BFD.transpose(1, 2)[:, :, None], self.depthwise.weight[:, :, None], groups=self.width
-        )
-        x_BFD = functional.silu(self.depthwise_norm(x_BD1F[:, :, 0].transpose(1, 2)))
+        x_BFD = functional.silu(self.depthwise_norm(self._depthwise(x_BFD.transpose(1, 2)).transpose(1, 2)))
         out_BFD: Tensor = self.dropout(self.project(x_BFD))
         return out_BFD
 
+    def _depthwise(self, x_BDF: Tensor) -> Tensor:
+        if x_BDF.device.type != "cpu":
+            return functional.conv1d(x_BDF, self.depthwise.weight, groups=self.width)
+        # On a CPU, as a picture of height 1 with channels last: what conv1d would first transpose is then in place.
+        return functional.conv2d(x_BDF[:, :, None], self.depthwise.weight[:, :, None], groups=self.width)[:, :, 0]
 
-def key_mask(frames_B: Tensor, F: int) -> Tensor | None:
-    """Bool [B, 1, 1, F], True at true frames, or None when no clip is padded (asked on the CPU only: a GPU would wait).
 
-    A row without any true frame (it only fills a batch) looks at its first frame, so that no softmax is empty.
+def key_mask(frames_B: Tensor, F: int) -> Tensor:
+    """Return bool [B, 1, 1, F], True at true frames.
+
+    A row without any true frame (it only fills a batch) attends to its first frame, so that no softmax is empty.
     """
-    if frames_B.device.type == "cpu" and bool((frames_B >= F).all()):
-        return None
     return (torch.arange(F, device=frames_B.device) < frames_B.clamp(min=1)[:, None])[:, None, None]
 
 

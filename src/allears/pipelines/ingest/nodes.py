@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
-from allears.audio.frames import to_hours
 from allears.corpus.manifest import NO_GAPS, Manifest
 from allears.corpus.unchanged import NEW, State
+from allears.frames import to_hours
 from allears.params.base import Paths
 from allears.params.corpus import SAMPLE, CorpusSettings
 from allears.params.ingest import IngestParams

@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
-from allears.audio.frames import to_hours, to_seconds
 from allears.errors import ConfigError, StaleError, nearest
+from allears.frames import to_hours, to_seconds
 from allears.params.base import Paths
 from allears.params.pretrain import PretrainParams
 from allears.params.spec_pretrain import ExtendedRun, OtherCorpus

@@ -25,7 +25,7 @@ EXPORT_VERSION = 3
 BESIDE_THE_WEIGHTS = {
     "probe", "guards", "extend", "from_epoch", "objectives", "units", "accelerator", "checkpoint_every", "log_every",
     "validate_every", "validate_batches", "processes", "launch", "reader_threads", "shards_from", "cache_gb",
-    "on_damage",
+    "on_damage", "encoders", "strategy", "timeout_s",
     "corpora",  # the plan's digest knows them
 }  # fmt: skip
 
@@ -70,7 +70,7 @@ def plan_pretraining(
 def prepare_targets(
     pretrain_plan: dict[str, Any], shard_set: dict[str, Any], params: PretrainParams, paths: Paths
 ) -> dict[str, Any]:
-    """What the objective predicts, where it must be prepared: units of k-means for `masked_units`.
+    """Prepare the units of k-means, where the objective uses units.
 
     k-means sees training clips only, of every corpus that is heard; clips of train and dev speakers get labels, those
     of test speakers none. TrainingError, before anything is labelled, when a run is extended that has other targets.
@@ -78,7 +78,7 @@ def prepare_targets(
     from allears.training.label import prepare_units, units_handle
     from allears.training.plan import training_data
 
-    if params.objective != "masked_units":
+    if "units" not in params.chosen.inputs:
         return {"kind": "none"}  # nothing is read for it, and `train_encoder` checks what is extended
     others = corpora.read_others(pretrain_plan)
     data = training_data(ShardSet.from_json(shard_set), paths.clips, params, others)
@@ -105,7 +105,8 @@ def train_encoder(
     if params.from_epoch is not None:
         inputs["from_epoch"] = str(params.from_epoch)
     asked = params.model_dump(mode="json", exclude=BESIDE_THE_WEIGHTS) | {
-        "chosen": params.chosen.model_dump(mode="json")
+        "chosen": params.chosen.model_dump(mode="json"),
+        "encoder": params.chosen_encoder.model_dump(mode="json"),
     }
     name = identity("pretrain", VERSION, inputs, asked)
     folder = runs.runs_folder(paths) / name[: runs.SHOWN]
@@ -131,6 +132,7 @@ def train_encoder(
         "identity": name,
         "corpus": paths.corpus,
         "objective": params.objective,
+        "sample_rate_hz": params.chosen_encoder.sample_rate_hz,
         "settings": asked,
         "inputs": inputs | {"shards": str(shard_set["digest"])},
         "extends": extends.run if extends else None,
@@ -165,7 +167,7 @@ def export_encoder(
     params: PretrainParams,
     paths: Paths,
 ) -> dict[str, Any]:
-    """The handle of an export folder that transformers and allears load, with card and provenance."""
+    """Return the handle of an export folder that transformers and allears load, with card and provenance."""
     from allears.training.plan import training_data
 
     others = corpora.read_others(pretrain_plan)
@@ -176,15 +178,18 @@ def export_encoder(
     folder = runs.export_folder(paths, pretrained["run"])
     if read_receipt(folder, name) is None:
         from allears.checkpoints.export import save_export
-        from allears.checkpoints.training_state import load_state
+        from allears.checkpoints.training_state import load_state, weights_of
         from allears.training.pretrain import new_objective
 
         objective = new_objective(params)
-        objective.load_state_dict(load_state(Path(pretrained["checkpoint"]))["objective"])
+        objective.load_state_dict(weights_of(load_state(Path(pretrained["checkpoint"]))), strict=False)
         whom = runs.whom(pretrained["extends"], heard, paths)
-        save_export(folder, objective.encoder, provenance, summary.card(provenance), whom)
-        write_receipt(folder, name, {})
-    return {"folder": str(folder), "run": pretrained["run"], "corpus": paths.corpus, "identity": name}
+        exported = objective.exports()
+        save_export(folder, exported, provenance, summary.card(provenance), whom)
+        write_receipt(folder, name, {"modules": sorted(exported)})
+    modules = (read_receipt(folder, name) or {})["modules"]
+    handle = {"folder": str(folder), "run": pretrained["run"], "corpus": paths.corpus, "identity": name}
+    return handle | {"modules": modules}
 
 
 def probe_encoder(
@@ -207,6 +212,8 @@ def compare_probes(
     from allears.evaluation.comparisons import Least
     from allears.evaluation.probing import compare_encoders
 
+    if "encoder" not in encoder["modules"]:
+        return compare_encoders(probe_scores, [], Least(**audit.assessable.model_dump()))
     mine = probe_nodes.probe_spec(encoder, shard_set, clips, params.probe, paths)
     others = probe_nodes.probed_alike(mine, probe_nodes.probe_inputs(encoder, shard_set, clips), paths)
     found = compare_encoders(probe_scores, others, Least(**audit.assessable.model_dump()))
@@ -215,10 +222,10 @@ def compare_probes(
 
 
 def _check_probe(params: PretrainParams) -> None:
-    blocks = params.model.conformer.blocks
+    blocks = params.chosen_encoder.blocks
     if wrong := [layer for layer in params.probe.text_layers or () if not 0 <= layer <= blocks]:
         raise ConfigError(
-            f"pretrain.probe.text_layers has {wrong}, but pretrain.model.conformer.blocks is {blocks}: layers are "
+            f"pretrain.probe.text_layers has {wrong}, but the encoder has {blocks} blocks: layers are "
             f"0 (its input) to {blocks}"
         )
 

@@ -24,6 +24,10 @@ def probe_encoder(
     encoder: dict[str, Any], shard_set: dict[str, Any], clips: pd.DataFrame, params: ProbeParams, paths: Paths
 ) -> pd.DataFrame:
     """Probe scores of every test clip, arm, draw and layer; done once for the same encoder, clips and parameters."""
+    if "encoder" not in encoder["modules"]:
+        from allears.downstream.score_table import PROBE
+
+        return pd.DataFrame(PROBE.empty_table().to_pandas())
     spec = probe_spec(encoder, shard_set, clips, params, paths)
     if read_receipt(spec.folder, spec.identity) is None:
         from allears.checkpoints.heard import check_unheard

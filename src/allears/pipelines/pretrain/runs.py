@@ -117,7 +117,7 @@ def begin(spec: PretrainSpec, heard: Sequence[HeardCorpus], versions: Sequence[s
     licences, earlier = _licences(heard, before, paths)
     about = {
         "run": spec.folder.name,
-        **facts(heard, versions, spec.pretrain.model.log_mel.sample_rate_hz),
+        **facts(heard, versions, spec.pretrain.chosen_encoder.sample_rate_hz),
         "objective": spec.pretrain.objective,
         "licences": licences,
         "extends": earlier,
@@ -167,7 +167,7 @@ def check_extension(extends: ExtendedRun, params: PretrainParams, targets: Mappi
     """A run can only be extended by the same model, objective and targets. TrainingError says which differ."""
     before = _spec(extends.checkpoint.parents[1])
     pairs = {
-        "pretrain.model": (before.pretrain.model, params.model),
+        "pretrain.encoder": (before.pretrain.chosen_encoder, params.chosen_encoder),
         "pretrain.objective": (before.pretrain.chosen, params.chosen),
         "the unit model": (before.targets.get("digest"), targets.get("digest")),
     }
@@ -207,7 +207,7 @@ def provenance(
     """Where the weights come from: what is `heard` of corpora of these `versions`, under which licences, objective,
     budget, runs before.
     """
-    rate_hz = int(pretrained["settings"]["model"]["log_mel"]["sample_rate_hz"])
+    rate_hz = int(pretrained["sample_rate_hz"])
     licences, earlier = _licences(heard, pretrained["extends"], paths)
     return {
         **facts(heard, versions, rate_hz),

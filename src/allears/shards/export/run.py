@@ -13,9 +13,9 @@ from typing import Any
 
 import numpy as np
 
-from allears.audio.frames import to_hours, to_seconds
 from allears.engine.threads import in_threads
 from allears.errors import ConfigError, CorpusError
+from allears.frames import to_hours, to_seconds
 from allears.shards.clips import ClipTable
 from allears.shards.contents import read_table
 from allears.shards.export import hf, lhotse, nemo

@@ -10,7 +10,7 @@ from typing import Any, Literal, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from allears.audio.frames import to_seconds
+from allears.frames import to_seconds
 from allears.shards.clips import ClipTable
 from allears.shards.reader import ShardReader
 

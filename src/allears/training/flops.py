@@ -1,0 +1,35 @@
+"""Floating-point operations of a training, and the peak of the device they run on."""
+
+from __future__ import annotations
+
+import warnings
+
+import torch
+from lightning_fabric.utilities.throughput import get_available_flops
+from torch.utils.flop_counter import FlopCounterMode
+
+from allears.objectives.base import Objective
+from allears.training.plan import TrainingData
+from allears.types import Batch
+
+
+@torch.no_grad()
+def training_flops(objective: Objective, batch: Batch, data: TrainingData) -> float:
+    """Return operations per second of audio, padding included: three times the forward pass, as the backward pass takes
+    two of them (Kaplan et al., arXiv 2001.08361, section 2.1). 0 where the objective reads no audio.
+    """
+    if batch.audio is None:
+        return 0.0
+    seconds = 3600 * data.hours(batch.audio.data.numel())
+    with FlopCounterMode(display=False) as counter:
+        objective.forward(batch)  # not what torch.compile made of it
+    return 3.0 * float(counter.get_total_flops()) / max(seconds, 1e-9)
+
+
+def peak_flops(device: torch.device) -> float | None:
+    """Return the device's peak operations per second in bfloat16, by its data sheet; None where that is not known."""
+    if device.type != "cuda":
+        return None
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        return get_available_flops(device, torch.bfloat16)
