@@ -19,7 +19,9 @@ TINY: dict[str, Any] = {
     "objective": "best_rq",
     "updates": 8,
     "batch": {"seconds": 4.0, "crop_s": 1.0},
-    "model": {"conformer": {"width": 16, "blocks": 2, "heads": 2, "ffn_width": 32, "kernel_frames": 3, "dropout": 0.1}},
+    "encoders": {
+        "conformer": {"width": 16, "blocks": 2, "heads": 2, "ffn_width": 32, "kernel_frames": 3, "dropout": 0.1}
+    },
     "objectives": {
         "masked_units": {"units": 8, "final_width": 16},
         "best_rq": {"codebooks": 2, "codes": 32, "code_width": 4},
@@ -57,7 +59,7 @@ def make_spec(shards: tuple[ShardSet, Path], folder: Path, params: PretrainParam
     """A spec on `shards` (of `tests.support.make_shards`), with its targets prepared beside the run."""
     shard_set, clips = shards
     targets: dict[str, Any] = {"kind": "none"}
-    if params.objective == "masked_units":
+    if "units" in params.chosen.inputs:
         targets = prepare_units(training_data(shard_set, clips, params), params, folder.parent / "features")
     return PretrainSpec(
         folder=folder, identity=f"run-{folder.name}", shard_set=shard_set.to_json(), clips=clips, targets=targets,

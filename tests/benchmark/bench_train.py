@@ -42,7 +42,7 @@ from allears.training.module import build_optimiser, divide_and_clip
 from allears.training.plan import TrainingData, training_data
 from allears.training.pretrain import new_objective
 from allears.training.ranks import Ranks
-from allears.types import AudioBatch
+from allears.types import Batch
 from tests.support import make_shards
 
 ROUNDS, UPDATES, WARM = 5, 50, 25  # WARM: the rows of metrics are as far apart as in conf/base
@@ -110,7 +110,7 @@ def recipe(objective: str | None) -> PretrainParams:
     return PretrainParams.model_validate(values | changes | ({"objective": objective} if objective else {}))
 
 
-def bare(params: PretrainParams, updates: list[list[AudioBatch]], data: TrainingData) -> Cost:
+def bare(params: PretrainParams, updates: list[list[Batch]], data: TrainingData) -> Cost:
     """Forward, backward, clipping, AdamW."""
     objective = new_objective(params)
     optimiser = build_optimiser(objective, params.optimiser)
@@ -143,7 +143,7 @@ def end_to_end(params: PretrainParams, shards: tuple[ShardSet, Path], targets: d
 
 
 @torch.inference_mode()
-def forward(params: PretrainParams, updates: list[list[AudioBatch]], data: TrainingData) -> Cost:
+def forward(params: PretrainParams, updates: list[list[Batch]], data: TrainingData) -> Cost:
     """The encoder alone on audio, as the probe and users run it."""
     encoder = new_objective(params).encoder.eval()
     wall, cpu = time.perf_counter(), time.process_time()
@@ -153,7 +153,7 @@ def forward(params: PretrainParams, updates: list[list[AudioBatch]], data: Train
     return cost(updates, data, wall, cpu)
 
 
-def cost(updates: list[list[AudioBatch]], data: TrainingData, wall: float, cpu: float) -> Cost:
+def cost(updates: list[list[Batch]], data: TrainingData, wall: float, cpu: float) -> Cost:
     """Time since `wall` and `cpu` for a second of these updates' audio, padding not counted."""
     samples = sum(int(micro.samples_B.sum()) for update in updates for micro in update)
     audio_s = samples / data.main.shard_set.sample_rate_hz

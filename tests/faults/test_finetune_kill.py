@@ -10,10 +10,10 @@ import pandas as pd
 
 from allears.checkpoints.export import save_export
 from allears.downstream.grid import plan_tasks
-from allears.models.audio_encoder import AudioEncoder
+from allears.models.build import build_encoder
 from allears.params.finetune import FinetuneParams
 from allears.params.labelled import ClipLimits
-from allears.params.model import AudioEncoderConfig, ConformerConfig
+from allears.params.model import ConformerConfig
 from allears.params.spec_finetune import FinetuneSpec
 from tests.long import only_long
 from tests.processes import LIMIT_S, children, start, wait_for
@@ -28,8 +28,8 @@ PARAMS = FinetuneParams(
 @only_long
 def test_a_killed_grid_ends_like_one_that_was_not(tmp_path: Path) -> None:
     shard_set, clips = make_shards(tmp_path / "shards", clips=60, seconds=0.5)
-    config = AudioEncoderConfig(conformer=ConformerConfig(width=16, blocks=2, heads=2, ffn_width=32))
-    save_export(tmp_path / "encoder", AudioEncoder(config, seed=9), {"run": "test"}, "# test")
+    config = ConformerConfig(width=16, blocks=2, heads=2, ffn_width=32)
+    save_export(tmp_path / "encoder", build_encoder(config, seed=9), {"run": "test"}, "# test")
     whole = FinetuneSpec(
         folder=tmp_path / "whole", baselines=tmp_path / "whole" / "baselines", identity="whole", corpus="tiny",
         shard_set=shard_set.to_json(), clips=clips,

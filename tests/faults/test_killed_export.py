@@ -7,8 +7,8 @@ import time
 import torch
 
 from allears.checkpoints.export import load_export, save_export
-from allears.models.audio_encoder import AudioEncoder
-from allears.params.model import AudioEncoderConfig, ConformerConfig
+from allears.models.build import build_encoder
+from allears.params.model import ConformerConfig
 
 WRITER = """
 import sys
@@ -25,7 +25,7 @@ while True:
 
 def encoder(seed):
     conformer = ConformerConfig(width=16, blocks=1, heads=2, ffn_width=16, kernel_frames=3)
-    return AudioEncoder(AudioEncoderConfig(conformer=conformer), seed)
+    return build_encoder(conformer, seed)
 
 
 def test_a_kill_leaves_a_whole_export_or_none(tmp_path):

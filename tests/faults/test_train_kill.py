@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from allears.checkpoints.steps import steps
-from allears.checkpoints.training_state import load_state
+from allears.checkpoints.training_state import load_state, weights_of
 from allears.params.spec_pretrain import PretrainSpec
 from allears.process.events import read_events
 from allears.storage.files import read_json
@@ -25,7 +25,7 @@ MOMENTS = (1, 3) if LONG else (1,)  # the checkpoints after which it is killed
 
 def final_weights(spec: PretrainSpec) -> dict[str, torch.Tensor]:
     notes = read_json(spec.folder / "receipt.json")["notes"]
-    return dict(load_state(Path(notes["checkpoint"]))["objective"])
+    return weights_of(load_state(Path(notes["checkpoint"])))
 
 
 def test_killed_and_run_again_gives_the_same_weights(tmp_path: Path) -> None:

@@ -12,7 +12,7 @@ import pytest
 import torch
 
 from allears.checkpoints.steps import steps
-from allears.checkpoints.training_state import load_state
+from allears.checkpoints.training_state import data_of, load_state, weights_of
 from allears.errors import ConfigError
 from allears.params.spec_pretrain import PretrainSpec
 from allears.process.events import read_events
@@ -28,7 +28,7 @@ from tests.support import make_shards
 def finished(spec: PretrainSpec) -> tuple[dict[str, torch.Tensor], dict[str, object]]:
     """The final weights, and where in the data they are."""
     state = load_state(Path(read_json(spec.folder / "receipt.json")["notes"]["checkpoint"]))
-    return dict(state["objective"]), {name: state[name] for name in ("done", "samples_heard", "clips_skipped", "data")}
+    return weights_of(state), {"done": state["global_step"]} | data_of(state)
 
 
 @pytest.fixture(scope="module")
@@ -153,7 +153,8 @@ def test_several_processes_skip_what_one_does(tmp_path: Path) -> None:
 def test_who_is_one_of_several() -> None:
     assert from_environment({}) == Ranks()
     told = {"RANK": "3", "WORLD_SIZE": "8", "LOCAL_RANK": "1", "SLURM_STEP_NUM_TASKS": "2"}
-    assert from_environment(told) == Ranks(3, 8, 1)
+    assert from_environment(told) == Ranks(3, 8, 1, 8)
+    assert from_environment(told | {"LOCAL_WORLD_SIZE": "4"}) == Ranks(3, 8, 1, 4)
     with pytest.raises(ConfigError, match="srun started 8 trainings in one folder"):
         from_environment({"SLURM_STEP_NUM_TASKS": "8"})
 

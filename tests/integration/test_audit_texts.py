@@ -20,10 +20,10 @@ from allears.corpus.manifest import Manifest
 from allears.downstream.build import build_task
 from allears.downstream.export import save_task_model
 from allears.errors import ConfigError
-from allears.models.audio_encoder import AudioEncoder
+from allears.models.build import build_encoder
 from allears.params.audit import AuditParams
 from allears.params.base import Paths
-from allears.params.model import AudioEncoderConfig, ConformerConfig
+from allears.params.model import ConformerConfig
 from allears.params.policy import Policies
 from allears.params.task import CTCConfig
 from allears.pipelines.audit.nodes import find_duplicates, measure_clips
@@ -58,7 +58,7 @@ def corpus(tmp_path: Path) -> tuple[Manifest, Paths, AuditParams]:
     by_name["friend"]["speaker"] = "taught"
     table = manifest(rows)
     config = CTCConfig(alphabet=(" ", *"abcdefghijklmnopqrstuvwxyz"))
-    encoder = AudioEncoder(AudioEncoderConfig(conformer=ConformerConfig(width=16, blocks=1, heads=2, ffn_width=32)))
+    encoder = build_encoder(ConformerConfig(width=16, blocks=1, heads=2, ffn_width=32))
     group = table.set_index("clip")["group"]["taught"]
     learned = Learned.of("tiny", ["taught"], [pcm["taught"], pcm["renamed"]], [group])
     folder = save_task_model(tmp_path / "model", build_task(config, 16, encoder), config, {}, learned=learned)

@@ -16,7 +16,7 @@ import torch
 from click.testing import CliRunner, Result
 
 from allears.checkpoints.steps import CHECKPOINTS
-from allears.checkpoints.training_state import load_latest
+from allears.checkpoints.training_state import load_latest, weights_of
 from allears.cli.app import app
 from allears.errors import ConfigError, StaleError, StorageError
 from allears.process.events import read_events
@@ -108,8 +108,8 @@ def assert_equal(one: Path, other: Path) -> None:
     ours, theirs = (load_latest(folder / CHECKPOINTS) for folder in (one, other))
     assert ours is not None
     assert theirs is not None
-    for name, weights in ours[1]["objective"].items():
-        assert torch.equal(weights, theirs[1]["objective"][name]), name
+    for name, weights in weights_of(ours[1]).items():
+        assert torch.equal(weights, weights_of(theirs[1])[name]), name
 
 
 def test_a_killed_copy_is_not_read_and_is_finished(store: Store, tmp_path: Path) -> None:

@@ -16,10 +16,10 @@ from allears.downstream.subsets import share_of
 from allears.downstream.text_judge import open_judge
 from allears.errors import ConfigError
 from allears.evaluation.breakdown import compare
-from allears.models.audio_encoder import AudioEncoder
+from allears.models.build import build_encoder
 from allears.params.finetune import FinetuneParams
 from allears.params.labelled import ClipLimits
-from allears.params.model import AudioEncoderConfig, ConformerConfig
+from allears.params.model import ConformerConfig
 from allears.params.probe import ProbeParams
 from allears.params.spec_finetune import FinetuneSpec
 from allears.params.spec_probe import ProbeSpec
@@ -42,8 +42,8 @@ def home(tmp_path_factory):
     torch.set_num_threads(1)
     folder = tmp_path_factory.mktemp("finetune")
     shard_set, clips = make_shards(folder / "shards", clips=90, seconds=0.6)
-    config = AudioEncoderConfig(conformer=ConformerConfig(width=16, blocks=2, heads=2, ffn_width=32))
-    save_export(folder / "encoder", AudioEncoder(config, seed=9), {"run": "test"}, "# test")
+    config = ConformerConfig(width=16, blocks=2, heads=2, ffn_width=32)
+    save_export(folder / "encoder", build_encoder(config, seed=9), {"run": "test"}, "# test")
     return folder, shard_set, clips
 
 

@@ -12,13 +12,13 @@ from allears.checkpoints.heard import Heard
 from allears.downstream.export import load_task_model
 from allears.errors import ConfigError, StaleError
 from allears.evaluation.probing import compare_encoders
-from allears.models.audio_encoder import AudioEncoder
+from allears.models.build import build_encoder
 from allears.params.audit import AuditParams
 from allears.params.base import Paths
 from allears.params.evaluate import EvaluateParams
 from allears.params.finetune import FinetuneParams
 from allears.params.labelled import ClipLimits
-from allears.params.model import AudioEncoderConfig, ConformerConfig
+from allears.params.model import ConformerConfig
 from allears.params.probe import ProbeParams
 from allears.pipelines.evaluate.pipeline import create_pipeline as evaluate
 from allears.pipelines.finetune.nodes import find_encoder
@@ -45,8 +45,8 @@ def paths(tmp_path_factory) -> Paths:
     data = tmp_path_factory.mktemp("data")
     paths = Paths(corpus="tiny", data=data)
     make_shards(paths.shards, clips=60, seconds=0.5)
-    config = AudioEncoderConfig(conformer=ConformerConfig(width=16, blocks=2, heads=2, ffn_width=32))
-    save_export(paths.models / "encoder" / "run", AudioEncoder(config, seed=9), {"run": "test"}, "# test")
+    config = ConformerConfig(width=16, blocks=2, heads=2, ffn_width=32)
+    save_export(paths.models / "encoder" / "run", build_encoder(config, seed=9), {"run": "test"}, "# test")
     write_receipt(paths.models / "encoder" / "run", "run", {})
     write_json(paths.models / "encoder.json", {"folder": str(paths.models / "encoder" / "run")})
     return paths
@@ -94,10 +94,10 @@ def test_a_second_encoder_meets_the_same_baselines_and_is_compared_with_the_firs
     first = _run(paths)
     (baselines,) = (paths.models / "baselines").iterdir()
     before = {path: path.stat().st_mtime_ns for path in baselines.rglob("*.json")}
-    config = AudioEncoderConfig(conformer=ConformerConfig(width=16, blocks=2, heads=2, ffn_width=32))
+    config = ConformerConfig(width=16, blocks=2, heads=2, ffn_width=32)
     facts = {"objective": "best_rq", "corpus": "tiny", "updates": 1200, "settings": {"seed": 1}, "run": "abcdef0123"}
     other = paths.data / "06_models" / "other" / "encoder" / "abcdef012345"
-    save_export(other, AudioEncoder(config, seed=4), facts, "# test")
+    save_export(other, build_encoder(config, seed=4), facts, "# test")
     write_receipt(other, "other", {})
     second = _run(paths, PARAMS.model_copy(update={"encoder": str(other)}))
     assert {path: path.stat().st_mtime_ns for path in baselines.rglob("*.json")} == before
@@ -134,9 +134,9 @@ def test_the_probe_runs_once_and_is_summarised(paths):
     assert table.groupby(["target", "share"])["chosen"].sum().to_dict() == {("label", 1.0): 1, ("text", 1.0): 1}
     assert set(table["repetitions"]) == {3}
 
-    config = AudioEncoderConfig(conformer=ConformerConfig(width=16, blocks=2, heads=2, ffn_width=32))
+    config = ConformerConfig(width=16, blocks=2, heads=2, ffn_width=32)
     other = paths.data / "06_models" / "third" / "encoder" / "third"
-    save_export(other, AudioEncoder(config, seed=5), {}, "# test")
+    save_export(other, build_encoder(config, seed=5), {}, "# test")
     write_receipt(other, "third", {})
     others = ({"folder": str(other)}, *inputs[1:])
     mine = probe_spec(*others)
@@ -168,8 +168,8 @@ def test_a_missing_encoder_is_one_sentence_with_what_to_do(paths):
 def test_an_encoder_in_a_folder_says_whom_it_has_heard(paths, tmp_path):
     clips = pd.read_parquet(paths.shards / "clips.parquet")
     heard = Heard.of("tiny", clips.loc[clips["split"] == "train", "group"], [])
-    config = AudioEncoderConfig(conformer=ConformerConfig(width=16, blocks=2, heads=2, ffn_width=32))
-    save_export(tmp_path / "export", AudioEncoder(config, seed=9), {"run": "test"}, "# test", heard)
+    config = ConformerConfig(width=16, blocks=2, heads=2, ffn_width=32)
+    save_export(tmp_path / "export", build_encoder(config, seed=9), {"run": "test"}, "# test", heard)
     params = PARAMS.model_copy(update={"leave_one_group_out": True, "encoder": str(tmp_path / "export")})
     with pytest.raises(StaleError, match="has heard 7 of the 10 speakers"):
         _run(paths, params)

@@ -11,7 +11,7 @@ from allears.models.conformer.interop import (
     to_transformers,
 )
 from allears.models.conformer.model import ConformerEncoder
-from allears.params.model import AudioEncoderConfig, ConformerConfig, LogMelConfig
+from allears.params.model import ConformerConfig, LogMelConfig
 
 POSITIONS = ["rotary", "relative_key"]
 FRAMES = torch.tensor([23, 9, 17])
@@ -21,7 +21,7 @@ def tiny(positions):
     conformer = ConformerConfig(
         width=16, blocks=2, heads=2, ffn_width=24, kernel_frames=5, positions=positions, left_frames=6, right_frames=3
     )
-    return AudioEncoderConfig(log_mel=LogMelConfig(stack=2), conformer=conformer)
+    return conformer.model_copy(update={'log_mel': LogMelConfig(stack=2)})
 
 
 def theirs_of(config, seed=0):

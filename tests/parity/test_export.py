@@ -8,8 +8,8 @@ import torch
 from transformers import AutoFeatureExtractor, AutoModel
 
 from allears.checkpoints.export import load_export, save_export, usage
-from allears.models.audio_encoder import AudioEncoder
-from allears.params.model import AudioEncoderConfig, ConformerConfig, LogMelConfig
+from allears.models.build import build_encoder
+from allears.params.model import ConformerConfig, LogMelConfig
 from tests.parity.test_log_mel import clip, padded
 
 # Features differ by up to 1e-2 in quiet bins (float32 spectrum here, float64 there); about 1e-4 is usual.
@@ -18,7 +18,7 @@ TOLERANCE = 1e-3
 
 def encoder_of(stack, positions):
     conformer = ConformerConfig(width=16, blocks=2, heads=2, ffn_width=24, kernel_frames=5, positions=positions)
-    return AudioEncoder(AudioEncoderConfig(log_mel=LogMelConfig(stack=stack), conformer=conformer), seed=3).eval()
+    return build_encoder(conformer.model_copy(update={'log_mel': LogMelConfig(stack=stack)}), seed=3).eval()
 
 
 @pytest.mark.parametrize("positions", ["rotary", "relative_key"])

@@ -39,6 +39,12 @@ def weights_of(state: dict[str, Any]) -> dict[str, Any]:
     return {name.removeprefix(prefix): value for name, value in state["state_dict"].items() if name.startswith(prefix)}
 
 
+def data_of(state: dict[str, Any]) -> dict[str, Any]:
+    """Return where the data of a training stand in a checkpoint."""
+    found: dict[str, Any] = state["PretrainData"]  # Lightning's key: the class of the data module
+    return found
+
+
 def load_latest(folder: Path, device: str = "cpu") -> tuple[int, dict[str, Any]] | None:
     """The newest step and its state, or None when `folder` has no checkpoint."""
     found = steps(folder)

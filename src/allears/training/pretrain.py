@@ -10,7 +10,7 @@ import torch
 from pytorch_lightning import Trainer
 
 from allears.checkpoints.steps import CHECKPOINTS, step_file, steps
-from allears.checkpoints.training_state import load_state
+from allears.checkpoints.training_state import data_of, load_state
 from allears.errors import ConfigError, StaleError, TrainingError
 from allears.objectives.base import Objective
 from allears.objectives.build import build_objective
@@ -57,7 +57,7 @@ def run(spec: PretrainSpec) -> None:
     begin = _checkpoint(spec, hardware["precision"])
     done = 0 if begin is None else int(load_state(begin)["global_step"])
     if done == spec.last_update and begin is not None:  # killed before its receipt was there
-        data.load_state_dict(load_state(begin)[type(data).__name__])
+        data.load_state_dict(data_of(load_state(begin)))
     else:
         if ranks.first:
             _announce(watch, done, hardware)

@@ -86,7 +86,8 @@ class SumDDP(DDPStrategy):
 
     def _register_ddp_hooks(self) -> None:
         model = cast("DistributedDataParallel", self.model)
-        model.register_comm_hook(None, sum_gradients)
+        # A lambda, as torch compares annotations of a hook, and takes ours for strings.
+        model.register_comm_hook(None, lambda state, bucket: sum_gradients(state, bucket))  # noqa: PLW0108
 
 
 def sum_gradients(state: object, bucket: GradBucket) -> torch.futures.Future[Tensor]:

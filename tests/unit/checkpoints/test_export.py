@@ -5,18 +5,18 @@ import torch
 
 from allears.checkpoints.export import load_export, load_head, save_export, save_head
 from allears.errors import ConfigError, StorageError
-from allears.models.audio_encoder import AudioEncoder
+from allears.models.build import build_encoder
 from allears.models.heads import MeanPoolLinear
-from allears.params.model import AudioEncoderConfig, ConformerConfig
+from allears.params.model import ConformerConfig
 
-CONFIG = AudioEncoderConfig(conformer=ConformerConfig(width=16, blocks=1, heads=2, ffn_width=16, kernel_frames=3))
+CONFIG = ConformerConfig(width=16, blocks=1, heads=2, ffn_width=16, kernel_frames=3)
 
 
 def test_a_new_export_replaces_the_old_one_whole(tmp_path):
     folder = tmp_path / "encoder"
-    save_export(folder, AudioEncoder(CONFIG, seed=1), {}, "one")
+    save_export(folder, build_encoder(CONFIG, seed=1), {}, "one")
     (folder / "left-over").touch()
-    second = AudioEncoder(CONFIG, seed=2)
+    second = build_encoder(CONFIG, seed=2)
     save_export(folder, second, {}, "two")
     found = load_export(folder)
     assert not (folder / "left-over").exists()
@@ -27,15 +27,15 @@ def test_a_new_export_replaces_the_old_one_whole(tmp_path):
 
 
 def test_what_fails_while_writing_leaves_the_old_export(tmp_path):
-    folder = save_export(tmp_path / "encoder", AudioEncoder(CONFIG), {}, "one")
+    folder = save_export(tmp_path / "encoder", build_encoder(CONFIG), {}, "one")
     with pytest.raises(TypeError):
-        save_export(folder, AudioEncoder(CONFIG), {("no", "key"): 1}, "two")
+        save_export(folder, build_encoder(CONFIG), {("no", "key"): 1}, "two")
     assert (folder / "README.md").read_text().startswith("one")
     assert [path.name for path in tmp_path.iterdir()] == ["encoder"]
 
 
 def test_a_truncated_weight_file_is_named(tmp_path):
-    folder = save_export(tmp_path / "encoder", AudioEncoder(CONFIG), {}, "")
+    folder = save_export(tmp_path / "encoder", build_encoder(CONFIG), {}, "")
     weights = folder / "model.safetensors"
     weights.write_bytes(weights.read_bytes()[:-100])
     with pytest.raises(StorageError, match=r"model\.safetensors is not a whole safetensors file"):
@@ -57,7 +57,7 @@ def test_a_truncated_weight_file_is_named(tmp_path):
     ],
 )
 def test_a_checkpoint_that_ours_cannot_compute_is_refused(tmp_path, change, words):
-    folder = save_export(tmp_path / "encoder", AudioEncoder(CONFIG), {}, "")
+    folder = save_export(tmp_path / "encoder", build_encoder(CONFIG), {}, "")
     config = json.loads((folder / "config.json").read_text()) | change
     del config["allears"]
     (folder / "config.json").write_text(json.dumps(config))
@@ -66,7 +66,7 @@ def test_a_checkpoint_that_ours_cannot_compute_is_refused(tmp_path, change, word
 
 
 def test_a_configuration_of_another_version_is_named(tmp_path):
-    folder = save_export(tmp_path / "encoder", AudioEncoder(CONFIG), {}, "")
+    folder = save_export(tmp_path / "encoder", build_encoder(CONFIG), {}, "")
     config = json.loads((folder / "config.json").read_text())
     config["allears"]["conformer"]["gates"] = 2
     (folder / "config.json").write_text(json.dumps(config))
@@ -75,7 +75,7 @@ def test_a_configuration_of_another_version_is_named(tmp_path):
 
 
 def test_config_and_weights_that_do_not_belong_together_are_refused(tmp_path):
-    folder = save_export(tmp_path / "encoder", AudioEncoder(CONFIG), {}, "")
+    folder = save_export(tmp_path / "encoder", build_encoder(CONFIG), {}, "")
     config = json.loads((folder / "config.json").read_text())
     config["allears"]["conformer"]["blocks"] = 2
     (folder / "config.json").write_text(json.dumps(config))

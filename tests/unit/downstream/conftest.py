@@ -1,14 +1,14 @@
 import pytest
 import torch
 
-from allears.models.audio_encoder import AudioEncoder
-from allears.params.model import AudioEncoderConfig, ConformerConfig
+from allears.models.build import build_encoder
+from allears.params.model import ConformerConfig
 
 
 @pytest.fixture
-def encoder() -> AudioEncoder:
+def encoder() -> Encoder:
     """Two blocks of width 16."""
-    return AudioEncoder(AudioEncoderConfig(conformer=ConformerConfig(width=16, blocks=2, heads=2, ffn_width=32)))
+    return build_encoder(ConformerConfig(width=16, blocks=2, heads=2, ffn_width=32))
 
 
 @pytest.fixture

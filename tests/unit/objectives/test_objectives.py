@@ -4,15 +4,15 @@ import pytest
 import torch
 
 from allears.errors import ConfigError, TrainingError
-from allears.models.audio_encoder import AudioEncoder
+from allears.models.build import build_encoder
 from allears.objectives.build import build_objective
 from allears.objectives.masking import batch_masks
-from allears.params.model import AudioEncoderConfig, ConformerConfig
+from allears.params.model import ConformerConfig
 from allears.params.objective import BestRQConfig, MaskedUnitsConfig
-from allears.types import AudioBatch
+from allears.types import Batch
 from tests.reference.masked_prediction import codebook_cross_entropy, cosine_cross_entropy
 
-ENCODER = AudioEncoderConfig(conformer=ConformerConfig(width=16, blocks=2, heads=2, ffn_width=32, kernel_frames=3))
+ENCODER = ConformerConfig(width=16, blocks=2, heads=2, ffn_width=32, kernel_frames=3)
 UNITS = MaskedUnitsConfig(units=7, final_width=8)
 ILS = MaskedUnitsConfig(units=7, final_width=8, intermediate_blocks=(1,))
 CODES = BestRQConfig(codebooks=2, codes=8, code_width=4)
@@ -32,7 +32,7 @@ def batch(rows=(0, 1, 2), epoch=0):
     padded = torch.zeros(len(rows), T)
     for place, row in enumerate(rows):
         padded[place, : lengths[row]] = audio[row]
-    return AudioBatch(
+    return Batch(
         keys=tuple(f"clip-{row}" for row in rows),
         audio_BT=padded,
         samples_B=torch.tensor([lengths[row] for row in rows]),
@@ -45,7 +45,7 @@ def batch(rows=(0, 1, 2), epoch=0):
 
 
 def objective(config, seed=0):
-    return build_objective(config, AudioEncoder(ENCODER, seed), seed)
+    return build_objective(config, build_encoder(ENCODER, seed), seed)
 
 
 @ALL
@@ -66,7 +66,7 @@ def test_a_loss_is_the_sum_of_its_clips_losses(config):
 @ALL
 def test_a_row_that_only_fills_the_batch_changes_nothing(config):
     model, plain = objective(config), batch((0, 1))
-    filled = AudioBatch(
+    filled = Batch(
         keys=(*plain.keys, ""),
         audio_BT=torch.cat((plain.audio_BT, torch.zeros(1, 16000))),
         samples_B=torch.cat((plain.samples_B, torch.tensor([0]))),

@@ -12,11 +12,11 @@ from mlflow import pyfunc
 from mlflow.tracking import MlflowClient
 
 from allears.checkpoints.export import save_export
-from allears.models.audio_encoder import AudioEncoder
-from allears.params.model import AudioEncoderConfig, ConformerConfig
+from allears.models.build import build_encoder
+from allears.params.model import ConformerConfig
 from allears.storage.digest import file_digest
 
-CONFIG = AudioEncoderConfig(conformer=ConformerConfig(width=16, blocks=1, heads=2, ffn_width=16, kernel_frames=3))
+CONFIG = ConformerConfig(width=16, blocks=1, heads=2, ffn_width=16, kernel_frames=3)
 REGISTER = """
 import sys, time
 from pathlib import Path
@@ -39,7 +39,7 @@ print(time.monotonic() - before, "torch" in sys.modules)
 @pytest.fixture(scope="module")
 def registered(tmp_path_factory):
     folder = tmp_path_factory.mktemp("registry")
-    encoder = AudioEncoder(CONFIG, seed=1).eval()
+    encoder = build_encoder(CONFIG, seed=1).eval()
     export = save_export(folder / "export", encoder, {}, "a card")
     digest = file_digest(export / "model.safetensors")
     uri, artifacts = f"sqlite:///{folder}/mlflow.db", (folder / "mlruns").as_uri()

@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 from allears.downstream.build import build_task
 from allears.downstream.examples import Examples, length_batches, training_batches
 from allears.downstream.fit import FitSettings, fit, predictions
-from allears.models.audio_encoder import AudioEncoder
-from allears.params.model import AudioEncoderConfig, ConformerConfig
+from allears.models.build import build_encoder
+from allears.params.model import ConformerConfig
 from allears.params.task import ClassifyConfig
 
 CPU = torch.device("cpu")
@@ -34,8 +34,8 @@ def _examples(clips: int, seed: int) -> Examples:
 
 
 def _model(seed: int = 0):
-    config = AudioEncoderConfig(conformer=ConformerConfig(width=16, blocks=2, heads=2, ffn_width=32, dropout=0.1))
-    return build_task(TASK, 16, AudioEncoder(config, seed), seed)
+    config = ConformerConfig(width=16, blocks=2, heads=2, ffn_width=32, dropout=0.1)
+    return build_task(TASK, 16, build_encoder(config, seed), seed)
 
 
 def _settings(**changes) -> FitSettings:

@@ -6,13 +6,13 @@ import torch
 from allears.downstream.finetune import trimmed
 from allears.downstream.grid import plan_tasks, searched
 from allears.errors import ConfigError
-from allears.models.audio_encoder import AudioEncoder
+from allears.models.build import build_encoder
 from allears.params.finetune import FinetuneParams
 from allears.params.labelled import ClipLimits
-from allears.params.model import AudioEncoderConfig, ConformerConfig
+from allears.params.model import ConformerConfig
 from tests.support import make_shards
 
-ENCODER = AudioEncoderConfig(conformer=ConformerConfig(width=16, blocks=2, heads=2, ffn_width=16, kernel_frames=3))
+ENCODER = ConformerConfig(width=16, blocks=2, heads=2, ffn_width=16, kernel_frames=3)
 PARAMS = FinetuneParams(
     min_class_clips=4, min_text_clips=10, shares=(0.01, 0.5, 1.0), limits=ClipLimits(train=60, dev=20, test=20)
 )
@@ -84,11 +84,11 @@ def test_folds_have_files_of_their_own_whatever_their_names(clips):
 )
 def test_no_more_blocks_than_there_are_can_be_kept_or_frozen(keep, frozen, said):
     with pytest.raises(ConfigError, match=said):
-        trimmed(AudioEncoder(ENCODER), FinetuneParams(keep_blocks=keep, frozen_blocks=frozen))
+        trimmed(build_encoder(ENCODER), FinetuneParams(keep_blocks=keep, frozen_blocks=frozen))
 
 
 def test_the_lowest_blocks_are_kept():
-    encoder = AudioEncoder(ENCODER)
+    encoder = build_encoder(ENCODER)
     shorter = trimmed(encoder, FinetuneParams(keep_blocks=1, frozen_blocks=1))
     assert shorter.config.conformer.blocks == 1
     whole = encoder.state_dict()

@@ -8,7 +8,7 @@ import pytest
 import torch
 from pydantic import ValidationError
 
-from allears.checkpoints.training_state import load_state
+from allears.checkpoints.training_state import data_of, load_state, weights_of
 from allears.errors import CorpusError, DamageError, StaleError, TrainingError
 from allears.params.spec_pretrain import ExtendedRun
 from allears.process.events import read_events
@@ -60,9 +60,9 @@ def test_an_extension_adds_updates_and_goes_on_in_the_plan(tmp_path: Path) -> No
     assert after["updates"] == 10
     assert after["hours_heard"] > notes["hours_heard"]
     state, earlier = load_state(Path(after["checkpoint"])), load_state(Path(notes["checkpoint"]))
-    assert state["data"]["step"] == 10
-    assert state["data"]["batches"] == earlier["data"]["batches"]
-    heads = [one["objective"]["head.weight"] for one in (state, earlier)]
+    assert data_of(state)["step"] == state["global_step"] == 10
+    assert data_of(state)["batches"] == data_of(earlier)["batches"]
+    heads = [weights_of(one)["head.weight"] for one in (state, earlier)]
     assert not torch.equal(*heads)
 
 
@@ -93,7 +93,7 @@ def test_an_extension_on_more_data_begins_at_an_epoch_that_a_person_names(tmp_pa
     pretrain.run(named)
     notes = read_json(more.folder / "receipt.json")["notes"]
     assert notes["updates"] == 7
-    assert load_state(Path(notes["checkpoint"]))["data"]["epoch"] >= epoch > 0
+    assert data_of(load_state(Path(notes["checkpoint"])))["epoch"] >= epoch > 0
 
 
 def test_a_checkpoint_of_other_batches_is_refused(tmp_path: Path) -> None:
@@ -163,7 +163,7 @@ def test_damaged_clips_stop_or_are_skipped_and_counted(tmp_path: Path, capfd: py
     pretrain.run(specs["again"])
     assert read_json(specs["again"].folder / "receipt.json")["notes"]["clips_skipped"] == notes["clips_skipped"]
     state = load_state(Path(notes["checkpoint"]))
-    assert state["data"] == load_state(specs["again"].folder / "checkpoints" / "step-000000012.pt")["data"]
+    assert data_of(state) == data_of(load_state(specs["again"].folder / "checkpoints" / "step-000000012.pt"))
 
 
 def test_where_nothing_is_left_to_hear_it_stops(tmp_path: Path) -> None:
