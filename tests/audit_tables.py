@@ -58,7 +58,7 @@ def measures(table: pd.DataFrame, rows: list[dict[str, Any]] | None = None) -> p
         for clip, row in zip(table["clip"], rows, strict=True)
     ]
     types = dict.fromkeys(NUMBERS, "float64") | dict.fromkeys(("clip", *TEXTS), "string")
-    heard = pd.DataFrame(full)[list(MEASURE_COLUMNS)].astype(types)
+    heard = pd.DataFrame(full).reindex(columns=list(MEASURE_COLUMNS)).astype(types)
     fit = pd.DataFrame(full)[list(FIT_TYPES)].astype(FIT_TYPES)
     heard = with_derived(heard, table).merge(text_measures(table), on="clip", validate="1:1")
     return heard.merge(fit, on="clip", validate="1:1")

@@ -45,7 +45,7 @@ def synthetic_corpus(clips: int, speakers: int, seed: int = 0) -> tuple[pd.DataF
         snr_db=np.where(number % 20 == 0, 5.0, rng.uniform(10, 50, clips)),
         clipped_share=np.where(number % 50 == 0, 0.1, 0.0), silence_share=rng.uniform(0, 0.5, clips),
     )  # fmt: skip
-    measures = measures[list(MEASURE_COLUMNS)]
+    measures = measures.reindex(columns=list(MEASURE_COLUMNS))
     measures = measures.astype(dict.fromkeys(NUMBERS, "float64") | dict.fromkeys(("clip", *TEXTS), "string"))
     measures = with_derived(measures, manifest).merge(text_measures(manifest), on="clip", validate="1:1")
     return manifest, measures.merge(without_model(measures["clip"]), on="clip", validate="1:1")

@@ -6,9 +6,10 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from allears.audit.measures import names_of
 from allears.corpus.segment import OF_WHOLE
 
-DERIVED = ("bandwidth_share", "duration_difference_s")
+DERIVED = names_of("derived")
 MANIFEST_COLUMNS = ("clip", "start_s", "end_s", "sample_rate_hz", "text", "language", "speaker", "attributes")
 # Share of a clip that is heard as speech: more of it than of anything else.
 SPEECH_FROM = 0.5

@@ -10,16 +10,12 @@ import pandas as pd
 
 from allears.audio.measures import MeasureSpec
 from allears.audit.clip import measure_clips, work_key
+from allears.audit.measures import names_of
 from allears.corpus.clips import ClipRef
 from allears.corpus.opening import batches, fetch_clips
 from allears.engine.mapping import Outcome, map_batches
 
-NUMBERS = (
-    "decoded_duration_s", "peak", "rms_dbfs", "clipped_share", "dc_offset", "rumble_db", "silence_share", "zero_share",
-    "snr_db", "bandwidth_hz", "side_db", "mix_loss_db", "weakest_channel_db", "hum_db", "hum_hz", "speech_share",
-    "pause_snr_db",
-    "decoded_rate_hz",
-)  # fmt: skip
+NUMBERS = names_of("audio")
 TEXTS = ("pcm_sha256", "fingerprint", "failed_reason", "failed_message")
 COLUMNS = ("clip", *NUMBERS, *TEXTS)
 

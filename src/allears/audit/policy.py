@@ -9,10 +9,9 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from allears.audit import leakage, licences, overrides, rules, suspect, texts
-from allears.audit.derived import DERIVED
+from allears.audit import leakage, licences, overrides, rules, suspect
 from allears.audit.groups import in_order_of
-from allears.audit.measuring import NUMBERS
+from allears.audit.measures import names_of
 from allears.errors import ConfigError, nearest
 from allears.params.audit import AuditParams
 from allears.params.policy import Bounds, Policy, Rule
@@ -20,14 +19,7 @@ from allears.params.policy import Bounds, Policy, Rule
 COLUMNS = (
     "clip", "verdict", "reasons", "duplicate_of", "override", "override_why", "overridden", "set_aside",
 )  # fmt: skip
-MEASURES = (
-    *NUMBERS,
-    *DERIVED,
-    *texts.NUMBERS,
-    *texts.FIT_NUMBERS,
-    "sample_rate_hz",
-    "channels",
-)  # what a rule may look at
+RULED = names_of("audio", "derived", "text", "text model", "header")  # measures that a rule may look at
 _HARD = {
     "undecodable": "the file does not decode to audio",
     "withdrawn": "decodes to the samples of a clip that was withdrawn from this corpus",
@@ -87,7 +79,7 @@ def in_words(rule: Rule) -> str:
     return text + whose[rule.of] + (f", of {rule.needs_s:g} s and more" if rule.needs_s else "")
 
 
-def check(policy: Policy, params: AuditParams, measures: Iterable[str] = MEASURES) -> None:
+def check(policy: Policy, params: AuditParams, measures: Iterable[str] = RULED) -> None:
     """Raise ConfigError for a rule over an unknown measure, and for a code of `keep_despite` or `confirm` that is no
     reason of the kind that it needs.
     """

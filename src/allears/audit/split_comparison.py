@@ -17,9 +17,9 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from allears.audio.measures import CEILING_DB
 from allears.audit.derived import tells_noise
 from allears.audit.groups import Floats, Ints, Mask, coded, hours_of, in_order_of
+from allears.audit.measures import BY_NAME
 from allears.text.normalise import normalise
 from allears.text.scripts import primary_language
 from allears.types import SPLITS
@@ -28,8 +28,7 @@ MANIFEST_COLUMNS = (
     "clip", "source", "split", "group", "speaker", "language", "text", "sample_rate_hz", "channels", "start_s", "end_s",
 )  # fmt: skip
 COMPOSITIONS = ("language", "source", "sample_rate_hz", "channels")
-LEVELS = {"rms_dbfs": "dBFS", "snr_db": "dB"}  # and their units
-CEILINGS = {"snr_db": CEILING_DB}  # of estimates: one at its ceiling stands for all that is higher
+LEVELS = ("rms_dbfs", "snr_db")
 COLUMNS = {
     "split": "string", "source": "string", "clips": "int64", "hours": "float64", "speakers": "int64",
     "groups": "int64", "sources": "int64",
@@ -109,13 +108,14 @@ def variation_distance(one_G: Floats, other_G: Floats) -> float:
 
 def at_ceiling(measure: str, value: float) -> bool:
     """True where a level is the highest that its estimate gives."""
-    return value >= CEILINGS.get(measure, math.inf)
+    ceiling = BY_NAME[measure].ceiling
+    return ceiling is not None and value >= ceiling
 
 
 def level_in_words(measure: str, value: float) -> str:
     """Return a level with its unit: `-20.4 dBFS`, `≥ 34 dB` at the ceiling of its estimate."""
     number = f"≥ {value:g}" if at_ceiling(measure, value) else f"{value:.1f}"
-    return f"{number} {LEVELS[measure]}"
+    return f"{number} {BY_NAME[measure].unit}"
 
 
 def lies_apart(here_N: Floats, there_N: Floats) -> bool:

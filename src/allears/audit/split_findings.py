@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from typing import Any
 
+from allears.audit.measures import BY_NAME
 from allears.audit.split_comparison import LEVELS
 from allears.types import SPLITS
 
@@ -12,7 +13,7 @@ MOSTLY_SHARED, PARTLY_SHARED = 0.5, 0.05  # shares of held-out clips whose text 
 CLOSED = 0.9  # share of training clips with a text that many say: a closed set of sentences, such as commands
 _WORDS = {
     "language": "language", "source": "source", "sample_rate_hz": "sample rate", "channels": "number of channels",
-    "rms_dbfs": "level", "snr_db": "SNR",
+    **{name: BY_NAME[name].short for name in LEVELS},
 }  # fmt: skip
 _LIKE_PARTS = 5  # sources that one finding each is about; more are in the table
 Sentence = tuple[str, str]

@@ -22,15 +22,11 @@ from scipy.special import betaincinv
 from allears.audit import rules
 from allears.audit.cuts import CutOff, cut_off
 from allears.audit.groups import Axis, Floats, axis, crossed, reason_masks
+from allears.audit.measures import MEASURES
 from allears.params.audit import AuditParams
 from allears.params.policy import Policy, Rule
 
-# Counts and lengths of samples, channels and texts, and what mixing loses: as true, and as harmful, for all clips as
-# for one. Every other measure is an estimate: it stands for something that is heard or read.
-FACTS = frozenset({
-    "decoded_duration_s", "duration_difference_s", "peak", "clipped_share", "zero_share", "decoded_rate_hz",
-    "sample_rate_hz", "channels", "side_db", "mix_loss_db", "weakest_channel_db", "same_text_share",
-})  # fmt: skip
+FACTS = frozenset(measure.name for measure in MEASURES if measure.fact)  # never set aside
 CONFIDENCE = 0.95  # of the lower bound of a share
 CORPUS, SPEAKER = "corpus", "speaker"
 EXAMPLES = 3  # clips to listen to, of each rule

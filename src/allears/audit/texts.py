@@ -20,19 +20,18 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from allears.audit.measures import names_of
 from allears.text.checks import characters, longest_word, spelled_letters, unique_word_share
 from allears.text.normalise import normalise
 from allears.text.scripts import script_share
 
-NUMBERS = (
-    "chars_per_s", "letters_per_s", "script_share", "unique_word_share", "longest_word", "same_text_share",
-)  # fmt: skip
+NUMBERS = names_of("text")
 COLUMNS = ("clip", *NUMBERS)
 MANIFEST_COLUMNS = ("clip", "text", "language", "start_s", "end_s")
-FIT_NUMBERS = ("text_error", "text_ctc")
+FIT_NUMBERS = names_of("text model")
 FIT_COLUMNS = ("clip", *FIT_NUMBERS, "text_judged")
 MANY, STANDS_OUT, LIKE_ANY, LENGTHS_SAY = 10, 10, 0.75, 0.2  # as in `doubtful_texts`
-FIT_TYPES = {"clip": "string", "text_error": "float64", "text_ctc": "float64", "text_judged": "string"}
+FIT_TYPES = {"clip": "string", **dict.fromkeys(FIT_NUMBERS, "float64"), "text_judged": "string"}
 
 
 def text_measures(manifest: pd.DataFrame) -> pd.DataFrame:

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, fields, replace
 from operator import attrgetter
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import pandas as pd
 
@@ -25,7 +25,7 @@ from allears.corpus.layouts.split_folders import SplitFolders, called_like_split
 from allears.corpus.mirror import REASON, mirror_of, named, reflect
 from allears.errors import CorpusError
 from allears.params.base import Paths
-from allears.params.corpus import BY_NAME, ColumnNames, CorpusSettings, Layout, SourceSettings
+from allears.params.corpus import BY_NAME, ColumnNames, CorpusSettings, Layout, SourceSettings, Walked
 from allears.storage.portable import portable_text
 from allears.storage.tables import records
 
@@ -33,7 +33,8 @@ TEXT_COLUMNS = (
     "source", "root", "licence_of_source", "name", "path", "member", "side", "text", "label", "language", "accent",
     "gender", "age", "speaker", "session", "licence", "split", "attributes", "reason", "message",
 )  # fmt: skip
-_WITHOUT_OTHER_TABLES = ("plain", "folder_per_label", "audiofolder")  # layouts whose other tables are not read
+_WALKED = get_args(Walked)
+_WITHOUT_OTHER_TABLES = (*_WALKED, "audiofolder")  # layouts whose other tables are not read
 ELSEWHERE = ("/", "../")  # begin paths of files that do not lie below their source's folder
 COLUMNS = (*TEXT_COLUMNS[:7], "channel", "start_s", "end_s", *TEXT_COLUMNS[7:])
 _of_row = attrgetter(*(field.name for field in fields(Row) if field.name != "attributes"))  # in the order of COLUMNS
@@ -160,7 +161,7 @@ def unlisted(sources: Iterable[Source], listing: pd.DataFrame) -> Iterator[tuple
     names there (they are not used, and that is said).
     """
     for source in sources:
-        if source.layout not in ("folder_per_label", "plain"):
+        if source.layout not in _WALKED:
             rows = listing[listing["source"] == source.name]
             named = set(rows["path"].dropna())
             used = rows.loc[rows["reason"].isna(), "path"]

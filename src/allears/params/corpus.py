@@ -9,10 +9,14 @@ from pydantic import Field
 
 from allears.params.base import Params
 
-Layout = Literal[
+Described = Literal[
     "librispeech", "common_voice", "fleurs", "mls", "voxpopuli", "gigaspeech", "kaldi", "nemo", "lhotse", "audiofolder",
-    "huggingface", "webdataset", "folder_per_label", "plain",
+    "huggingface", "webdataset",
 ]  # fmt: skip
+"""Layouts with tables: the only list of their names. `allears.corpus.layouts.NAME` reads each."""
+Walked = Literal["folder_per_label", "plain"]
+"""Layouts without tables: recordings described by where they lie."""
+Layout = Literal[Described, Walked]
 SAMPLE = "sample"
 CORPUS_NAME = r"^[A-Za-z0-9][A-Za-z0-9_-]{0,39}$"
 

@@ -13,8 +13,8 @@ import pandas as pd
 from markupsafe import Markup
 from numpy.typing import NDArray
 
-from allears.audio.measures import CEILING_DB
 from allears.reporting.audit_listen import FOLDER, piece_starts
+from allears.reporting.measure_words import ceiling_mark, heading, is_share
 
 MAX_BYTES = 2_500_000
 MAX_TEXT = 120
@@ -23,10 +23,11 @@ _COLUMNS = (  # of the joined table; heading; what it is: words, id, number, sec
     ("sound", "", "sound"), ("path", "file", "words"), ("member", "member", "words"), ("from_s", "from, s", "seconds"),
     ("clip", "clip", "id"), ("verdict", "verdict", "words"), ("reasons", "reasons", "words"),
     ("split", "split", "words"), ("language", "language", "words"), ("speaker", "speaker", "words"),
-    ("said", "text or label", "words"), ("decoded_duration_s", "length, s", "number"),
-    ("snr_db", f"SNR, dB ({CEILING_DB:g}: at its ceiling)", "number"),
-    ("bandwidth_hz", "bandwidth, Hz", "number"), ("rms_dbfs", "level, dBFS", "number"),
-    ("silence_share", "silent", "share"), ("clipped_share", "clipped", "share"),
+    ("said", "text or label", "words"),
+    *(
+        (name, heading(name) + ceiling_mark(name), "share" if is_share(name) else "number")
+        for name in ("decoded_duration_s", "snr_db", "bandwidth_hz", "rms_dbfs", "silence_share", "clipped_share")
+    ),
 )  # fmt: skip
 
 

@@ -7,6 +7,7 @@ from typing import Any
 import pandas as pd
 from markupsafe import Markup
 
+from allears.audit.measures import names_in_rows
 from allears.reporting import audit_curation, figures, measure_words
 from allears.reporting.html import Column, as_records, figure, table, written
 
@@ -119,7 +120,7 @@ def unknown_axes(facts: dict[str, dict[str, Any]]) -> list[str]:
 def quality(clips: pd.DataFrame) -> Markup:
     """Quantiles of each measure, by split."""
     rows = []
-    for name in (each for each in measure_words.MEASURES if each in clips):
+    for name in (each for each in names_in_rows() if each in clips):
         values = clips[name].dropna()
         if len(values):
             marks = values.quantile([percent / 100 for percent in _QUANTILES])

@@ -13,6 +13,7 @@ from allears.audit.derived import NOISE_NEEDS_S, tells_noise
 from allears.audit.groups import Axis, Floats, axis, hours_of, reason_masks
 from allears.audit.suspect import lower_bound
 from allears.reporting.html import Column, table, written
+from allears.reporting.measure_words import heading
 from allears.types import SPLITS
 
 MAX_SPEAKERS = 300
@@ -24,9 +25,9 @@ _MEDIANS = {"level": "rms_dbfs", "snr": "snr_db", "offset": "dc_offset"}
 _SPEAKER_COLUMNS = (
     Column(key="speaker", title="speaker", kind="path"), Column(key="source", title="source"),
     Column(key="hours", title="hours", kind="hours"), Column(key="clips", title="clips", kind="count"),
-    Column(key="level", title="level, dBFS", kind="measure", hint="median"),
-    Column(key="snr", title="SNR, dB", kind="number", hint=_OF_SNR),
-    Column(key="offset", title="offset", kind="measure", hint="median; full scale is 1"),
+    Column(key="level", title=heading("rms_dbfs"), kind="measure", hint="median"),
+    Column(key="snr", title=heading("snr_db"), kind="number", hint=_OF_SNR),
+    Column(key="offset", title=heading("dc_offset"), kind="measure", hint="median; full scale is 1"),
     Column(key="flagged", title="flagged", kind="percent", hint="clips with a reason against them"),
     Column(key="set_aside", title="set aside", kind="percent", hint="clips that a rule would flag that is set aside"),
 )  # fmt: skip

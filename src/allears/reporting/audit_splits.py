@@ -7,8 +7,10 @@ from typing import Any
 from markupsafe import Markup
 
 from allears.audit.derived import NOISE_NEEDS_S
+from allears.audit.measures import BY_NAME
 from allears.audit.split_comparison import LEAST_DB, LEVELS, at_ceiling
 from allears.reporting.html import Column, table, written
+from allears.reporting.measure_words import heading
 
 MAX_ROWS = 40
 _PART_COLUMNS = (
@@ -18,8 +20,13 @@ _PART_COLUMNS = (
     Column(key="language", title="language", hint="of most hours, with its share"),
     Column(key="rate", title="sample rate", kind="number", hint="of most hours, with its share"),
     Column(key="channels", title="channels", kind="number", hint="of most hours, with their share"),
-    Column(key="level", title="level, dBFS", kind="number", hint="median, and the range of the middle two thirds"),
-    Column(key="snr", title="SNR, dB", kind="number", hint=f"as the level, of speech of {NOISE_NEEDS_S:g} s and more"),
+    Column(
+        key="level", title=heading("rms_dbfs"), kind="number", hint="median, and the range of the middle two thirds",
+    ),
+    Column(
+        key="snr", title=heading("snr_db"), kind="number",
+        hint=f"as the level, of speech of {NOISE_NEEDS_S:g} s and more",
+    ),
     Column(key="texts", title="texts", kind="count", hint="different ones, case and punctuation aside"),
     Column(key="text_in_train", title="also in train", kind="percent", hint="of the clips with a text"),
     Column(key="template_share", title="said by many", kind="percent", hint="of the clips with a text"),
@@ -33,7 +40,7 @@ _DIFFERENCE_COLUMNS = (
 )  # fmt: skip
 _MEASURES = {
     "language": "language", "source": "source", "sample_rate_hz": "sample rate, Hz", "channels": "channels",
-    "rms_dbfs": "level", "snr_db": "SNR",
+    **{name: BY_NAME[name].short for name in LEVELS},
 }  # fmt: skip
 METHOD = (
     "Only selected clips count. Languages, sources, rates and channels differ by the share of hours that would have to "

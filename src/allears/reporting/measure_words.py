@@ -2,63 +2,43 @@
 
 from __future__ import annotations
 
-import math
-
-from allears.audio.measures import CEILING_DB
-from allears.reporting.html import Kind, written
-
-_WORDS: dict[str, tuple[str, Kind, str]] = {  # name, how it is written, unit
-    "rms_dbfs": ("level (RMS)", "measure", "dBFS"),
-    "snr_db": ("signal-to-noise (WADA)", "measure", "dB"),
-    "bandwidth_hz": ("bandwidth", "measure", "Hz"),
-    "bandwidth_share": ("bandwidth, of what the sample rate promises", "percent", ""),
-    "decoded_duration_s": ("duration", "measure", "s"),
-    "silence_share": ("silent frames", "percent", ""),
-    "clipped_share": ("clipped samples", "percent", ""),
-    "dc_offset": ("offset (DC)", "measure", ""),
-    "rumble_db": ("rumble (under 50 Hz) against the rest", "measure", "dB"),
-    "zero_share": ("digital silence", "percent", ""),
-    "duration_difference_s": ("decoded and declared duration differ by", "measure", "s"),
-    "hum_db": ("mains hum over its surroundings", "measure", "dB"),
-    "speech_share": ("speech", "percent", ""),
-    "pause_snr_db": ("speech against pauses", "measure", "dB"),
-    "mix_loss_db": ("level lost by mixing the channels", "measure", "dB"),
-    "weakest_channel_db": ("weakest against strongest channel", "measure", "dB"),
-    "side_db": ("side against mid channel", "measure", "dB"),
-    "letters_per_s": ("letters a second", "measure", ""),
-    "chars_per_s": ("characters a second", "measure", ""),
-    "script_share": ("letters in a script of the language", "percent", ""),
-    "unique_word_share": ("unique words", "percent", ""),
-    "longest_word": ("longest word", "measure", "letters"),
-    "text_ctc": ("text against audio", "measure", "nats a character"),
-    "text_error": ("characters that a model hears otherwise", "percent", ""),
-    "correlation": ("correlation of the waveforms", "measure", ""),
-}
-_CEILINGS = {"snr_db": CEILING_DB}  # estimates that end there: the truth may be anything above
-MEASURES = tuple(name for name in _WORDS if name != "correlation")  # of a clip, not of a pair
+from allears.audit.measures import SHARE, measure_of
+from allears.reporting.html import written
 
 
 def name(measure: str) -> str:
-    """The measure's name in words; one that is not known here, as it is called in the table."""
-    return _WORDS[measure][0] if measure in _WORDS else measure
+    """Return the measure's name in words; of any other column its own name."""
+    return measure_of(measure).words or measure
 
 
 def title(measure: str) -> str:
-    """Name and unit of bare numbers: `bandwidth, Hz`, `silent frames, share`."""
-    _, kind, unit = _WORDS.get(measure, ("", "measure", ""))
-    unit = "share" if kind == "percent" else unit
-    unit += f" ({_CEILINGS[measure]:g}: at its ceiling)" if measure in _CEILINGS else ""
-    return f"{name(measure)}, {unit}" if unit else name(measure)
+    """Return name and unit of bare numbers: `bandwidth, Hz`, `silent frames, share`."""
+    unit = measure_of(measure).unit
+    return f"{name(measure)}, {unit}{ceiling_mark(measure)}" if unit else name(measure)
+
+
+def heading(measure: str) -> str:
+    """Return the heading of a narrow column: `SNR, dB`, `clipped`."""
+    short, unit = measure_of(measure).short, measure_of(measure).unit
+    return f"{short}, {unit}" if unit not in ("", SHARE) else short
+
+
+def ceiling_mark(measure: str) -> str:
+    """Return ` (34: at its ceiling)`, or an empty string where the measure has no ceiling."""
+    ceiling = measure_of(measure).ceiling
+    return "" if ceiling is None else f" ({ceiling:g}: at its ceiling)"
 
 
 def is_share(measure: str) -> bool:
-    """Whether it is a share, written in per cent."""
-    return measure in _WORDS and _WORDS[measure][1] == "percent"
+    """Return True for a share, written in per cent."""
+    return measure_of(measure).unit == SHARE
 
 
 def quantity(measure: str, value: float) -> str:
-    """The value with its unit, or that the estimate is at its ceiling."""
-    _, kind, unit = _WORDS.get(measure, ("", "measure", ""))
-    if value >= _CEILINGS.get(measure, math.inf):
-        return f"at its ceiling (≥ {_CEILINGS[measure]:g} {unit})"
-    return f"{written(value, kind)} {unit}".rstrip()
+    """Return the value with its unit, or that the estimate is at its ceiling."""
+    if is_share(measure):
+        return written(value, "percent")
+    unit, ceiling = measure_of(measure).unit, measure_of(measure).ceiling
+    if ceiling is not None and value >= ceiling:
+        return f"at its ceiling (≥ {ceiling:g} {unit})"
+    return f"{written(value, 'measure')} {unit}".rstrip()

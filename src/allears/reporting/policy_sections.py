@@ -6,10 +6,10 @@ import numpy as np
 import pandas as pd
 from markupsafe import Markup
 
-from allears.audio.measures import CEILING_DB, ROOM_DBFS, STEADY_DB
-from allears.audio.speech import PAUSE_SHARE
+from allears.audio.measures import CEILING_DB
 from allears.audit import rules
 from allears.audit.derived import SPEECH_FROM
+from allears.audit.measures import measure_of
 from allears.audit.policy import in_words, reasons_of
 from allears.params.audit import AuditParams
 from allears.params.policy import Policy
@@ -71,34 +71,10 @@ def decisions(decided: pd.DataFrame, clips: pd.DataFrame) -> Markup | None:
 
 def methods(policy: Policy, params: AuditParams, policy_name: str) -> Markup:
     """Return each reason with its rule and the definition of its measure, under the policy's name."""
-    m, d = params.measures, params.duplicates
-    silence = (
-        f"32 ms frames under {m.silence_dbfs:g} dBFS, and {m.silence_below_loud_db:g} dB under the loudest tenth or "
-    )
-    silence += f"under {ROOM_DBFS:g} dBFS; where nobody speaks (the loudest tenth is under the level and within "
-    silence += f"{STEADY_DB:g} dB of the softest quarter) all under the level"
-    definitions = {
-        "snr_db": f"Kim & Stern 2008, without digital silence; {CEILING_DB:g} dB is its ceiling",
-        "clipped_share": f"samples at {m.clip_level:g} or more",
-        "silence_share": silence,
-        "bandwidth_share": f"the mean spectrum's last bin within {m.bandwidth_drop_db:g} dB of its peak, over half the "
-        "sample rate or 8 kHz, whichever is less",
-        "duration_difference_s": "of what the header declares and what it decodes to",
-        "zero_share": "samples that are exactly zero",
-        "dc_offset": "mean of the samples that are no digital silence, full scale is 1",
-        "rumble_db": "power under 50 Hz, without the offset, over the power of the rest",
-        "hum_db": "the second strongest of the lines at 50 or 60 Hz and their harmonics, over their surroundings",
-        "pause_snr_db": "mean power of chunks with speech, less that of the pauses, over the "
-        f"{PAUSE_SHARE:.0%} quantile of the power of the pauses",
-        "speech_share": f"Silero's voice activity detector, chunks of 32 ms at {m.speech_probability:g} or more",
-        "mix_loss_db": "level of the channels over that of their mean",
-        "letters_per_s": "of scripts that spell sounds, over the declared duration",
-        "chars_per_s": "letters, marks and digits over the declared duration",
-        "unique_word_share": "the lowest of any 50 words in a row",
-    }
+    d, settings = params.duplicates, params.measures.model_dump()
     known = reasons_of(policy)
     rows = [
-        (code, in_words(rule), known[code].verdict, definitions.get(rule.measure, ""))
+        (code, in_words(rule), known[code].verdict, measure_of(rule.measure).definition.format(**settings))
         for code, rule in policy.root.items()
     ]
     alike = f"fingerprints differ in at most {d.max_bit_error:.0%} of their bits, lengths by"

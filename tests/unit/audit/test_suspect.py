@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from scipy.stats import binom
 
 from allears.audit import policy as policies_
-from allears.audit.policy import MEASURES, describe_set_aside, judge
+from allears.audit.policy import describe_set_aside, judge
 from allears.audit.suspect import FACTS, MOST_SCOPES, fewest, lower_bound, nearly_all
 from allears.errors import ConfigError
 from allears.params.audit import AuditParams
@@ -84,13 +84,9 @@ def test_facts_and_hard_rules_are_never_set_aside() -> None:
     assert (corpus(100, 100, {"hum_db": 20.0})["verdict"] == "hard").all()
 
 
-def test_every_measure_is_a_fact_or_an_estimate() -> None:
-    assert set(FACTS) <= set(MEASURES) | {"peak"}
-    assert set(MEASURES) - FACTS == {
-        "rms_dbfs", "dc_offset", "rumble_db", "silence_share", "snr_db", "bandwidth_hz", "bandwidth_share", "hum_db",
-        "hum_hz", "speech_share", "pause_snr_db", "chars_per_s", "letters_per_s", "script_share", "unique_word_share",
-        "longest_word", "text_error", "text_ctc",
-    }  # fmt: skip
+def test_counts_are_facts_and_what_stands_for_something_heard_or_read_is_none() -> None:
+    assert {"clipped_share", "peak", "mix_loss_db", "same_text_share", "channels"} <= FACTS
+    assert not FACTS & {"snr_db", "silence_share", "dc_offset", "chars_per_s", "text_ctc"}
 
 
 def test_only_clips_that_a_rule_judges_count() -> None:

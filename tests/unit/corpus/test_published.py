@@ -5,23 +5,20 @@ import json
 import shutil
 from collections.abc import Callable
 from pathlib import Path
+from typing import get_args
 
 import pytest
 
 from allears.corpus.layouts.detect import check_present, detect
-from allears.corpus.layouts.read import READERS, read_rows
+from allears.corpus.layouts.read import READERS, explain_columns, read_rows
 from allears.corpus.layouts.row import Reject, Row
 from allears.errors import CorpusError
 from allears.params.corpus import Layout
 from tests.unit.corpus import miniatures, published
 
-MINIATURES: dict[Layout, Callable[[Path], Path]] = {
-    "librispeech": published.librispeech, "common_voice": published.common_voice, "fleurs": published.fleurs,
-    "mls": published.mls, "voxpopuli": published.voxpopuli, "gigaspeech": published.gigaspeech, "nemo": published.nemo,
-    "lhotse": published.lhotse, "huggingface": published.huggingface, "webdataset": published.webdataset,
-    "kaldi": miniatures.kaldi, "audiofolder": miniatures.audiofolder, "folder_per_label": miniatures.folder_per_label,
-    "plain": miniatures.plain,
-}  # fmt: skip
+MINIATURES: dict[Layout, Callable[[Path], Path]] = {  # the function of the layout's name: a new layout needs one
+    layout: getattr(published, layout, None) or getattr(miniatures, layout) for layout in get_args(Layout)
+}
 
 
 def read(root: Path, layout: Layout, label: str | None = None) -> tuple[dict[str, Row], list[Reject]]:
@@ -36,6 +33,7 @@ def test_each_layout_is_itself_and_nothing_else(tmp_path: Path, layout: Layout) 
     assert detect(root).layout == layout
     assert {name for name, reader in READERS.items() if reader.seen(root)} == {layout} & set(READERS)
     check_present(root, layout)
+    assert explain_columns(root, layout, None)
 
 
 @pytest.mark.parametrize(

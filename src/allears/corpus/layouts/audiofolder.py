@@ -15,13 +15,14 @@ from allears.corpus.layouts.columns import Asked, Columns, clean, field_of, matc
 from allears.corpus.layouts.files import is_file, relative, split_in, unsafe
 from allears.corpus.layouts.names import with_slashes
 from allears.corpus.layouts.parquet import in_a_line, records_of, schema_of
+from allears.corpus.layouts.reader import About
 from allears.corpus.layouts.row import Reject, Row, Rows
 from allears.corpus.layouts.tables import Broken, header, read_csv, read_json_lines, records
 from allears.errors import CorpusError
 from allears.storage.containers import tidied
 
 TABLES = ("metadata.csv", "metadata.jsonl", "metadata.parquet")
-NEEDS = " or ".join(TABLES)
+ABOUT = About(needs=" or ".join(TABLES), free_columns=True)
 _LOOKED_AT, _FEW, _NEARLY_ALL = 1000, 20, 0.9  # lines of a table; too few to say; share of values
 
 

@@ -12,16 +12,22 @@ from pathlib import Path
 
 from allears.corpus.layouts.columns import Asked, Columns, ahead, match_columns, row_from
 from allears.corpus.layouts.files import nearest_level, relative
+from allears.corpus.layouts.reader import About
 from allears.corpus.layouts.row import Reject, Row, Rows
 from allears.corpus.layouts.tables import Broken, header, read_split, records
 from allears.types import SPLITS
 
-NEEDS = "train.tsv (with client_id and path in its first line) beside clips/"
 REQUIRED = ("client_id", "path")
 KNOWN = (
     *REQUIRED, "sentence", "sentence_id", "sentence_domain", "up_votes", "down_votes", "age", "gender", "accent",
     "accents", "variant", "locale", "segment",
 )  # fmt: skip
+ABOUT = About(
+    needs="train.tsv (with client_id and path in its first line) beside clips/",
+    any_ending=True,
+    required=REQUIRED,
+    known=KNOWN,
+)
 _TABLES = ("train", "dev", "test", "validated", "other", "invalidated")  # the first that names a clip counts
 
 

@@ -39,8 +39,8 @@ def check_present(root: Path, layout: Layout) -> None:
     if reader is not None and not reader.seen(root):
         options = ", ".join(get_args(Layout))
         raise CorpusError(
-            f"{root} has no {reader.NEEDS}, which ingest.layout={layout} needs; give another layout ({options}), or "
-            "leave it out to have it detected"
+            f"{root} has no {reader.ABOUT.needs}, which ingest.layout={layout} needs; give another layout ({options}), "
+            "or leave it out to have it detected"
         )
 
 

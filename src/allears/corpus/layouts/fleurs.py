@@ -11,12 +11,13 @@ from pathlib import Path
 
 from allears.corpus.layouts.columns import Asked, Columns, ahead, match_columns, row_from
 from allears.corpus.layouts.files import is_audio, nearest_level, relative
+from allears.corpus.layouts.reader import About
 from allears.corpus.layouts.row import Reject, Rows
 from allears.corpus.layouts.tables import Broken, read_split
 from allears.storage.containers import BROKEN, tidied
 from allears.types import SPLITS
 
-NEEDS = "train.tsv, dev.tsv or test.tsv (seven fields, no header)"
+ABOUT = About(needs="train.tsv, dev.tsv or test.tsv (seven fields, no header)", any_ending=True)
 _FIELDS = ("sentence_id", "path", "raw_transcription", "transcription", "characters", "num_samples", "gender")
 _COLUMNS = ("path", "transcription", "gender", "language", "locale", "split", "sentence_id", "raw_transcription")
 

@@ -15,11 +15,13 @@ from typing import Any
 
 from allears.corpus.layouts.columns import Asked, Columns, ahead, match_columns, row_from, text_of
 from allears.corpus.layouts.files import nearest_level, relative
+from allears.corpus.layouts.reader import About
 from allears.corpus.layouts.row import Reject, Row, Rows
 from allears.corpus.layouts.spans import from_ends
 from allears.corpus.layouts.tables import Broken
 
-NEEDS = "GigaSpeech.json"
+TABLE = "GigaSpeech.json"
+ABOUT = About(needs=TABLE, any_ending=True)
 _COLUMNS = (
     "file_name",
     "text",
@@ -42,7 +44,7 @@ _LONGEST = 1 << 28  # characters of one audio with all its segments
 
 def files(root: Path) -> list[Path]:
     """The description: in `root` or in the GigaSpeech in it."""
-    return [folder / NEEDS for folder in nearest_level(root, lambda folder: (folder / NEEDS).is_file(), depth=1)]
+    return [folder / TABLE for folder in nearest_level(root, lambda folder: (folder / TABLE).is_file(), depth=1)]
 
 
 def seen(root: Path) -> str:

@@ -16,11 +16,12 @@ from allears.corpus.layouts.columns import Asked, Columns, ahead, field_of, matc
 from allears.corpus.layouts.files import is_audio, is_file, nearest_level, relative, split_in, unsafe
 from allears.corpus.layouts.names import Names
 from allears.corpus.layouts.parquet import in_a_line, records_of, schema_of
+from allears.corpus.layouts.reader import About
 from allears.corpus.layouts.row import Reject, Row, Rows
 from allears.corpus.layouts.tables import Broken
 from allears.storage.containers import parquet_member
 
-NEEDS = "parquet file with a column of {bytes, path}"
+ABOUT = About(needs="parquet file with a column of {bytes, path}", free_columns=True)
 _LOOKED_AT = 8  # files, to know the layout
 _ROWS = 4096
 _ROWS_WITH_BYTES = 16

@@ -16,12 +16,14 @@ from pathlib import Path
 from allears.corpus.layouts.columns import Asked, Columns, clean, match_columns, row_from
 from allears.corpus.layouts.files import relative, split_in, unsafe
 from allears.corpus.layouts.names import normal
+from allears.corpus.layouts.reader import About
 from allears.corpus.layouts.row import Reject, Row, Rows
 from allears.corpus.layouts.sides import side_of
 from allears.corpus.layouts.spans import from_ends
 from allears.corpus.layouts.tables import MISSING, Broken, read_lines
 
-NEEDS = "wav.scp"
+TABLE = "wav.scp"
+ABOUT = About(needs=TABLE, absolute=True, free_columns=True)
 _FIELDS = {
     "utt2spk": "speaker", "utt2lang": "language", "utt2sess": "session",
     "spk2gender": "gender", "spk2age": "age", "spk2accent": "accent", "spk2lang": "language",
@@ -51,7 +53,7 @@ def folders(root: Path) -> list[tuple[Path, str | None]]:
 
 def seen(root: Path) -> str:
     """What speaks for this layout; empty where nothing does."""
-    found = [relative(folder / NEEDS, root) for folder, _ in folders(root)]
+    found = [relative(folder / TABLE, root) for folder, _ in folders(root)]
     again = "; an utterance that is in several counts once" if len(found) > 1 else ""
     return f"there is {', '.join(found)}{again}" if found else ""
 

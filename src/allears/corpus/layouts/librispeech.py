@@ -12,10 +12,11 @@ from pathlib import Path
 
 from allears.corpus.layouts.columns import Asked, Columns, match_columns, row_from
 from allears.corpus.layouts.files import nearest_level, relative, split_in
+from allears.corpus.layouts.reader import About
 from allears.corpus.layouts.row import Reject, Rows
 from allears.corpus.layouts.tables import Broken, read_lines, read_split
 
-NEEDS = "SPEAKER/CHAPTER/SPEAKER-CHAPTER.trans.txt"
+ABOUT = About(needs="SPEAKER/CHAPTER/SPEAKER-CHAPTER.trans.txt", any_ending=True)
 _TRANSCRIPTS = "[0-9]*/[0-9]*/[0-9]*-[0-9]*.trans.txt"
 _COLUMNS = (
     "file_name", "text", "speaker", "session", "gender", "language", "split", "subset", "reader", "chapter", "book",

@@ -10,10 +10,11 @@ from pathlib import Path
 
 from allears.corpus.layouts.columns import Asked, Columns, match_columns, row_from
 from allears.corpus.layouts.files import is_file, nearest_level, relative
+from allears.corpus.layouts.reader import About
 from allears.corpus.layouts.row import Reject, Rows
 from allears.corpus.layouts.tables import Broken, read_split
 
-NEEDS = "transcripts.txt beside audio/"
+ABOUT = About(needs="transcripts.txt beside audio/", any_ending=True)
 _COLUMNS = ("file_name", "text", "speaker", "session", "gender", "language", "split", "title")
 _LANGUAGES = {
     "english": "en", "german": "de", "dutch": "nl", "spanish": "es", "french": "fr", "italian": "it",

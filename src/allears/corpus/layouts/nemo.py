@@ -15,14 +15,21 @@ from typing import Any
 
 from allears.corpus.layouts.columns import Asked, Columns, ahead, clean, match_columns, row_from, text_of
 from allears.corpus.layouts.files import relative, split_in, subfolders
+from allears.corpus.layouts.reader import About
 from allears.corpus.layouts.row import Reject, Row, Rows
 from allears.corpus.layouts.spans import TO_THE_END, from_duration, seconds
 from allears.corpus.layouts.tables import Broken, first_object, read_json_lines
 
-NEEDS = "manifest (.json or .jsonl, a line an object with audio_filepath)"
 _ENDINGS = (".json", ".jsonl", ".json.gz", ".jsonl.gz")
 REQUIRED = ("audio_filepath",)
 KNOWN = (*REQUIRED, "duration", "offset", "text", "lang", "speaker")
+ABOUT = About(
+    needs="manifest (.json or .jsonl, a line an object with audio_filepath)",
+    absolute=True,
+    free_columns=True,
+    required=REQUIRED,
+    known=KNOWN,
+)
 _USUAL = ("audio_filepath", "text", "lang", "speaker")
 _CHANNEL = "channel_selector"
 _OF_AUDIO = ("duration", "offset", _CHANNEL)  # which part of a file a line is about

@@ -1,69 +1,35 @@
-"""Read a folder by its layout: the one place that knows all readers, and that checks where their rows lead."""
+"""Read a folder by its layout, and check where the rows of each reader lead."""
 
 from __future__ import annotations
 
 import logging
 from collections.abc import Iterable, Mapping
 from dataclasses import fields, replace
+from importlib import import_module
 from operator import attrgetter
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any, Protocol
+from typing import Any, cast, get_args
 
-from allears.corpus.layouts import (
-    audiofolder,
-    common_voice,
-    fleurs,
-    folder_per_label,
-    gigaspeech,
-    huggingface,
-    kaldi,
-    lhotse_cuts,
-    librispeech,
-    mls,
-    nemo,
-    plain,
-    voxpopuli,
-    webdataset,
-)
-from allears.corpus.layouts.columns import Asked, Columns
+from allears.corpus.layouts import folder_per_label, plain
+from allears.corpus.layouts.columns import Asked
 from allears.corpus.layouts.files import inside, shown, unsafe
 from allears.corpus.layouts.names import Names, with_slashes
+from allears.corpus.layouts.reader import About, Reader
 from allears.corpus.layouts.row import Reject, Row, Rows
 from allears.corpus.layouts.spans import problem
 from allears.errors import CorpusError, nearest
-from allears.params.corpus import BY_NAME, ColumnNames, Layout
+from allears.params.corpus import BY_NAME, ColumnNames, Described, Layout
 
 _NO_TEXT = ("channel", "start_s", "end_s", "attributes")
 _texts = attrgetter(*(each.name for each in fields(Row) if each.name not in _NO_TEXT))
-_ABSOLUTE = frozenset(("kaldi", "nemo", "lhotse"))  # these name files anywhere on the machine; the others must not
-_WALKED = frozenset(("folder_per_label", "plain"))  # these name what lies there
-_CONVERTED = frozenset(("librispeech", "common_voice", "fleurs", "mls", "gigaspeech"))  # to wav, mostly, by their users
-_TABLES = frozenset(("kaldi", "nemo", "lhotse", "audiofolder", "huggingface", "webdataset"))  # columns as people like
 _SHOWN = 12  # columns
 
 logger = logging.getLogger(__name__)
 
 
-class Reader(Protocol):
-    """A module that reads a layout with tables of its own. `NEEDS`: what must be there, in words."""
-
-    NEEDS: str
-
-    def seen(self, root: Path) -> str:
-        """What speaks for this layout in `root`; empty where nothing does."""
-
-    def columns_of(self, root: Path, asked: Asked) -> Columns:
-        """Return the reading of the columns. CorpusError when the label asked for is none of them."""
-
-    def rows(self, root: Path, asked: Asked) -> Rows:
-        """Every row and every line that cannot be one."""
-
-
 READERS: Mapping[Layout, Reader] = MappingProxyType({
-    "librispeech": librispeech, "common_voice": common_voice, "fleurs": fleurs, "mls": mls, "voxpopuli": voxpopuli,
-    "gigaspeech": gigaspeech, "kaldi": kaldi, "nemo": nemo, "lhotse": lhotse_cuts, "audiofolder": audiofolder,
-    "huggingface": huggingface, "webdataset": webdataset,
+    layout: cast("Reader", import_module(f"allears.corpus.layouts.{layout}")) for layout in get_args(Described)
 })  # fmt: skip
 
 
@@ -81,7 +47,7 @@ def read_rows(
             found = plain.rows(root)
         case _:
             found = READERS[layout].rows(root, Asked(label, columns.given()))
-    return _checked(found, root, layout, absolute=anywhere and layout in _ABSOLUTE)
+    return _checked(found, root, READERS[layout].ABOUT if layout in READERS else None, anywhere=anywhere)
 
 
 def explain_columns(root: Path, layout: Layout, label: str | None, columns: ColumnNames = BY_NAME) -> str:
@@ -102,7 +68,7 @@ def explain_columns(root: Path, layout: Layout, label: str | None, columns: Colu
             found = READERS[layout].columns_of(root, Asked(label, columns.given()))
             names = " or ".join(f"'{name}'" for name in found.label)
             said = found.why or (f"the label is column {names}" if names else "no column is a label")
-            apart = found.kept_apart() if layout in _TABLES else []
+            apart = found.kept_apart() if READERS[layout].ABOUT.free_columns else []
             more = f" … ({len(apart)})" if len(apart) > _SHOWN else ""
             return said + (f"; kept as attributes: {', '.join(apart[:_SHOWN])}{more}" if apart else "")
 
@@ -125,20 +91,22 @@ def check_columns(sources: Iterable[tuple[Path, Layout]], columns: ColumnNames) 
             raise CorpusError(f"ingest.columns.{field}={column}: {why}")
 
 
-def _checked(items: Iterable[Row | Reject], root: Path, layout: Layout, *, absolute: bool) -> Rows:
+def _checked(items: Iterable[Row | Reject], root: Path, about: About | None, *, anywhere: bool) -> Rows:
     """The same, but rejects for rows whose path leads out of `root`, in words or by a link, whose times are none, or
     whose text cannot be written down; and with the name on disk where a table writes it otherwise (`names.py`).
 
-    A layout that may name files anywhere (`absolute`) says where they are; a link in `root` does not say so.
+    A layout whose tables may name files anywhere says where they are; a link in `root` does not. `about`: None for
+    layouts without tables, which give paths below `root` as they are on disk.
     """
-    stays, names = inside(root), Names(root, any_ending=layout in _CONVERTED)
+    absolute = anywhere and about is not None and about.absolute
+    stays, names = inside(root), Names(root, any_ending=about is not None and about.any_ending)
     renamed: dict[tuple[Any, ...], bool] = {}  # pieces of files whose name is not ASCII → whether a table writes it so
     for item in items:
         if isinstance(item, Reject):
             yield replace(item, name=shown(item.name), path=shown(item.path), message=shown(item.message))
             continue
         path = with_slashes(root, item.path)
-        why = None if layout in _WALKED else unsafe(path, absolute=absolute, folder=root)
+        why = None if about is None else unsafe(path, absolute=absolute, folder=root)
         reason = "outside_root" if path else "malformed_line"
         if why is None and names.to_find(path):
             path, why = names.decide(path)

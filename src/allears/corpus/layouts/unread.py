@@ -14,11 +14,11 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from allears.corpus.layouts import common_voice, nemo, voxpopuli
 from allears.corpus.layouts.columns import field_of, is_technical, plain_name
 from allears.corpus.layouts.files import is_audio, is_file
 from allears.corpus.layouts.names import normal
 from allears.corpus.layouts.parquet import records_of, schema_of
+from allears.corpus.layouts.read import READERS
 from allears.corpus.layouts.tables import head_of
 
 _ENDING = re.compile(
@@ -33,11 +33,6 @@ _NAMING = re.compile(r"file|path|audio|wav|clip|utt|rec|sample|segment|name|key|
 _PAIR = re.compile(r'"((?:[^"\\]|\\.){1,400})"\s*:\s*(?:"((?:[^"\\]|\\.)*)"|[-\d.tfn\[{])')
 _KEYS = "its keys"
 _SHOWN, _COLUMNS = 3, 16  # tables, columns
-_NEAR: tuple[tuple[str, tuple[str, ...], tuple[str, ...]], ...] = (  # layout, what it needs, what it knows
-    ("common_voice", common_voice.REQUIRED, common_voice.KNOWN),
-    ("voxpopuli", voxpopuli.REQUIRED, voxpopuli.KNOWN),
-    ("nemo", nemo.REQUIRED, nemo.KNOWN),
-)
 _Head = Mapping[str, list[str]]  # column → values
 
 
@@ -217,9 +212,9 @@ def _nearest(table: Unread) -> str:
     """The layouts whose tables have most columns in common with this one, and what it lacks of them."""
     have = {plain_name(column) for column in table.columns}
     near = []
-    for layout, needs, knows in _NEAR:
-        missing = [name for name in needs if plain_name(name) not in have]
-        common = len(have & {plain_name(name) for name in knows})
+    for layout, reader in READERS.items():
+        missing = [name for name in reader.ABOUT.required if plain_name(name) not in have]
+        common = len(have & {plain_name(name) for name in reader.ABOUT.known})
         if common:
             near.append((common, f"{layout} lacks {' and '.join(missing) or 'its place or its name'}"))
     fields = sum(field_of(column) is not None for column in table.columns)

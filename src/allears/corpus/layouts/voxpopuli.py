@@ -12,17 +12,18 @@ from pathlib import Path
 
 from allears.corpus.layouts.columns import Asked, Columns, ahead, match_columns, row_from
 from allears.corpus.layouts.files import relative, subfolders, walk_audio
+from allears.corpus.layouts.reader import About
 from allears.corpus.layouts.row import Reject, Rows
 from allears.corpus.layouts.spans import from_ends
 from allears.corpus.layouts.tables import Broken, header, read_csv, records
 
-NEEDS = "asr_LANGUAGE.tsv.gz (| between session_id, start_time …)"
 REQUIRED = ("session_id", "start_time")
 _COLUMNS = (
     "file_name", "normed_text", "speaker_id", "session_id", "gender", "language", "split", "original_text", "id_",
     "vad",
 )  # fmt: skip
 KNOWN = (*REQUIRED, "end_time", *_COLUMNS)
+ABOUT = About(needs="asr_LANGUAGE.tsv.gz (| between session_id, start_time …)", required=REQUIRED, known=KNOWN)
 
 
 def tables(root: Path) -> list[Path]:

@@ -20,11 +20,12 @@ from typing import Any
 from allears.corpus.layouts import fleurs
 from allears.corpus.layouts.columns import Asked, Columns, match_columns, row_from
 from allears.corpus.layouts.files import is_audio, is_text, nearest_level, relative, shown, split_in
+from allears.corpus.layouts.reader import About
 from allears.corpus.layouts.row import Reject, Rows
 from allears.corpus.layouts.tables import MISSING, Broken, parsed
 from allears.storage.containers import Member, is_tar, tar_members
 
-NEEDS = "tar with recordings"
+ABOUT = About(needs="tar with recordings", free_columns=True)
 _USUAL = ("text", "language", "speaker")
 _KINDS = {"json": "", "txt": "text", "cls": "label"}  # ending → the column that its content is
 _TEXTS = tuple(f".{kind}" for kind in _KINDS)

@@ -11,11 +11,12 @@ from typing import Any
 from allears.corpus.layouts.columns import Asked, Columns, ahead, match_columns, row_from, text_of
 from allears.corpus.layouts.files import is_file, nearest_level, relative, split_in
 from allears.corpus.layouts.names import Names
+from allears.corpus.layouts.reader import About
 from allears.corpus.layouts.row import Reject, Row, Rows
 from allears.corpus.layouts.spans import from_duration, seconds
 from allears.corpus.layouts.tables import Broken, first_object, read_json_lines
 
-NEEDS = "cuts.jsonl or cuts.jsonl.gz"
+ABOUT = About(needs="cuts.jsonl or cuts.jsonl.gz", absolute=True, free_columns=True)
 _COLUMNS = ("file_name", "text", "language", "speaker", "gender", "age", "accent", "session", "split", "recording")
 _SHOWN = ("text", "language", "speaker", "gender")
 _WHOLE_S = 1e-6
