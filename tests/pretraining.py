@@ -10,10 +10,15 @@ import pandas as pd
 from allears.params.base import Paths
 from allears.params.pretrain import PretrainParams
 from allears.params.spec_pretrain import PretrainSpec
+from allears.shards.batches import Cursor
 from allears.shards.handle import ShardSet, made_from
 from allears.storage.files import read_json, write_json
 from allears.training.label import prepare_units
-from allears.training.plan import training_data
+from allears.training.datamodule import Maker, Updates
+from allears.training.frame_labels import FrameLabels
+from allears.training.plan import TrainingData, training_data
+from allears.training.pretrain import new_objective
+from allears.training.ranks import Ranks
 
 TINY: dict[str, Any] = {
     "objective": "best_rq",
@@ -65,3 +70,13 @@ def make_spec(shards: tuple[ShardSet, Path], folder: Path, params: PretrainParam
         folder=folder, identity=f"run-{folder.name}", shard_set=shard_set.to_json(), clips=clips, targets=targets,
         pretrain=params, **more,
     )  # fmt: skip
+
+
+def updates_of(
+    params: PretrainParams, data: TrainingData, last: int, *, targets: dict[str, Any] | None = None,
+    begin: Cursor | None = None, threads: int = 1,
+) -> Updates:  # fmt: skip
+    """The updates of one process, from `begin` to `last`."""
+    labels = FrameLabels(targets, [one.index for one in data.corpora]) if targets and "folder" in targets else None
+    make = Maker(data=data, labels=labels, objective=new_objective(params), encoder=params.chosen_encoder)
+    return Updates(make, begin or Cursor(), last, Ranks(), threads)

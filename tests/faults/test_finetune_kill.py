@@ -29,7 +29,7 @@ PARAMS = FinetuneParams(
 def test_a_killed_grid_ends_like_one_that_was_not(tmp_path: Path) -> None:
     shard_set, clips = make_shards(tmp_path / "shards", clips=60, seconds=0.5)
     config = ConformerConfig(width=16, blocks=2, heads=2, ffn_width=32)
-    save_export(tmp_path / "encoder", build_encoder(config, seed=9), {"run": "test"}, "# test")
+    save_export(tmp_path / "encoder", {"encoder": build_encoder(config, seed=9)}, {"run": "test"}, "# test")
     whole = FinetuneSpec(
         folder=tmp_path / "whole", baselines=tmp_path / "whole" / "baselines", identity="whole", corpus="tiny",
         shard_set=shard_set.to_json(), clips=clips,

@@ -19,13 +19,12 @@ encoders = [encoder(0), encoder(1)]
 print("ready", flush=True)
 while True:
     for one in encoders:
-        save_export(Path(sys.argv[1]), one, {}, "")
+        save_export(Path(sys.argv[1]), {"encoder": one}, {}, "")
 """
 
 
 def encoder(seed):
-    conformer = ConformerConfig(width=16, blocks=1, heads=2, ffn_width=16, kernel_frames=3)
-    return build_encoder(conformer, seed)
+    return build_encoder(ConformerConfig(width=16, blocks=1, heads=2, ffn_width=16, kernel_frames=3), seed)
 
 
 def test_a_kill_leaves_a_whole_export_or_none(tmp_path):
@@ -38,8 +37,8 @@ def test_a_kill_leaves_a_whole_export_or_none(tmp_path):
         child.kill()
         child.wait()
     if folder.exists():
-        found = load_export(folder).state_dict()["encoder.mask_embedding"]
-        assert any(torch.equal(found, encoder(seed).state_dict()["encoder.mask_embedding"]) for seed in (0, 1))
-    save_export(folder, encoder(2), {}, "")
+        found = load_export(folder).state_dict()["mask_embedding"]
+        assert any(torch.equal(found, encoder(seed).state_dict()["mask_embedding"]) for seed in (0, 1))
+    save_export(folder, {"encoder": encoder(2)}, {}, "")
     assert [path.name for path in tmp_path.iterdir()] == ["encoder"]
-    assert torch.equal(load_export(folder).encoder.mask_embedding, encoder(2).encoder.mask_embedding)
+    assert torch.equal(load_export(folder).mask_embedding, encoder(2).mask_embedding)

@@ -61,7 +61,7 @@ def corpus(tmp_path: Path) -> tuple[Manifest, Paths, AuditParams]:
     encoder = build_encoder(ConformerConfig(width=16, blocks=1, heads=2, ffn_width=32))
     group = table.set_index("clip")["group"]["taught"]
     learned = Learned.of("tiny", ["taught"], [pcm["taught"], pcm["renamed"]], [group])
-    folder = save_task_model(tmp_path / "model", build_task(config, 16, encoder), config, {}, learned=learned)
+    folder = save_task_model(tmp_path / "model", build_task(config, 16, encoder), {}, learned=learned)
     params = AuditParams.model_validate({"text_model": str(folder), "measures": {"workers": 1}})
     return write_manifest(table, tmp_path / "manifest"), Paths(corpus="tiny", data=tmp_path / "data"), params
 

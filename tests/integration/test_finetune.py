@@ -24,12 +24,13 @@ from allears.params.probe import ProbeParams
 from allears.params.spec_finetune import FinetuneSpec
 from allears.params.spec_probe import ProbeSpec
 from allears.shards.reader import ShardReader
+from allears.types import Padded
 from tests.support import make_shards
 
 LIMITS = ClipLimits(train=60, dev=20, test=30, seconds=3.0)
 PARAMS = FinetuneParams(
     shares=(0.01, 0.5, 1.0), learning_rates=(1e-3, 1e-2), seeds=2, updates=6, dev_every=3, limits=LIMITS,
-    min_class_clips=4, min_text_clips=8, task="both", workers=1,
+    min_class_clips=4, min_text_clips=8, task="all", workers=1,
 )  # fmt: skip
 PROBE = ProbeParams(
     shares=(0.5, 1.0), limits=LIMITS, min_clips_per_class=4, min_text_clips=8, text_updates=5, workers=2
@@ -43,7 +44,7 @@ def home(tmp_path_factory):
     folder = tmp_path_factory.mktemp("finetune")
     shard_set, clips = make_shards(folder / "shards", clips=90, seconds=0.6)
     config = ConformerConfig(width=16, blocks=2, heads=2, ffn_width=32)
-    save_export(folder / "encoder", build_encoder(config, seed=9), {"run": "test"}, "# test")
+    save_export(folder / "encoder", {"encoder": build_encoder(config, seed=9)}, {"run": "test"}, "# test")
     return folder, shard_set, clips
 
 
@@ -109,7 +110,7 @@ def test_the_task_model_predicts_what_its_cell_scored(home, tuned):
         with ShardReader(home[1]) as reader:
             audio = {clip: torch.from_numpy(reader.read(reader.index.position[clip]))[None] for clip in list(said)[:10]}
         again = {
-            clip: model.predict(*model.encoder.features(sound, torch.tensor([sound.shape[1]])))[0]
+            clip: model.predict(model.encoder.features(Padded(sound, torch.tensor([sound.shape[1]]))))[0]
             for clip, sound in audio.items()
         }
         assert again == {clip: said[clip] for clip in again}

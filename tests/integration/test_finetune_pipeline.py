@@ -46,7 +46,7 @@ def paths(tmp_path_factory) -> Paths:
     paths = Paths(corpus="tiny", data=data)
     make_shards(paths.shards, clips=60, seconds=0.5)
     config = ConformerConfig(width=16, blocks=2, heads=2, ffn_width=32)
-    save_export(paths.models / "encoder" / "run", build_encoder(config, seed=9), {"run": "test"}, "# test")
+    save_export(paths.models / "encoder" / "run", {"encoder": build_encoder(config, seed=9)}, {"run": "test"}, "# test")
     write_receipt(paths.models / "encoder" / "run", "run", {})
     write_json(paths.models / "encoder.json", {"folder": str(paths.models / "encoder" / "run")})
     return paths
@@ -97,7 +97,7 @@ def test_a_second_encoder_meets_the_same_baselines_and_is_compared_with_the_firs
     config = ConformerConfig(width=16, blocks=2, heads=2, ffn_width=32)
     facts = {"objective": "best_rq", "corpus": "tiny", "updates": 1200, "settings": {"seed": 1}, "run": "abcdef0123"}
     other = paths.data / "06_models" / "other" / "encoder" / "abcdef012345"
-    save_export(other, build_encoder(config, seed=4), facts, "# test")
+    save_export(other, {"encoder": build_encoder(config, seed=4)}, facts, "# test")
     write_receipt(other, "other", {})
     second = _run(paths, PARAMS.model_copy(update={"encoder": str(other)}))
     assert {path: path.stat().st_mtime_ns for path in baselines.rglob("*.json")} == before
@@ -136,7 +136,7 @@ def test_the_probe_runs_once_and_is_summarised(paths):
 
     config = ConformerConfig(width=16, blocks=2, heads=2, ffn_width=32)
     other = paths.data / "06_models" / "third" / "encoder" / "third"
-    save_export(other, build_encoder(config, seed=5), {}, "# test")
+    save_export(other, {"encoder": build_encoder(config, seed=5)}, {}, "# test")
     write_receipt(other, "third", {})
     others = ({"folder": str(other)}, *inputs[1:])
     mine = probe_spec(*others)
@@ -169,7 +169,7 @@ def test_an_encoder_in_a_folder_says_whom_it_has_heard(paths, tmp_path):
     clips = pd.read_parquet(paths.shards / "clips.parquet")
     heard = Heard.of("tiny", clips.loc[clips["split"] == "train", "group"], [])
     config = ConformerConfig(width=16, blocks=2, heads=2, ffn_width=32)
-    save_export(tmp_path / "export", build_encoder(config, seed=9), {"run": "test"}, "# test", heard)
+    save_export(tmp_path / "export", {"encoder": build_encoder(config, seed=9)}, {"run": "test"}, "# test", heard)
     params = PARAMS.model_copy(update={"leave_one_group_out": True, "encoder": str(tmp_path / "export")})
     with pytest.raises(StaleError, match="has heard 7 of the 10 speakers"):
         _run(paths, params)

@@ -12,16 +12,17 @@ from allears.models.conformer.interop import (
 )
 from allears.models.conformer.model import ConformerEncoder
 from allears.params.model import ConformerConfig, LogMelConfig
+from allears.types import Padded
 
 POSITIONS = ["rotary", "relative_key"]
 FRAMES = torch.tensor([23, 9, 17])
 
 
 def tiny(positions):
-    conformer = ConformerConfig(
-        width=16, blocks=2, heads=2, ffn_width=24, kernel_frames=5, positions=positions, left_frames=6, right_frames=3
-    )
-    return conformer.model_copy(update={'log_mel': LogMelConfig(stack=2)})
+    return ConformerConfig(
+        log_mel=LogMelConfig(stack=2), width=16, blocks=2, heads=2, ffn_width=24, kernel_frames=5,
+        positions=positions, left_frames=6, right_frames=3,
+    )  # fmt: skip
 
 
 def theirs_of(config, seed=0):
@@ -34,8 +35,8 @@ def theirs_of(config, seed=0):
 
 
 def ours_of(config, theirs):
-    encoder = ConformerEncoder(config.conformer, config.log_mel.width).eval()
-    encoder.load_state_dict(from_transformers(theirs.state_dict(), config.conformer))
+    encoder = ConformerEncoder(config).eval()
+    encoder.load_state_dict(from_transformers(theirs.state_dict(), config))
     return encoder
 
 
@@ -53,8 +54,8 @@ def test_every_layer_equals_transformers_on_a_padded_batch(positions, masked):
     mask = torch.rand(3, 23, generator=torch.Generator().manual_seed(2)) < 0.5 if masked else None
     with torch.no_grad():
         expected = run_theirs(theirs, features, FRAMES, mask)
-        found = ours_of(config, theirs)(features, FRAMES, mask)
-    assert len(found.layers) == len(expected.hidden_states) == config.conformer.blocks + 1
+        found = ours_of(config, theirs).encode(Padded(features, FRAMES), mask)
+    assert len(found.layers) == len(expected.hidden_states) == config.blocks + 1
     for mine, other in zip(found.layers, expected.hidden_states, strict=True):
         for row, count in enumerate(FRAMES.tolist()):
             torch.testing.assert_close(mine[row, :count], other[row, :count], rtol=0, atol=1e-5)
@@ -70,10 +71,10 @@ def test_gradients_equal_those_of_transformers(positions):
     weights = torch.randn(2, 23, 16, generator=torch.Generator().manual_seed(2))
     weights[1, 9:] = 0.0  # what padding gives is nobody's business
     (run_theirs(theirs, features, FRAMES[:2]).last_hidden_state * weights).sum().backward()
-    (ours(features, FRAMES[:2]).last_BFD * weights).sum().backward()
+    (ours.encode(Padded(features, FRAMES[:2])).last_BFD * weights).sum().backward()
     expected = from_transformers(
         {name: p.grad if p.grad is not None else torch.zeros_like(p) for name, p in theirs.named_parameters()},
-        config.conformer,
+        config,
     )
     for name, parameter in ours.named_parameters():
         gradient = torch.zeros_like(parameter) if parameter.grad is None else parameter.grad
@@ -84,7 +85,7 @@ def test_gradients_equal_those_of_transformers(positions):
 def test_weights_and_configuration_survive_the_way_there_and_back(positions):
     config = tiny(positions)
     theirs = theirs_of(config)
-    back = to_transformers(from_transformers(theirs.state_dict(), config.conformer), config.conformer)
+    back = to_transformers(from_transformers(theirs.state_dict(), config), config)
     assert back.keys() == theirs.state_dict().keys()
     for name, value in theirs.state_dict().items():
         assert torch.equal(back[name], value), name
@@ -98,7 +99,7 @@ def test_a_fine_tuned_checkpoint_of_transformers_gives_its_encoder():
     config = tiny("relative_key")
     values = config_to_transformers(config) | {"vocab_size": 5}
     tuned = Wav2Vec2BertForCTC(Wav2Vec2BertConfig(**values))
-    ours = from_transformers(tuned.state_dict(), config.conformer)
-    expected = from_transformers(tuned.wav2vec2_bert.state_dict(), config.conformer)
+    ours = from_transformers(tuned.state_dict(), config)
+    expected = from_transformers(tuned.wav2vec2_bert.state_dict(), config)
     assert ours.keys() == expected.keys()
     assert all(torch.equal(value, expected[name]) for name, value in ours.items())

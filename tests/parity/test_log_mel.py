@@ -8,6 +8,7 @@ from transformers import SeamlessM4TFeatureExtractor
 from allears.frames import encoder_frames
 from allears.models.log_mel import LogMel
 from allears.params.model import LogMelConfig
+from allears.types import Padded
 from tests.reference.log_mel import log_mel
 
 # Windows modulo 4 are 0, 1, 2, 3: each way in which a last stacked frame can be incomplete.
@@ -25,7 +26,7 @@ def padded(clips, dtype=torch.float32):
     batch = torch.zeros(len(clips), max(map(len, clips)), dtype=dtype)
     for row, audio in enumerate(clips):
         batch[row, : len(audio)] = torch.from_numpy(audio)
-    return batch, torch.tensor([len(audio) for audio in clips])
+    return Padded(batch, torch.tensor([len(audio) for audio in clips]))
 
 
 @pytest.mark.parametrize("stack", [2, 4])
@@ -36,35 +37,38 @@ def test_equals_the_extractor_of_transformers(stack, dtype, tolerance):
     theirs = SeamlessM4TFeatureExtractor(stride=stack)(
         clips, sampling_rate=16000, pad_to_multiple_of=stack, return_tensors="pt"
     )
-    features, frames = LogMel(LogMelConfig(stack=stack), dtype=dtype)(*padded(clips, dtype))
+    features = LogMel(LogMelConfig(stack=stack), dtype=dtype)(padded(clips, dtype))
+    frames = features.lengths_B
     assert frames.tolist() == theirs["attention_mask"].sum(1).tolist()
     assert frames.tolist() == [encoder_frames(length, stack) for length in LENGTHS]
     for row, count in enumerate(frames.tolist()):
-        difference = (features[row, :count] - theirs["input_features"][row, :count]).abs().max()
+        difference = (features.data[row, :count] - theirs["input_features"][row, :count]).abs().max()
         assert difference <= tolerance
 
 
 @pytest.mark.parametrize("stack", [2, 4])
 def test_equals_the_slow_oracle(stack):
     audio = clip(400 + 160 * 22)
-    features, _ = LogMel(LogMelConfig(stack=stack), dtype=torch.float64)(*padded([audio], torch.float64))
-    np.testing.assert_allclose(features[0].numpy(), log_mel(audio, stack), atol=1e-9)
+    features = LogMel(LogMelConfig(stack=stack), dtype=torch.float64)(padded([audio], torch.float64))
+    np.testing.assert_allclose(features.data[0].numpy(), log_mel(audio, stack), atol=1e-9)
 
 
 @pytest.mark.parametrize("stack", [2, 4])
 def test_a_clip_in_a_padded_batch_is_the_clip_alone(stack):
     frontend = LogMel(LogMelConfig(stack=stack))
     clips = [clip(length, seed) for seed, length in enumerate(LENGTHS)]
-    together, frames = frontend(*padded(clips))
+    together = frontend(padded(clips))
     for row, audio in enumerate(clips):
-        alone, (count,) = frontend(*padded([audio]))
-        assert count == frames[row]
-        torch.testing.assert_close(together[row, :count], alone[0, :count], rtol=0, atol=1e-4)
+        alone = frontend(padded([audio]))
+        (count,) = alone.lengths_B.tolist()
+        assert count == together.lengths_B[row]
+        torch.testing.assert_close(together.data[row, :count], alone.data[0, :count], rtol=0, atol=1e-4)
 
 
 @pytest.mark.parametrize("samples", [0, 1, 399, 400, 559, 560, 720])
 def test_tiny_clips_have_finite_features_and_exact_lengths(samples):
-    features, frames = LogMel(LogMelConfig(stack=4))(torch.ones(2, max(samples, 1)), torch.tensor([samples, 0]))
-    assert frames.tolist() == [encoder_frames(samples, 4), 0]
-    assert features.shape[1] >= max(1, frames[0])
-    assert features.isfinite().all()
+    audio = Padded(torch.ones(2, max(samples, 1)), torch.tensor([samples, 0]))
+    features = LogMel(LogMelConfig(stack=4))(audio)
+    assert features.lengths_B.tolist() == [encoder_frames(samples, 4), 0]
+    assert features.data.shape[1] >= max(1, features.lengths_B[0])
+    assert features.data.isfinite().all()

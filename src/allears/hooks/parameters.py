@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Mapping, Sequence
 from importlib import import_module
 from pathlib import Path
 from types import UnionType
-from typing import Annotated, Any, Union, get_args, get_origin
+from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
 from pydantic import BaseModel, RootModel, ValidationError
 from pydantic_core import ErrorDetails
@@ -115,7 +116,7 @@ def sentences(prefix: str, model: type[BaseModel], error: ValidationError) -> st
 
 
 def _sentence(prefix: str, model: type[BaseModel], detail: ErrorDetails) -> str:
-    where = [str(part) for part in detail["loc"]]
+    where = [part for part, _ in itertools.groupby(str(part) for part in detail["loc"])]  # pydantic repeats tags
     key = ".".join([prefix, *where])
     if detail["type"] == "extra_forbidden":
         siblings = _fields(model, where[:-1])
@@ -144,8 +145,15 @@ def _fields(model: type[BaseModel], where: list[str]) -> list[str]:
                 inner += _models(candidate.model_fields["root"].annotation)
             elif part in candidate.model_fields:
                 inner += _models(candidate.model_fields[part].annotation)
-        models = inner or models  # list indices and discriminators name no field
+        inner = inner or models  # list indices name no field
+        models = [each for each in inner if _is_tagged(each, part)] or inner
     return list(dict.fromkeys(name for candidate in models for name in candidate.model_fields))
+
+
+def _is_tagged(model: type[BaseModel], name: str) -> bool:
+    """Whether the model is the member of a union that is called `name`."""
+    annotations = (field.annotation for field in model.model_fields.values())
+    return any(get_origin(each) is Literal and get_args(each) == (name,) for each in annotations)
 
 
 def _models(annotation: Any) -> list[type[BaseModel]]:

@@ -80,10 +80,15 @@ def members(union: Any, tag: str) -> dict[str, Any]:
     return {get_args(model.model_fields[tag].annotation)[0]: model for model in models}
 
 
-def tagged(values: Any, union: Any, tag: str) -> Any:
-    """Return settings by name, each with its name under `tag`, and the defaults of the members that are not given."""
+def tagged(key: str, values: Any, union: Any, tag: str) -> Any:
+    """Return settings by name, each with its name under `tag`, and the defaults of the members that are not given.
+
+    ValueError, which names `key`, for a name that is none of the union's.
+    """
     if not isinstance(values, Mapping):
         return values
+    for name in values:
+        known(key, name, members(union, tag))
     empty: dict[str, Any] = {name: {} for name in members(union, tag)}
     return {
         name: {tag: name, **value} if isinstance(value, Mapping) else value

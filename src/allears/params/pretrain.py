@@ -170,12 +170,12 @@ class PretrainParams(Params):
     @field_validator("objectives", mode="before")
     @classmethod
     def _named_objectives(cls, value: Any) -> Any:
-        return tagged(value, AnyObjectiveConfig, "name")
+        return tagged("pretrain.objectives", value, AnyObjectiveConfig, "name")
 
     @field_validator("encoders", mode="before")
     @classmethod
     def _named_encoders(cls, value: Any) -> Any:
-        return tagged(value, AnyEncoderConfig, "family")
+        return tagged("pretrain.encoders", value, AnyEncoderConfig, "family")
 
     @field_validator("objective")
     @classmethod

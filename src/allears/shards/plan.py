@@ -37,7 +37,8 @@ class PlanSpec:
     pool: int = 256
     """Crops that are sorted by length together: larger pads less, smaller shuffles more."""
     buckets: tuple[int, ...] = ()
-    """The only lengths of crops, ascending; each clip is cut to the longest that it has. Empty: any length."""
+    """The only lengths of crops, ascending; each clip is cut to the longest that it has, or left out when it has none.
+    Empty: any length."""
     window_shards: int = 16
     """Shards that are shuffled together: what is heard soon lies in so many, which a cache can hold."""
 
@@ -162,7 +163,8 @@ def planned_counts(clips: PlanClips, spec: PlanSpec, epoch: int) -> NDArray[np.i
     whole_N = np.floor(clips.weights_N)
     rest_N = clips.weights_N - whole_N
     extra_N = np.floor(rest_N * (epoch + 1) + offset_N) - np.floor(rest_N * epoch + offset_N)
-    return np.where(clips.lengths_N >= spec.min_length, whole_N + extra_N, 0).astype(np.int64)
+    least = max((spec.min_length, *spec.buckets[:1]))
+    return np.where(clips.lengths_N >= least, whole_N + extra_N, 0).astype(np.int64)
 
 
 def data_digest(shards_digest: str, weights_N: NDArray[np.float64]) -> str:

@@ -32,15 +32,14 @@ from allears.types import Batch, Padded
 class Update:
     """The micro-batches of one update on this rank. `length` and `clips` are those that all ranks should read.
 
-    `skipped` names each damaged clip of this rank and its fault, `skipped_length` is the length of their crops. `after`
-    is where the data stand once the update is done.
+    `skipped` names each damaged clip of this rank and its fault. `after` is where the data stand once the update is done. `counted` float64 [3]: 0, clips and length that this rank skipped.
     """
 
     micros: list[Batch]
     length: int
     clips: int
     skipped: tuple[str, ...]
-    skipped_length: int
+    counted: Tensor
     after: Cursor
 
 
@@ -133,10 +132,12 @@ class Updates(IterableDataset[Update]):
                 self.waited_s += time.perf_counter() - began
                 self.traffic = reader.traffic()
                 hosts = [host for host, _ in found]
+                skipped = tuple(sentence for host in hosts for sentence in host.skipped)
+                lost = [0.0, len(skipped), sum(host.skipped_length for host in hosts)]
                 yield Update(
                     micros=[batch for _, batch in found if batch is not None], length=hosts[-1].step_length,
-                    clips=hosts[-1].step_clips, skipped=tuple(sentence for host in hosts for sentence in host.skipped),
-                    skipped_length=sum(host.skipped_length for host in hosts), after=hosts[-1].after,
+                    clips=hosts[-1].step_clips, skipped=skipped, counted=torch.tensor(lost, dtype=torch.float64),
+                    after=hosts[-1].after,
                 )  # fmt: skip
 
 
@@ -182,7 +183,7 @@ class PretrainData(LightningDataModule):
         del dataloader_idx
         send = partial(Tensor.to, device=device, non_blocking=True)
         if isinstance(batch, Update):
-            return replace(batch, micros=[moved(micro, send) for micro in batch.micros])
+            return replace(batch, micros=[moved(micro, send) for micro in batch.micros], counted=send(batch.counted))
         return moved(batch, send)
 
     def state_dict(self) -> dict[str, Any]:

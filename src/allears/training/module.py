@@ -82,9 +82,7 @@ class PretrainModule(LightningModule):
             group["lr"] = rate
         optimiser.zero_grad(set_to_none=True)
         outputs: list[ObjectiveOutput] = []
-        counted = torch.tensor([0, len(batch.skipped), batch.skipped_length], dtype=torch.float64)
-        counted = counted.to(self.device, non_blocking=True)  # lengths over 2^24 are no whole numbers in float32
-        summing = None
+        counted, summing = batch.counted.clone(), None  # float64: lengths over 2^24 are no whole numbers in float32
         for micro in batch.micros:
             last = micro is batch.micros[-1]
             with (
@@ -92,7 +90,7 @@ class PretrainModule(LightningModule):
                 out_of_memory(self.objective, micro),
             ):
                 seed_generators(dropout_seed(params.seed, done, micro.micro), self.device)
-                outputs.append(self.objective(micro))
+                outputs.append(self.objective(mark_dynamic(micro) if params.compile else micro))
                 counted[0] += outputs[-1].count.double()
                 if last:
                     summing = self.ranks.add(counted)
@@ -132,6 +130,18 @@ class PretrainModule(LightningModule):
     def _nothing(self) -> Tensor:
         """A loss of zero that reaches every parameter, so that all ranks reduce the same gradients."""
         return torch.stack([each.sum() * 0.0 for each in self.objective.parameters() if each.requires_grad]).sum()
+
+
+def mark_dynamic(batch: Batch) -> Batch:
+    """Tell `torch.compile` which lengths differ from batch to batch of the same shape: those of axes M and N.
+
+    `prepared` has names that end in shapes: `hidden_M` are M places, however many frames are hidden.
+    """
+    for name, tensor in batch.prepared.items():
+        for axis, letter in enumerate(name.rpartition("_")[2]):
+            if letter in "MN":
+                torch._dynamo.maybe_mark_dynamic(tensor, axis)  # type: ignore[no-untyped-call]
+    return batch
 
 
 def build_optimiser(objective: nn.Module, params: OptimiserParams) -> torch.optim.AdamW:

@@ -291,8 +291,8 @@ def _check_inputs(one: CorpusData, objective: ObjectiveConfig) -> None:
         if column is not None and len(rows) and not any(column[row] for row in rows.tolist()):
             raise TrainingError(
                 f"pretrain.objective={objective.name} needs a {what} for its clips, and none of the {len(rows)} "
-                f"training clips{_of(one.corpus)} has one; choose an objective that learns from audio alone (masked_units, "
-                f"best_rq), or ingest the corpus with its {what}s"
+                f"training clips{_of(one.corpus)} has one; choose an objective that learns from audio alone "
+                f"(masked_units, best_rq), or ingest the corpus with its {what}s"
             )
 
 

@@ -179,7 +179,8 @@ def _announce(watch: Watch, done: int, hardware: dict[str, str]) -> None:
     start = max(0, done - spec.first_update)
     sizes = ", ".join(f"{name} of {count / 1e6:.2f} M" for name, count in parameters.items())
     say(
-        f"pretraining {spec.pretrain.objective}: {sizes} parameters, {spec.pretrain.updates:,} updates on {hardware['accelerator']}, precision {hardware['precision']}"
+        f"pretraining {spec.pretrain.objective}: {sizes} parameters, {spec.pretrain.updates:,} updates on "
+        f"{hardware['accelerator']}, precision {hardware['precision']}"
         + (f", {ranks.world} processes" if ranks.world > 1 else "")
         + (f", from update {start:,}" if start else "")
         + (f", extends {spec.extends.run} ({spec.first_update:,} updates)" if spec.extends else "")

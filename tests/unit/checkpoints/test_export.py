@@ -14,10 +14,10 @@ CONFIG = ConformerConfig(width=16, blocks=1, heads=2, ffn_width=16, kernel_frame
 
 def test_a_new_export_replaces_the_old_one_whole(tmp_path):
     folder = tmp_path / "encoder"
-    save_export(folder, build_encoder(CONFIG, seed=1), {}, "one")
+    save_export(folder, {"encoder": build_encoder(CONFIG, seed=1)}, {}, "one")
     (folder / "left-over").touch()
     second = build_encoder(CONFIG, seed=2)
-    save_export(folder, second, {}, "two")
+    save_export(folder, {"encoder": second}, {}, "two")
     found = load_export(folder)
     assert not (folder / "left-over").exists()
     assert [path.name for path in tmp_path.iterdir()] == ["encoder"]
@@ -27,15 +27,28 @@ def test_a_new_export_replaces_the_old_one_whole(tmp_path):
 
 
 def test_what_fails_while_writing_leaves_the_old_export(tmp_path):
-    folder = save_export(tmp_path / "encoder", build_encoder(CONFIG), {}, "one")
+    folder = save_export(tmp_path / "encoder", {"encoder": build_encoder(CONFIG)}, {}, "one")
     with pytest.raises(TypeError):
-        save_export(folder, build_encoder(CONFIG), {("no", "key"): 1}, "two")
+        save_export(folder, {"encoder": build_encoder(CONFIG)}, {("no", "key"): 1}, "two")
     assert (folder / "README.md").read_text().startswith("one")
     assert [path.name for path in tmp_path.iterdir()] == ["encoder"]
 
 
+def test_every_module_of_an_objective_has_its_place(tmp_path):
+    modules = {"head": MeanPoolLinear(16, 3, seed=5), "encoder": build_encoder(CONFIG, seed=1)}
+    modules["teacher"] = build_encoder(CONFIG.model_copy(update={"blocks": 2}), seed=2)
+    folder = save_export(tmp_path / "run", modules, {}, "# A card")
+    for name, place in (("encoder", folder), ("teacher", folder / "teacher")):
+        found = load_export(place)
+        assert found.config == modules[name].config
+        assert all(torch.equal(value, modules[name].state_dict()[key]) for key, value in found.state_dict().items())
+    weights, _ = load_head(folder / "head.safetensors")
+    assert all(torch.equal(value, weights[key]) for key, value in modules["head"].state_dict().items())
+    assert (folder / "README.md").read_text().count("## How to load it") == 1
+
+
 def test_a_truncated_weight_file_is_named(tmp_path):
-    folder = save_export(tmp_path / "encoder", build_encoder(CONFIG), {}, "")
+    folder = save_export(tmp_path / "encoder", {"encoder": build_encoder(CONFIG)}, {}, "")
     weights = folder / "model.safetensors"
     weights.write_bytes(weights.read_bytes()[:-100])
     with pytest.raises(StorageError, match=r"model\.safetensors is not a whole safetensors file"):
@@ -48,7 +61,7 @@ def test_a_truncated_weight_file_is_named(tmp_path):
 @pytest.mark.parametrize(
     ("change", "words"),
     [
-        ({"model_type": "hubert"}, "model_type='hubert'"),
+        ({"model_type": "hubert"}, "a model of type 'hubert', which allears does not compute"),
         ({"add_adapter": True}, "add_adapter=True"),
         ({"use_intermediate_ffn_before_adapter": True}, "use_intermediate_ffn_before_adapter=True"),
         ({"conv_depthwise_kernel_size": 4}, r"config\.json describes .*kernel_frames must be odd, found 4"),
@@ -57,7 +70,7 @@ def test_a_truncated_weight_file_is_named(tmp_path):
     ],
 )
 def test_a_checkpoint_that_ours_cannot_compute_is_refused(tmp_path, change, words):
-    folder = save_export(tmp_path / "encoder", build_encoder(CONFIG), {}, "")
+    folder = save_export(tmp_path / "encoder", {"encoder": build_encoder(CONFIG)}, {}, "")
     config = json.loads((folder / "config.json").read_text()) | change
     del config["allears"]
     (folder / "config.json").write_text(json.dumps(config))
@@ -66,18 +79,18 @@ def test_a_checkpoint_that_ours_cannot_compute_is_refused(tmp_path, change, word
 
 
 def test_a_configuration_of_another_version_is_named(tmp_path):
-    folder = save_export(tmp_path / "encoder", build_encoder(CONFIG), {}, "")
+    folder = save_export(tmp_path / "encoder", {"encoder": build_encoder(CONFIG)}, {}, "")
     config = json.loads((folder / "config.json").read_text())
-    config["allears"]["conformer"]["gates"] = 2
+    config["allears"]["gates"] = 2
     (folder / "config.json").write_text(json.dumps(config))
-    with pytest.raises(ConfigError, match=r"config\.json describes .*conformer\.gates: Extra inputs .*the version"):
+    with pytest.raises(ConfigError, match=r"config\.json describes .*\(gates: Extra inputs .*the version"):
         load_export(folder)
 
 
 def test_config_and_weights_that_do_not_belong_together_are_refused(tmp_path):
-    folder = save_export(tmp_path / "encoder", build_encoder(CONFIG), {}, "")
+    folder = save_export(tmp_path / "encoder", {"encoder": build_encoder(CONFIG)}, {}, "")
     config = json.loads((folder / "config.json").read_text())
-    config["allears"]["conformer"]["blocks"] = 2
+    config["allears"]["blocks"] = 2
     (folder / "config.json").write_text(json.dumps(config))
     with pytest.raises(ConfigError, match=r"no weight 'encoder\.layers\.1"):
         load_export(folder)

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from allears.checkpoints.steps import steps
-from allears.checkpoints.training_state import load_latest, load_state, save_state
+from allears.checkpoints.training_state import data_of, load_latest, load_state, save_state, weights_of
 from allears.errors import StorageError
 
 
@@ -35,6 +35,16 @@ def test_a_resumed_training_equals_an_uninterrupted_one(tmp_path):
     whole, _ = a_training(6)
     assert state["hours"] == 0.5
     assert torch.equal(resumed.weight, whole.weight)
+
+
+def test_the_weights_of_a_checkpoint_are_those_of_the_objective(tmp_path):
+    weight, optimizer = torch.ones(2), {"exp_avg": torch.zeros(2)}
+    state = {"state_dict": {"objective.head.weight": weight, "other.weight": torch.zeros(1)}}
+    save_state(tmp_path, 1, state | {"optimizer_states": [optimizer], "PretrainData": {"step": 1}})
+    _, found = load_latest(tmp_path)
+    assert weights_of(found).keys() == {"head.weight"}
+    assert torch.equal(weights_of(found)["head.weight"], weight)
+    assert data_of(found) == {"step": 1}
 
 
 def test_only_the_newest_are_kept(tmp_path):

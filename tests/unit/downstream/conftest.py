@@ -1,8 +1,10 @@
 import pytest
 import torch
 
+from allears.models.base import Encoder
 from allears.models.build import build_encoder
 from allears.params.model import ConformerConfig
+from allears.types import Padded
 
 
 @pytest.fixture
@@ -12,8 +14,8 @@ def encoder() -> Encoder:
 
 
 @pytest.fixture
-def batch() -> tuple[torch.Tensor, torch.Tensor]:
+def batch() -> Padded:
     """Features of three clips of 20, 12 and 7 frames; zeros beyond."""
     frames = torch.tensor([20, 12, 7])
     features = torch.randn(3, 20, 320, generator=torch.Generator().manual_seed(0))
-    return features * (torch.arange(20) < frames[:, None])[..., None], frames
+    return Padded(features * (torch.arange(20) < frames[:, None])[..., None], frames)

@@ -48,7 +48,7 @@ def folder(encoder, tmp_path: Path) -> Path:
     """A model that has learned the text of sound 0."""
     model = build_task(CONFIG, 16, encoder, seed=1)
     learned = Learned.of("zoo", ["c0"], [pcm_sha256(sound(0))], ["anna"])
-    return save_task_model(tmp_path / "model", model, CONFIG, {}, learned=learned)
+    return save_task_model(tmp_path / "model", model, {}, learned=learned)
 
 
 @pytest.fixture
@@ -95,9 +95,7 @@ def test_what_is_in_the_journal_is_not_decoded_again_and_another_text_is(judge: 
 
 
 def test_another_model_is_another_judge(judge: Judge, encoder, tmp_path: Path) -> None:
-    folder = save_task_model(
-        tmp_path / "other", build_task(CONFIG, 16, encoder, seed=2), CONFIG, {}, learned=judge.learned
-    )
+    folder = save_task_model(tmp_path / "other", build_task(CONFIG, 16, encoder, seed=2), {}, learned=judge.learned)
     assert open_judge(folder).digest != judge.digest
 
 
@@ -108,7 +106,7 @@ def test_who_cannot_judge_is_told_so(folder: Path, encoder, tmp_path: Path) -> N
     with pytest.raises(StaleError, match=r"no learned\.npz, so nobody can say.*nothing is trained"):
         open_judge(folder)
     kinds = ClassifyConfig(target="label", classes=("a", "b"))
-    tells = save_task_model(tmp_path / "tells", build_task(kinds, 16, encoder), kinds, {})
+    tells = save_task_model(tmp_path / "tells", build_task(kinds, 16, encoder), {})
     with pytest.raises(ConfigError, match="tells classes and writes no text"):
         open_judge(tells)
     (folder / "head.safetensors").unlink()

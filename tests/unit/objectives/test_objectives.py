@@ -4,12 +4,11 @@ import pytest
 import torch
 
 from allears.errors import ConfigError, TrainingError
-from allears.models.build import build_encoder
 from allears.objectives.build import build_objective
-from allears.objectives.masking import batch_masks
+from allears.objectives.masking import mask_batch
 from allears.params.model import ConformerConfig
 from allears.params.objective import BestRQConfig, MaskedUnitsConfig
-from allears.types import Batch
+from allears.types import Batch, Padded
 from tests.reference.masked_prediction import codebook_cross_entropy, cosine_cross_entropy
 
 ENCODER = ConformerConfig(width=16, blocks=2, heads=2, ffn_width=32, kernel_frames=3)
@@ -34,25 +33,33 @@ def batch(rows=(0, 1, 2), epoch=0):
         padded[place, : lengths[row]] = audio[row]
     return Batch(
         keys=tuple(f"clip-{row}" for row in rows),
-        audio_BT=padded,
-        samples_B=torch.tensor([lengths[row] for row in rows]),
-        starts_B=torch.zeros(len(rows), dtype=torch.int64),
+        starts=(0,) * len(rows),
         before=(0,) * len(rows),
         epoch=epoch,
         step=0,
-        units_BU=units[list(rows)],
+        audio=Padded(padded, torch.tensor([lengths[row] for row in rows])),
+        units=Padded(units[list(rows)], torch.tensor([ENCODER.frames(lengths[row]) for row in rows])),
     )
 
 
 def objective(config, seed=0):
-    return build_objective(config, build_encoder(ENCODER, seed), seed)
+    return build_objective(config, ENCODER, seed)
+
+
+def output_of(model, some):
+    """What `forward` returns for a batch, once it is prepared."""
+    return model(dataclasses.replace(some, prepared=model.prepare(some)))
+
+
+def with_units(some, units_BU):
+    return dataclasses.replace(some, units=dataclasses.replace(some.units, data=units_BU))
 
 
 @ALL
 def test_a_loss_is_the_sum_of_its_clips_losses(config):
     """So neither batches, nor micro-batches, nor ranks change a gradient."""
     model = objective(config)
-    together, parts = model(batch()), [model(batch((row,))) for row in range(3)]
+    together, parts = output_of(model, batch()), [output_of(model, batch((row,))) for row in range(3)]
     torch.testing.assert_close(together.loss_sum, sum(part.loss_sum for part in parts), rtol=1e-5, atol=1e-5)
     assert int(together.count) == int(sum(part.count for part in parts)) > 0
     for name in ("masked_accuracy", "masked_share", "loss"):
@@ -63,36 +70,42 @@ def test_a_loss_is_the_sum_of_its_clips_losses(config):
         assert torch.equal(together.histograms[name], sum(part.histograms[name] for part in parts))
 
 
+def filled_up(padded, value):
+    """With one row more, of length 0."""
+    row = torch.full_like(padded.data[:1], value)
+    return Padded(torch.cat((padded.data, row)), torch.cat((padded.lengths_B, torch.tensor([0]))))
+
+
 @ALL
 def test_a_row_that_only_fills_the_batch_changes_nothing(config):
     model, plain = objective(config), batch((0, 1))
     filled = Batch(
         keys=(*plain.keys, ""),
-        audio_BT=torch.cat((plain.audio_BT, torch.zeros(1, 16000))),
-        samples_B=torch.cat((plain.samples_B, torch.tensor([0]))),
-        starts_B=torch.zeros(3, dtype=torch.int64),
+        starts=(0,) * 3,
         before=(0,) * 3,
         epoch=0,
         step=0,
-        units_BU=torch.cat((plain.units_BU, torch.full((1, 25), -1))),
+        audio=filled_up(plain.audio, 0.0),
+        units=filled_up(plain.units, -1),
     )
-    torch.testing.assert_close(model(filled).loss_sum, model(plain).loss_sum, rtol=1e-5, atol=1e-5)
-    assert model(filled).count == model(plain).count
+    ours, expected = output_of(model, filled), output_of(model, plain)
+    torch.testing.assert_close(ours.loss_sum, expected.loss_sum, rtol=1e-5, atol=1e-5)
+    assert ours.count == expected.count
     gradients = []
     for some in (plain, filled):
         model.zero_grad()
-        model(some).loss_sum.backward()
+        output_of(model, some).loss_sum.backward()
         gradients.append(torch.cat([p.grad.flatten() for p in model.parameters() if p.grad is not None]))
     torch.testing.assert_close(*gradients, rtol=1e-3, atol=1e-4)
 
 
 @ALL
 def test_histograms_count_every_masked_frame(config):
-    output = objective(config)(batch())
+    output = output_of(objective(config), batch())
     books = getattr(config, "codebooks", 1)
     for histogram in output.histograms.values():
         assert histogram.sum() == output.metrics["loss"][1] * books
-    assert output.histograms["codes"].shape == ((7,) if books == 1 else (2 * 8,))
+    assert output.histograms["codes"].shape == ((1, 7) if books == 1 else (2, 8))
 
 
 @ALL
@@ -102,7 +115,7 @@ def test_every_weight_learns_and_the_loss_falls(config):
     losses, moved = [], set()
     for _ in range(60):
         optimizer.zero_grad()
-        output = model(batch())
+        output = output_of(model, batch())
         (output.loss_sum / output.count).backward()
         moved |= {name for name, p in model.named_parameters() if p.grad is not None and p.grad.abs().sum() > 0}
         optimizer.step()
@@ -116,8 +129,8 @@ def test_every_weight_learns_and_the_loss_falls(config):
 @pytest.mark.parametrize(("plain", "seen"), [(UNITS, SEEN), (CODES, SEEN_CODES)])
 def test_visible_frames_weigh_as_told(plain, seen):
     """All frames at weight 1 are half of that plus half of what hidden frames alone give."""
-    hidden, half = objective(plain)(batch()), objective(seen)(batch())
-    whole = objective(seen.model_copy(update={"visible_weight": 1.0}))(batch())
+    hidden, half = output_of(objective(plain), batch()), output_of(objective(seen), batch())
+    whole = output_of(objective(seen.model_copy(update={"visible_weight": 1.0})), batch())
     torch.testing.assert_close(half.loss_sum, (hidden.loss_sum + whole.loss_sum) / 2)
     torch.testing.assert_close(half.count, (hidden.count + whole.count) / 2)
     assert int(whole.count) == int(hidden.metrics["masked_share"][1])
@@ -127,25 +140,38 @@ def test_visible_frames_weigh_as_told(plain, seen):
 @ALL
 def test_masks_change_with_the_epoch_and_repeat_with_the_seed(config):
     model = objective(config)
-    assert float(model(batch(epoch=0)).loss_sum.detach()) == float(model(batch(epoch=0)).loss_sum.detach())
-    assert float(model(batch(epoch=0)).loss_sum.detach()) != float(model(batch(epoch=1)).loss_sum.detach())
+    first, same, other = (float(output_of(model, batch(epoch=epoch)).loss_sum.detach()) for epoch in (0, 0, 1))
+    assert first == same
+    assert first != other
     again = objective(config)
     assert all(torch.equal(value, again.state_dict()[name]) for name, value in model.state_dict().items())
 
 
+@ALL
+def test_what_is_prepared_does_not_depend_on_the_weights(config):
+    """Reader threads prepare batches ahead of the step, while the weights change."""
+    model = objective(config)
+    before = model.prepare(batch())
+    with torch.no_grad():
+        for parameter in model.parameters():
+            parameter.zero_()
+    after = model.prepare(batch())
+    assert before.keys() == after.keys()
+    assert all(torch.equal(value, after[name]) for name, value in before.items())
+
+
 def test_inputs_are_declared():
-    assert objective(UNITS).inputs == {"audio", "units"}
-    assert objective(CODES).inputs == {"audio"}
+    assert objective(UNITS).config.inputs == {"audio", "units"}
+    assert objective(CODES).config.inputs == {"audio"}
 
 
 def test_frames_without_a_unit_have_no_loss():
     model, whole = objective(UNITS), batch()
-    units = whole.units_BU.clone()
+    units = whole.units.data.clone()
     units[1] = -1
-    part = dataclasses.replace(whole, units_BU=units[:, :20])
-    assert 0 < int(model(part).count) < int(model(whole).count)
-    silent = dataclasses.replace(whole, units_BU=torch.full((3, 25), -1))
-    nothing = model(silent)
+    part = with_units(whole, units[:, :20])
+    assert 0 < int(output_of(model, part).count) < int(output_of(model, whole).count)
+    nothing = output_of(model, with_units(whole, torch.full((3, 25), -1)))
     assert int(nothing.count) == 0
     nothing.loss_sum.backward()
     assert float(nothing.loss_sum.detach()) == 0.0
@@ -153,39 +179,39 @@ def test_frames_without_a_unit_have_no_loss():
 
 def test_what_is_wrong_is_said():
     with pytest.raises(TrainingError, match="run the labelling step"):
-        objective(UNITS)(dataclasses.replace(batch(), units_BU=None))
+        objective(UNITS).prepare(dataclasses.replace(batch(), units=None))
     with pytest.raises(TrainingError, match=r"unit 6, but pretrain\.objectives\.masked_units\.units is 5"):
-        objective(MaskedUnitsConfig(units=5, final_width=8))(batch())
+        objective(MaskedUnitsConfig(units=5, final_width=8)).prepare(batch())
     with pytest.raises(ConfigError, match=r"masked_units\.intermediate_blocks names \[2\].*use numbers from 1 to 1"):
         objective(MaskedUnitsConfig(units=7, intermediate_blocks=(2,)))
 
 
 def heard(model, some):
     """Layers and features of a batch, and which frames are hidden and which visible, padding left out."""
-    features, frames = model.encoder.features(some.audio_BT, some.samples_B)
-    mask = batch_masks(some, frames, features.shape[1], model.config.mask, model.seed)
+    features = model.encoder.features(some.audio)
+    mask = torch.from_numpy(mask_batch(some, ENCODER.frames, model.config.mask, model.seed).mask_BF)
     visible = torch.zeros_like(mask)
-    for row, count in enumerate(frames.tolist()):
+    for row, count in enumerate(features.lengths_B.tolist()):
         visible[row, :count] = ~mask[row, :count]
-    return model.encoder.encode(features, frames, mask).layers, features, mask, visible
+    return model.encoder.encode(features, mask).layers, features.data, mask, visible
 
 
 @pytest.mark.parametrize("weight", [0.0, 0.5, 1.0])
 @pytest.mark.parametrize(("config", "blocks"), [(UNITS, (2,)), (ILS, (1, 2))], ids=["last", "ils"])
 def test_masked_units_equals_the_slow_oracle(config, blocks, weight):
     model, some = objective(config.model_copy(update={"visible_weight": weight})), batch()
-    some.units_BU[0, 5:9] = -1
+    some.units.data[0, 5:9] = -1
     with torch.no_grad():
         layers, _, hidden, visible = heard(model, some)
         expected = 0.0
         for head, block in zip(model.heads, blocks, strict=True):
             for frames_BF, share in ((hidden, 1.0), (visible, weight)):
-                known = frames_BF & (some.units_BU >= 0)
+                known = frames_BF & (some.units.data >= 0)
                 projected = head.projection(layers[block][known]).double().tolist()
                 units = head.units_VD.double().tolist()
-                loss = cosine_cross_entropy(projected, units, some.units_BU[known].tolist(), 0.1)
+                loss = cosine_cross_entropy(projected, units, some.units.data[known].tolist(), 0.1)
                 expected += share * loss / len(blocks)
-        assert float(model(some).loss_sum) == pytest.approx(expected, rel=1e-5)
+        assert float(output_of(model, some).loss_sum) == pytest.approx(expected, rel=1e-5)
 
 
 @pytest.mark.parametrize("weight", [0.0, 0.5, 1.0])
@@ -198,4 +224,4 @@ def test_best_rq_equals_the_slow_oracle(weight):
             logits = model.head(layers[-1][frames_BF]).double().tolist()
             codes = model.quantizer(features[frames_BF]).tolist()
             expected += share * codebook_cross_entropy(logits, codes, CODES.codes)
-        assert float(model(some).loss_sum) == pytest.approx(expected, rel=1e-5)
+        assert float(output_of(model, some).loss_sum) == pytest.approx(expected, rel=1e-5)

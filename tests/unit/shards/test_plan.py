@@ -1,3 +1,4 @@
+import itertools
 from dataclasses import fields, replace
 
 import numpy as np
@@ -41,6 +42,15 @@ def mixes(draw):
     return replace(clips, first_shards=tuple(sorted(corpora)))
 
 
+@st.composite
+def bucketed(draw):
+    """Clips, one of them long enough for a crop, and a spec with one to five buckets."""
+    spec, clips = draw(specs), draw(mixes())
+    smaller = draw(st.sets(st.integers(50, spec.crop_length - 1), max_size=4))
+    clips.lengths_N[clips.weights_N == 1] += spec.crop_length
+    return clips, replace(spec, buckets=(*sorted(smaller), spec.crop_length))
+
+
 @given(mixes(), specs, st.integers(0, 3))
 def test_a_crop_says_how_often_the_epoch_has_heard_its_clip(clips, spec, epoch):
     plan = plan_epoch(clips, spec, epoch)
@@ -70,6 +80,46 @@ def test_batches_keep_to_the_capacity_and_crops_to_their_clips(samples, spec):
     assert (plan.start_P % spec.start_multiple == 0).all()
     assert plan.micro_batches % spec.group == 0
     assert np.diff(plan.bounds_M)[: plan.micro_batches - spec.group + 1].all()  # only the last step is padded
+
+
+@given(bucketed(), st.integers(0, 3))
+def test_with_buckets_no_batch_is_padded_and_every_clip_is_used_as_often_as_without(drawn, epoch):
+    clips, spec = drawn
+    plan = plan_epoch(clips, spec, epoch)
+    for first, last in itertools.pairwise(plan.bounds_M.tolist()):
+        lengths_B = plan.lengths_P[first:last]
+        assert len(set(lengths_B.tolist())) <= 1  # one length per micro-batch, so nothing is padded
+        assert lengths_B.sum() <= spec.capacity
+    assert plan.padded_length == plan.lengths_P.sum()
+    for clip, start, length in zip(plan.clip_P, plan.start_P, plan.lengths_P, strict=True):
+        whole = int(clips.lengths_N[clip])
+        assert length == max(bucket for bucket in spec.buckets if bucket <= whole)
+        assert 0 <= start <= whole - length
+        assert start % spec.start_multiple == 0
+    without = plan_epoch(clips, replace(spec, buckets=(), min_length=spec.buckets[0]), epoch)
+    assert sorted(plan.clip_P.tolist()) == sorted(without.clip_P.tolist())
+    assert plan.micro_batches % spec.group == 0
+
+
+@given(bucketed(), st.integers(1, 12))
+def test_totals_with_buckets_count_no_padding(drawn, steps):
+    found = totals(*drawn, Cursor(), steps)
+    assert found.padded == found.length
+
+
+def test_a_clip_that_is_shorter_than_the_smallest_bucket_is_left_out():
+    """Its samples would end before its crop does."""
+    spec = PlanSpec(digest="", seed=0, capacity=1000, crop_length=1000, min_length=100, buckets=(400, 1000))
+    plan = plan_epoch(planned([399, 400, 100, 1500]), spec, 0)
+    assert sorted(zip(plan.clip_P.tolist(), plan.lengths_P.tolist(), strict=True)) == [(1, 400), (3, 1000)]
+    with pytest.raises(CorpusError, match="shorter than the smallest crop"):
+        totals(planned([399]), spec, Cursor(), 5)
+
+
+@pytest.mark.parametrize("buckets", [(500,), (1000, 500), (500, 500, 1000), (500, 2000)])
+def test_buckets_must_ascend_to_the_crop(buckets):
+    with pytest.raises(ConfigError, match="must ascend to the crop of 1000; found"):
+        PlanSpec(digest="", seed=0, capacity=2000, crop_length=1000, min_length=500, buckets=buckets)
 
 
 @given(lengths, specs, st.integers(0, 3))
@@ -170,7 +220,7 @@ def test_a_state_of_other_batches_is_refused():
         Cursor.resume(state, other, {"shards": "a" * 64, "clips": 7})
     changed = replace(spec, digest="b", capacity=2000)
     expected = (
-        r"Changed: pretrain\.batch\.seconds \(in samples\) \(then 1000, now 2000\), "
+        r"Changed: the capacity of a batch \(pretrain\.batch\.seconds or tokens\) \(then 1000, now 2000\), "
         r"the shards \(then a{12}, now c{12}\), the number of clips selected \(then 7, now 8\)$"
     )
     with pytest.raises(StaleError, match=expected):
@@ -190,7 +240,8 @@ def test_a_state_of_an_earlier_allears_goes_on_or_says_what_it_cannot_say():
 @pytest.mark.parametrize("field", [field.name for field in fields(PlanSpec)])
 def test_every_setting_of_a_plan_is_in_its_state(field):
     spec = PlanSpec(digest="a", seed=0, capacity=2000, crop_length=1000)
-    other = replace(spec, **{field: "b" if field == "digest" else getattr(spec, field) + 1})
+    changed = {"digest": "b", "buckets": (500, 1000)}.get(field) or getattr(spec, field) + 1
+    other = replace(spec, **{field: changed})
     assert plan_digest(other) != plan_digest(spec)
     with pytest.raises(StaleError, match="counts other batches"):
         Cursor.resume(Cursor().state(spec, {}), other, {})
@@ -205,7 +256,7 @@ def test_totals_count_what_is_heard_from_any_step_on(samples, spec, first, steps
         crops for step, _, crops in _micro(clips, spec, Cursor(), first + steps, 0, 1) if crops and step >= first
     ]
     assert found.clips == sum(len(crops) for crops in batches)
-    assert found.samples == sum(length for crops in batches for _, _, length in crops)
+    assert found.length == sum(length for crops in batches for _, _, length in crops)
     assert found.padded == sum(len(crops) * max(length for _, _, length in crops) for crops in batches)
     assert found.micro_batches == len(batches)
 

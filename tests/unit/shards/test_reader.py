@@ -1,12 +1,14 @@
 import itertools
 import os
+import threading
+import time
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from allears.errors import ConfigError, DamageError, StaleError, StorageError
-from allears.shards.batches import Cursor, iterate
+from allears.shards.batches import AHEAD, Cursor, HostBatch, iterate, iterate_as
 from allears.shards.handle import ShardSet
 from allears.shards.index import read_index
 from allears.shards.plan import PlanSpec, data_digest
@@ -170,6 +172,85 @@ def test_skipped_clips_are_named_and_all_else_is_as_planned(shard_set: ShardSet,
             expected.step, expected.after, expected.step_clips, expected.step_length,
         )  # fmt: skip
     assert any(0 < len(one.skipped) < len(expected.keys) for one, expected in zip(found, whole, strict=True))
+
+
+@pytest.mark.parametrize("threads", [1, 3])
+def test_batches_are_finished_in_threads_and_handed_over_in_order(shard_set: ShardSet, threads: int):
+    spec, weights = spec_of(shard_set), np.ones(shard_set.clips)
+    started: list[HostBatch] = []
+    workers: set[int] = set()
+    meet = threading.Barrier(threads)
+
+    def finish(batch: HostBatch) -> tuple[str, ...]:
+        started.append(batch)
+        if len(started) <= threads:
+            meet.wait(10)  # passed only when so many are finished at the same time
+        workers.add(threading.get_ident())
+        time.sleep(0.01 * (len(started) % 3))  # later ones may be ready before earlier ones
+        return batch.keys
+
+    with ShardReader(shard_set) as reader:
+        expected = [batch.keys for batch in iterate(reader, spec, weights, begin=Cursor(), last_step=9)]
+        found = iterate_as(finish, reader, spec, weights, begin=Cursor(), last_step=9, threads=threads)
+        first = next(found)
+        assert len(started) <= AHEAD * threads + 1, "no further ahead than the readers may be"
+        assert [first, *found] == expected
+    assert len(started) == len(expected)
+    assert threading.get_ident() not in workers
+    assert len(workers) == threads
+
+
+def test_what_fails_in_finishing_is_raised_at_its_batch(shard_set: ShardSet):
+    def finish(batch: HostBatch) -> int:
+        if batch.step == 2:
+            raise ConfigError("as finished")
+        return batch.step
+
+    steps = []
+    with ShardReader(shard_set) as reader, pytest.raises(ConfigError, match="as finished"):
+        for step in iterate_as(
+            finish, reader, spec_of(shard_set), np.ones(shard_set.clips), begin=Cursor(), last_step=9, threads=3
+        ):
+            steps.append(step)  # noqa: PERF402  those before the error
+    assert steps == [0] * 4 + [1] * 4
+
+
+@pytest.mark.parametrize("threads", [1, 3])
+def test_without_audio_no_tar_is_read_and_batches_are_the_same(shard_set: ShardSet, threads: int):
+    spec, weights = spec_of(shard_set), np.full(shard_set.clips, 1.5)
+    with ShardReader(shard_set) as reader:
+        whole = list(iterate(reader, spec, weights, begin=Cursor(), last_step=7))
+    for tar in shard_set.folder.glob("*.tar"):
+        tar.unlink()
+    with ShardReader(shard_set) as reader:
+        found = list(iterate(reader, spec, weights, begin=Cursor(), last_step=7, threads=threads, audio=False))
+    for one, expected in zip(found, whole, strict=True):
+        assert one.audio_BT is None
+        assert (one.keys, one.epoch, one.step, one.micro, one.after, one.skipped) == (
+            expected.keys, expected.epoch, expected.step, expected.micro, expected.after, (),
+        )  # fmt: skip
+        for name in ("place_B", "starts_B", "before_B", "lengths_B"):
+            np.testing.assert_array_equal(getattr(one, name), getattr(expected, name))
+        assert (one.step_length, one.step_clips) == (expected.step_length, expected.step_clips)
+
+
+def test_the_plan_counts_the_lengths_that_it_is_given(shard_set: ShardSet):
+    """Tokens, say: capacity, crops and the shortest clip are in them, whatever audio there is."""
+    lengths = np.arange(shard_set.clips) + 1  # clips of 1 to 20 tokens
+    spec = spec_of(shard_set, capacity=24, crop_length=12, min_length=3, start_multiple=1)
+    seen: dict[str, int] = {}
+    with ShardReader(shard_set) as reader:
+        for batch in iterate(
+            reader, spec, np.ones(shard_set.clips), begin=Cursor(), last_step=100, lengths_N=lengths, audio=False
+        ):
+            if batch.epoch:
+                break
+            np.testing.assert_array_equal(batch.lengths_B, np.minimum(lengths[batch.place_B], 12))
+            assert (batch.starts_B + batch.lengths_B <= lengths[batch.place_B]).all()
+            assert len(batch.keys) * max(batch.lengths_B, default=0) <= 24
+            seen |= dict(zip(batch.keys, batch.lengths_B.tolist(), strict=True))
+        assert sorted(seen) == sorted(reader.index.clips[2:])
+    assert sum(seen.values()) == np.minimum(lengths[2:], 12).sum()
 
 
 def assert_same(ours, theirs):

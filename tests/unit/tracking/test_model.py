@@ -15,6 +15,7 @@ from allears.checkpoints.export import save_export
 from allears.models.build import build_encoder
 from allears.params.model import ConformerConfig
 from allears.storage.digest import file_digest
+from allears.types import Padded
 
 CONFIG = ConformerConfig(width=16, blocks=1, heads=2, ffn_width=16, kernel_frames=3)
 REGISTER = """
@@ -40,7 +41,7 @@ print(time.monotonic() - before, "torch" in sys.modules)
 def registered(tmp_path_factory):
     folder = tmp_path_factory.mktemp("registry")
     encoder = build_encoder(CONFIG, seed=1).eval()
-    export = save_export(folder / "export", encoder, {}, "a card")
+    export = save_export(folder / "export", {"encoder": encoder}, {}, "a card")
     digest = file_digest(export / "model.safetensors")
     uri, artifacts = f"sqlite:///{folder}/mlflow.db", (folder / "mlruns").as_uri()
     printed = [
@@ -77,7 +78,7 @@ def test_mlflow_loads_it_with_the_same_embeddings(registered, tmp_path):
         pd.DataFrame({"audio": [audio_T.astype(float), audio_T[:8000].astype(float)]})
     )
     with torch.inference_mode():
-        output = encoder(torch.from_numpy(audio_T)[None], torch.tensor([16_000]))
+        output = encoder(Padded(torch.from_numpy(audio_T)[None], torch.tensor([16_000])))
     expected = output.last_BFD[0, : int(output.frames_B[0])].mean(0).numpy()
     np.testing.assert_allclose(rows["embedding"][0], expected, atol=1e-5)
     assert len(rows) == 2

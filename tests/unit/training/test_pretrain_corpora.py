@@ -1,5 +1,6 @@
 """What a training of several corpora hears of each: shares, copies, labels, and what cannot be."""
 
+import itertools
 from pathlib import Path
 
 import numpy as np
@@ -9,16 +10,18 @@ import pytest
 import torch
 
 from allears.errors import ConfigError, TrainingError
-from allears.params.spec_pretrain import OtherCorpus
+from allears.params.pretrain import PretrainParams
+from allears.params.spec_pretrain import OtherCorpus, PretrainSpec
 from allears.shards.batches import Cursor
+from allears.shards.handle import ShardSet
 from allears.shards.plan import plan_epoch
 from allears.shards.reader import ShardReader
 from allears.training import label
-from allears.training.datamodule import PretrainData, Updates
+from allears.training.datamodule import DevBatches, PretrainData, Updates
 from allears.training.frame_labels import FrameLabels
 from allears.training.plan import summarise_plan, training_data
 from allears.training.ranks import Ranks
-from tests.pretraining import tiny
+from tests.pretraining import tiny, updates_of
 from tests.support import make_shards
 
 
@@ -43,7 +46,7 @@ def test_shares_are_of_the_audio_and_the_own_corpus_keeps_its_epoch(tmp_path: Pa
     assert set(data.corpora[2].weights_N) == {0.0, 1.0}
     assert data.corpora[1].share == pytest.approx(0.5)
     assert sum(one.share for one in data.corpora) == pytest.approx(1)
-    crops = np.minimum(data.clips.samples_N, data.plan.crop_length) * data.clips.weights_N
+    crops = np.minimum(data.clips.lengths_N, data.plan.crop_length) * data.clips.weights_N
     first = len(alone.main.index.clips)
     assert crops[first : first + 10].sum() / crops.sum() == pytest.approx(0.5)
     assert alone.plan.digest != data.plan.digest
@@ -109,20 +112,31 @@ def test_units_are_fitted_on_all_by_share_and_labels_lie_with_their_corpus(tmp_p
             features = label.unit_features(reader.read(inner), 16_000, 4, "mean")
         expected = label.assign(features, centres)
         place = inner + number * len(data.main.index.clips)
-        found = labels.of(np.array([place]), np.array([2]), len(expected) * 640)[0]
+        found = labels.of(np.array([place]), np.array([2]), len(expected))[0]
         assert found[: len(expected) - 2].tolist() == expected[2:].tolist()
-    updates = Updates(data, labels, Cursor(), 12, Ranks(), threads=1)
-    assert all((micro.units_BU >= 0).any() for update in updates for micro in update.micros)
+    updates = updates_of(params, data, 12, targets=handle)
+    assert all((micro.units.data >= 0).any() for update in updates for micro in update.micros)
     mine = set(data.main.index.pcm_sha256)
     assert not mine & set(data.corpora[1].index.pcm_sha256)
-    dev = list(PretrainData(updates, 5).dev())  # of the own corpus alone
+    dev = list(dev_batches(updates, shards, params))  # of the own corpus alone
     assert {key for batch in dev for key in batch.keys} <= set(
         np.array(data.main.index.clips)[data.main.dev_weights_N > 0]
     )
     alone = training_data(*shards, params)
-    first = next(iter(PretrainData(Updates(alone, None, Cursor(), 1, Ranks(), threads=1), 5).dev()))
+    first = next(iter(dev_batches(updates_of(params, alone, 1, targets=handle | {"others": ()}), shards, params)))
     assert first.keys == dev[0].keys
-    assert torch.equal(first.audio_BT, dev[0].audio_BT)
+    assert torch.equal(first.audio.data, dev[0].audio.data)
+    shared = [list(dev_batches(updates, shards, params, Ranks(rank, 2))) for rank in (0, 1)]
+    assert [batch.keys for pair in itertools.zip_longest(*shared) for batch in pair if batch] == [
+        batch.keys for batch in dev
+    ]
+
+
+def dev_batches(updates: Updates, shards: tuple[ShardSet, Path], params: PretrainParams, ranks=None) -> DevBatches:
+    spec = PretrainSpec(
+        folder=Path("run"), identity="x", shard_set=shards[0].to_json(), clips=shards[1], targets={}, pretrain=params
+    )
+    return DevBatches(PretrainData(updates.make, spec, ranks or Ranks()))
 
 
 def test_what_cannot_be_heard_is_said_with_the_corpus(tmp_path: Path) -> None:

@@ -10,15 +10,15 @@ GUARDS = GuardParams(collapse_perplexity=1.5, patience_updates=100)
 
 
 def test_use_and_perplexity_of_two_codebooks_by_hand() -> None:
-    share, perplexity = codebook_use(np.array([1, 1, 1, 1, 8, 0, 0, 0]), codebooks=2)
+    share, perplexity = codebook_use(np.array([[1, 1, 1, 1], [8, 0, 0, 0]]))
     assert share == pytest.approx(5 / 8)
     assert perplexity == pytest.approx((4 + 1) / 2)
     p = np.array([0.5, 0.25, 0.25])
-    assert codebook_use(np.array([2, 1, 1]), 1)[1] == pytest.approx(math.exp(-(p * np.log(p)).sum()))
+    assert codebook_use(np.array([[2, 1, 1]]))[1] == pytest.approx(math.exp(-(p * np.log(p)).sum()))
 
 
 def test_no_frames_are_no_collapse_of_arithmetic() -> None:
-    assert codebook_use(np.zeros(4, dtype=np.int64), 1) == (0.0, 1.0)
+    assert codebook_use(np.zeros((1, 4), dtype=np.int64)) == (0.0, 1.0)
 
 
 def test_constant_targets_stop_at_once() -> None:

@@ -6,15 +6,11 @@ import pytest
 import torch
 from torch import Tensor
 
-from allears.objectives.masking import batch_masks
-from allears.shards.batches import Cursor
-from allears.training.datamodule import Updates
 from allears.training.frame_labels import FrameLabels
 from allears.training.module import add_up, build_optimiser, divide_and_clip, dropout_seed
 from allears.training.plan import training_data
 from allears.training.pretrain import new_objective
-from allears.training.ranks import Ranks
-from tests.pretraining import make_spec, tiny
+from tests.pretraining import make_spec, tiny, updates_of
 from tests.support import make_shards
 
 
@@ -22,7 +18,7 @@ def test_micro_batches_divide_by_the_count_of_the_whole_update(tmp_path: Path) -
     """The gradient is that of sum(losses) / sum(counts), whatever lies in which micro-batch."""
     params = tiny(batch={"micro_batches": 3, "seconds": 3.0})
     data = training_data(*make_shards(tmp_path, clips=30), params)
-    micros = next(iter(Updates(data, None, Cursor(), 1, Ranks(), threads=1))).micros
+    micros = next(iter(updates_of(params, data, 1))).micros
     assert len(micros) == 3
     objective = new_objective(params).eval()
     outputs = []
@@ -44,7 +40,7 @@ def test_micro_batches_divide_by_the_count_of_the_whole_update(tmp_path: Path) -
 def test_clipping_shortens_to_the_limit(tmp_path: Path) -> None:
     params = tiny()
     data = training_data(*make_shards(tmp_path, clips=30), params)
-    micros = next(iter(Updates(data, None, Cursor(), 1, Ranks(), threads=1))).micros
+    micros = next(iter(updates_of(params, data, 1))).micros
     objective = new_objective(params)
     output = objective(micros[0])
     output.loss_sum.backward()
@@ -78,20 +74,20 @@ def test_updates_begin_anywhere_with_the_same_batches(tmp_path: Path) -> None:
     spec = make_spec(shards, tmp_path / "run", params)
     data = training_data(*shards, params)
     labels = FrameLabels(spec.targets, [data.main.index])
-    whole = Updates(data, labels, Cursor(), 6, Ranks(), threads=1)
-    seen = [(update, whole.cursor) for update in whole]
-    rest = list(Updates(data, labels, seen[2][1], 6, Ranks(), threads=2))
+    seen = list(updates_of(params, data, 6, targets=spec.targets))
+    rest = list(updates_of(params, data, 6, targets=spec.targets, begin=seen[2].after, threads=2))
     assert len(rest) == 3
-    for update, (before, _) in zip(rest, seen[3:], strict=True):
+    for update, before in zip(rest, seen[3:], strict=True):
         (mine,), (expected,) = update.micros, before.micros
         assert mine.keys == expected.keys
-        assert torch.equal(mine.audio_BT, expected.audio_BT)
-        assert torch.equal(mine.units_BU, expected.units_BU)
-    (batch,) = seen[0][0].micros
-    assert (batch.starts_B > 0).any()
-    for row, (key, start) in enumerate(zip(batch.keys, batch.starts_B.tolist(), strict=True)):
-        whole_clip = labels.sidecars[0].get(key)[start // 640 :][: batch.units_BU.shape[1]]
-        assert batch.units_BU[row, : len(whole_clip)].tolist() == whole_clip.tolist()
+        assert torch.equal(mine.audio.data, expected.audio.data)
+        assert torch.equal(mine.units.data, expected.units.data)
+        assert all(torch.equal(value, expected.prepared[name]) for name, value in mine.prepared.items())
+    (batch,) = seen[0].micros
+    assert max(batch.starts) > 0
+    for row, (key, start) in enumerate(zip(batch.keys, batch.starts, strict=True)):
+        whole_clip = labels.sidecars[0].get(key)[start // 640 :][: batch.units.data.shape[1]]
+        assert batch.units.data[row, : len(whole_clip)].tolist() == whole_clip.tolist()
 
 
 def test_a_clip_heard_again_in_an_epoch_is_masked_anew(tmp_path: Path) -> None:
@@ -102,12 +98,17 @@ def test_a_clip_heard_again_in_an_epoch_is_masked_anew(tmp_path: Path) -> None:
     pq.write_table(table.set_column(table.column_names.index("weight"), "weight", twice), clips)
     data = training_data(shard_set, clips, params)
     masks: dict[str, list[Tensor]] = {}
-    for update in Updates(data, None, Cursor(), 20, Ranks(), threads=1):
+    for update in updates_of(params, data, 20):
         for batch in update.micros:
             if batch.epoch:
                 continue
-            masks_BF = batch_masks(batch, batch.samples_B // 640, 200, params.chosen.mask, seed=0)
-            for key, mask_F in zip(batch.keys, masks_BF, strict=True):
+            for key, mask_F in zip(batch.keys, batch.prepared["mask_BF"], strict=True):
                 masks.setdefault(key, []).append(mask_F)
     assert len(masks) == 21
-    assert all(len(found) == 2 and not torch.equal(*found) for found in masks.values())
+    assert all(len(found) == 2 and not torch.equal(*cut(found)) for found in masks.values())
+
+
+def cut(masks: list[Tensor]) -> list[Tensor]:
+    """Masks of one clip, in batches padded to different lengths."""
+    least = min(len(mask) for mask in masks)
+    return [mask[:least] for mask in masks]

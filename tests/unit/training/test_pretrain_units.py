@@ -3,8 +3,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from allears.frames import encoder_frames
 from allears.errors import StorageError, TrainingError
+from allears.frames import encoder_frames
 from allears.shards.clips import read_clips
 from allears.shards.reader import ShardReader
 from allears.shards.sidecar import Sidecar, move_labels

@@ -115,8 +115,8 @@ with torch.no_grad():
 ```
 
 `pad_to_multiple_of={config.log_mel.stack}` matters: without it the number of frames of a clip depends on the rest of
-its batch. Frames beyond a clip's end (`inputs["attention_mask"] == 0`) mean nothing. With allears itself, which takes samples:
-`allears.checkpoints.export.load_export(folder)(allears.types.Padded(audio_BT, samples_B)).last_BFD`.
+its batch. Frames beyond a clip's end (`inputs["attention_mask"] == 0`) mean nothing. With allears itself, which takes
+samples: `allears.checkpoints.export.load_export(folder)(allears.types.Padded(audio_BT, samples_B)).last_BFD`.
 """
 
 

@@ -63,9 +63,9 @@ def test_equal_seeds_give_equal_weights_whatever_was_drawn_before():
 @pytest.mark.parametrize(("changes", "moved"), [({"frozen_updates": 30}, set()), ({"frozen_blocks": 1}, {"blocks.1"})])
 def test_frozen_parts_stay_as_they_were(changes, moved):
     model = _model()
-    before = {name: value.clone() for name, value in model.encoder.encoder.state_dict().items()}
+    before = {name: value.clone() for name, value in model.encoder.state_dict().items()}
     fit(model, _examples(24, 1), _examples(8, 2), _settings(**changes), CPU)
-    after = model.encoder.encoder.state_dict()
+    after = model.encoder.state_dict()
     changed = {".".join(name.split(".")[:2]) for name in before if not torch.equal(before[name], after[name])}
     assert changed == moved
 
@@ -74,9 +74,9 @@ def test_a_factor_slows_the_encoder_alone():
     shift = {}
     for factor in (1.0, 0.1):
         model = _model()
-        before = model.encoder.encoder.input_projection.weight.detach().clone()
+        before = model.encoder.input_projection.weight.detach().clone()
         fit(model, _examples(24, 1), _examples(8, 2), _settings(encoder_lr_factor=factor), CPU)
-        shift[factor] = float((model.encoder.encoder.input_projection.weight - before).detach().norm())
+        shift[factor] = float((model.encoder.input_projection.weight - before).detach().norm())
     assert 0 < shift[0.1] < 0.3 * shift[1.0]
 
 

@@ -32,9 +32,9 @@ def test_auto_learns_the_label_where_there_is_one_else_the_text(clips):
     assert [plan.name for plan in _plan(clips, target="accent")] == ["ctc-text"]
 
 
-def test_both_are_what_can_be_learned(clips):
-    assert [plan.name for plan in _plan(clips, task="both")] == ["classify-label", "ctc-text"]
-    assert [plan.name for plan in _plan(clips, task="both", target="accent")] == ["ctc-text"]
+def test_all_are_what_can_be_learned(clips):
+    assert [plan.name for plan in _plan(clips, task="all")] == ["classify-label", "ctc-text"]
+    assert [plan.name for plan in _plan(clips, task="all", target="accent")] == ["ctc-text"]
 
 
 def test_any_column_is_a_target(clips):
@@ -90,7 +90,7 @@ def test_no_more_blocks_than_there_are_can_be_kept_or_frozen(keep, frozen, said)
 def test_the_lowest_blocks_are_kept():
     encoder = build_encoder(ENCODER)
     shorter = trimmed(encoder, FinetuneParams(keep_blocks=1, frozen_blocks=1))
-    assert shorter.config.conformer.blocks == 1
+    assert shorter.config.blocks == 1
     whole = encoder.state_dict()
     assert all(torch.equal(value, whole[name]) for name, value in shorter.state_dict().items())
 

@@ -1,0 +1,167 @@
+"""What every objective keeps. A new one is tested by being listed in `AnyObjectiveConfig`."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import pytest
+import torch
+from pytorch_lightning import Callback, Trainer
+from torch._dynamo.testing import CompileCounterWithBackend
+
+from allears.checkpoints.export import load_export, save_export
+from allears.checkpoints.training_state import load_state, weights_of
+from allears.models.base import Encoder
+from allears.params.pretrain import PretrainParams
+from allears.training import pretrain
+from allears.training.module import mark_dynamic
+from allears.training.pretrain import new_objective
+from tests.contract.small import OBJECTIVES, SMALL, Waiting, audio, batch, objective
+from tests.pretraining import make_spec, tiny, updates_of
+from tests.support import make_shards
+
+EACH = pytest.mark.parametrize("name", OBJECTIVES)
+
+
+def parameters_of(name: str, **changes: object) -> PretrainParams:
+    sizes = {field: value for field, value in SMALL.items() if field in OBJECTIVES[name].model_fields}
+    return tiny(objective=name, objectives={name: sizes}, **changes)
+
+
+@EACH
+def test_a_loss_is_a_sum_and_a_count_and_every_weight_learns(name: str) -> None:
+    model = objective(name)
+    output = model(batch(model))
+    assert output.loss_sum.shape == output.count.shape == ()
+    assert output.loss_sum.dtype == torch.float32
+    assert float(output.loss_sum.detach()) > 0
+    assert float(output.count) > 0
+    for total, count in output.metrics.values():
+        assert not total.requires_grad
+        assert total.shape == count.shape == ()
+    for counts_KV in output.histograms.values():
+        assert counts_KV.ndim == 2
+        assert counts_KV.dtype == torch.int64
+    output.loss_sum.backward()
+    learned = {key for key, each in model.named_parameters() if each.grad is not None and each.grad.abs().sum() > 0}
+    assert learned == {key for key, each in model.named_parameters() if each.requires_grad}
+
+
+@EACH
+def test_losses_are_float32_in_autocast(name: str) -> None:
+    model = objective(name)
+    with torch.autocast("cpu", torch.bfloat16):
+        output = model(batch(model))
+    assert output.loss_sum.dtype == torch.float32
+    assert torch.isfinite(output.loss_sum)
+
+
+@EACH
+def test_padding_and_rows_that_fill_the_batch_change_nothing(name: str) -> None:
+    model = objective(name).eval()
+    plain = model(batch(model))
+    for other in (batch(model, beyond=float("nan")), batch(model, fill=2)):
+        found = model(other)
+        torch.testing.assert_close(found.loss_sum, plain.loss_sum, rtol=1e-5, atol=1e-4)
+        assert torch.equal(found.count, plain.count)
+        for metric, (total, count) in plain.metrics.items():
+            torch.testing.assert_close(found.metrics[metric][0], total, rtol=1e-5, atol=1e-4)
+            assert torch.equal(found.metrics[metric][1], count)
+
+
+@EACH
+def test_what_is_prepared_needs_no_weights_and_is_the_same_each_time(name: str) -> None:
+    model = objective(name)
+    first = batch(model).prepared
+    again = batch(model.to("meta")).prepared
+    assert first.keys() == again.keys()
+    assert all(torch.equal(value, again[key]) and value.device.type == "cpu" for key, value in first.items())
+
+
+class Recorder(Callback):
+    """Collects what would wait in the first two updates of three, micro-batches, clipping and AdamW included."""
+
+    def __init__(self) -> None:
+        self.waiting = Waiting()
+
+    def on_train_batch_start(self, trainer: Trainer, *args: object) -> None:
+        if trainer.global_step < 2:
+            self.waiting.__enter__()
+
+    def on_train_batch_end(self, trainer: Trainer, *args: object) -> None:
+        if trainer.global_step <= 2:
+            self.waiting.__exit__(None, None, None)
+
+
+@EACH
+def test_nothing_in_an_update_waits_for_the_device(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    recorder = Recorder()
+    monkeypatch.setattr(pretrain, "progress", lambda watch: recorder)
+    params = parameters_of(name, batch={"micro_batches": 2}, updates=3, log_every=10, validate_batches=0)
+    pretrain.run(make_spec(make_shards(tmp_path / "shards", clips=40), tmp_path / "run", params))
+    assert recorder.waiting.seen > 1000
+    assert recorder.waiting.found == []
+
+
+def test_what_waits_is_found() -> None:
+    x = torch.rand(5)
+    with Waiting() as waiting:
+        x.sum().item()
+        x[x > 0.5]
+        x.nonzero()
+        torch.tensor([1.0])
+        torch.bincount(torch.ones(3, dtype=torch.int64))
+    assert {name.split(".")[0] for name in waiting.found} == {
+        "_local_scalar_dense", "index", "nonzero", "lift_fresh", "bincount"
+    }  # fmt: skip
+
+
+@EACH
+def test_front_end_encoder_and_loss_are_one_graph_per_bucket(name: str, tmp_path: Path) -> None:
+    params = parameters_of(name, batch={"seconds": 4.0, "crop_s": 1.0, "buckets": 3}, log_every=1)
+    shards = make_shards(tmp_path / "shards", clips=60, seconds=0.7)
+    spec = make_spec(shards, tmp_path / "run", params)
+    data = pretrain.training_data(*shards, params)
+    torch._dynamo.reset()
+    counter = CompileCounterWithBackend("aot_eager")
+    model, eager = new_objective(params).eval(), new_objective(params).eval()
+    compiled = torch.compile(model, fullgraph=True, dynamic=False, backend=counter)
+    micros = [micro for update in updates_of(params, data, 40, targets=spec.targets) for micro in update.micros]
+    shapes = {tuple(micro.audio.data.shape) for micro in micros if micro.audio is not None}
+    if shapes:
+        assert 1 < len(shapes) <= len(data.plan.buckets) == 3
+        assert all(micro.audio.full for micro in micros)
+    for micro in micros:
+        found, expected = compiled(mark_dynamic(micro)), eager(micro)
+        torch.testing.assert_close(found.loss_sum, expected.loss_sum, rtol=1e-4, atol=1e-4)
+        assert torch.equal(found.count, expected.count)
+        found.loss_sum.backward()
+    assert counter.frame_count <= max(1, len(data.plan.buckets))
+
+
+@EACH
+def test_a_run_resumes_exports_and_comes_back(name: str, tmp_path: Path) -> None:
+    shards = make_shards(tmp_path / "shards", clips=40)
+    params = parameters_of(name, updates=4, checkpoint_every=2)
+    whole = make_spec(shards, tmp_path / "whole", params)
+    pretrain.run(whole)
+    shutil.copytree(whole.folder, tmp_path / "resumed")
+    for lost in ("receipt.json", "checkpoints/step-000000004.pt"):
+        (tmp_path / "resumed" / lost).unlink()
+    resumed = whole.model_copy(update={"folder": tmp_path / "resumed"})
+    pretrain.run(resumed)
+    expected, found = (
+        weights_of(load_state(spec.folder / "checkpoints" / "step-000000004.pt")) for spec in (whole, resumed)
+    )
+    assert all(torch.equal(value, found[key]) for key, value in expected.items())
+    model = new_objective(params)
+    model.load_state_dict(expected)
+    exported = model.exports()
+    folder = save_export(tmp_path / "export", exported, {"run": "x"}, "# A card")
+    assert (folder / "README.md").read_text().startswith("# A card")
+    for key, module in exported.items():
+        if isinstance(module, Encoder):
+            again = load_export(folder if key == "encoder" else folder / key)
+            module.eval()
+            assert torch.equal(again(audio()).last_BFD, module(audio()).last_BFD)
