@@ -13,9 +13,9 @@ from allears.params.spec_pretrain import PretrainSpec
 from allears.shards.batches import Cursor
 from allears.shards.handle import ShardSet, made_from
 from allears.storage.files import read_json, write_json
-from allears.training.label import prepare_units
 from allears.training.datamodule import Maker, Updates
 from allears.training.frame_labels import FrameLabels
+from allears.training.label import prepare_units
 from allears.training.plan import TrainingData, training_data
 from allears.training.pretrain import new_objective
 from allears.training.ranks import Ranks

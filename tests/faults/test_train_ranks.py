@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import time
 from pathlib import Path
@@ -11,7 +12,7 @@ import numpy as np
 import pytest
 import torch
 
-from allears.checkpoints.steps import steps
+from allears.checkpoints.steps import step_file, steps
 from allears.checkpoints.training_state import data_of, load_state, weights_of
 from allears.errors import ConfigError
 from allears.params.spec_pretrain import PretrainSpec
@@ -33,22 +34,20 @@ def finished(spec: PretrainSpec) -> tuple[dict[str, torch.Tensor], dict[str, obj
 
 @pytest.fixture(scope="module")
 def specs(tmp_path_factory: pytest.TempPathFactory) -> dict[str, PretrainSpec]:
-    """The same training by one process and, twice, by two."""
+    """The same training by one process and by two, with DDP (twice) and with FSDP2."""
     folder = tmp_path_factory.mktemp("ranks")
     shards = make_shards(folder / "shards", clips=45)
-    batch = {"seconds": 2.0, "micro_batches": 4}
+    batch = {"seconds": 2.0, "micro_batches": 2}
     alone = tiny(objective="masked_units", updates=24, checkpoint_every=3, batch=batch)
     shared = alone.model_copy(update={"processes": 2, "reader_threads": 2})
-    return {
-        "one": make_spec(shards, folder / "one", alone),
-        "two": make_spec(shards, folder / "two", shared),
-        "killed": make_spec(shards, folder / "killed", shared),
-    }
+    sharded = shared.model_copy(update={"strategy": "fsdp"})
+    every = {"one": alone, "two": shared, "killed": shared, "sharded": sharded}
+    return {name: make_spec(shards, folder / name, params) for name, params in every.items()}
 
 
 @pytest.fixture(scope="module")
 def done(specs: dict[str, PretrainSpec]) -> dict[str, PretrainSpec]:
-    for name in ("one", "two"):
+    for name in ("one", "two", "sharded"):
         command = start(specs[name])
         assert command.wait(LIMIT_S) == 0, command.stderr.read()
     return specs
@@ -57,19 +56,35 @@ def done(specs: dict[str, PretrainSpec]) -> dict[str, PretrainSpec]:
 def test_two_processes_learn_what_one_does(done: dict[str, PretrainSpec]) -> None:
     (one, where), (two, there) = finished(done["one"]), finished(done["two"])
     assert where == there  # the same samples of the same batches
+    for name, tensor in one.items():
+        torch.testing.assert_close(two[name], tensor, rtol=0, atol=1e-6, msg=name)
+    rows = [
+        {event["step"]: event["values"] for event in read_events(done[name].folder) if event["kind"] == "metrics"}
+        for name in ("one", "two")
+    ]
+    assert rows[1].keys() == rows[0].keys()
+    for step, row in rows[0].items():  # those of dev speakers too, which the two share
+        for name in {"loss", "masked_accuracy", "dev_loss", "dev_masked_share"} & row.keys():
+            assert rows[1][step][name] == pytest.approx(row[name], rel=1e-5), (step, name)
+
+
+def test_two_processes_with_sharded_weights_do_so_too(done: dict[str, PretrainSpec], tmp_path: Path) -> None:
+    (one, where), (sharded, there) = finished(done["one"]), finished(done["sharded"])
+    assert where == there
     biases = {name for name in one if name.endswith("query_key.bias")}  # of keys: no gradient but rounding, which AdamW
     assert len(biases) == 2  # makes steps of
-    for name, tensor in one.items():
-        if name in biases:
-            continue
-        torch.testing.assert_close(two[name], tensor, rtol=2e-3, atol=2e-4, msg=name)
-    rows = [
-        {event["step"]: event["values"]["loss"] for event in read_events(done[name].folder)
-         if event["kind"] == "metrics" and "loss" in event["values"]}
-        for name in ("one", "two")
-    ]  # fmt: skip
-    assert rows[1].keys() == rows[0].keys()
-    assert [rows[1][step] for step in rows[0]] == pytest.approx(list(rows[0].values()), rel=1e-3)
+    for name in one.keys() - biases:
+        torch.testing.assert_close(sharded[name], one[name], rtol=0, atol=1e-5, msg=name)
+    shutil.copytree(done["sharded"].folder, tmp_path / "on")  # one process goes on from what two have saved
+    (tmp_path / "on" / "receipt.json").unlink()
+    step_file(tmp_path / "on" / "checkpoints", 24).unlink()
+    spec = done["one"].model_copy(update={"folder": tmp_path / "on"})
+    command = start(spec)
+    assert command.wait(LIMIT_S) == 0, command.stderr.read()
+    (resumed, there) = finished(spec)
+    assert where == there
+    for name in one.keys() - biases:
+        torch.testing.assert_close(resumed[name], one[name], rtol=0, atol=1e-5, msg=name)
 
 
 def test_a_process_that_is_killed_ends_the_others_and_the_next_run_goes_on(done: dict[str, PretrainSpec]) -> None:

@@ -48,7 +48,8 @@ def paths(tmp_path_factory) -> Paths:
     config = ConformerConfig(width=16, blocks=2, heads=2, ffn_width=32)
     save_export(paths.models / "encoder" / "run", {"encoder": build_encoder(config, seed=9)}, {"run": "test"}, "# test")
     write_receipt(paths.models / "encoder" / "run", "run", {})
-    write_json(paths.models / "encoder.json", {"folder": str(paths.models / "encoder" / "run")})
+    handle = {"folder": str(paths.models / "encoder" / "run"), "modules": ["encoder"]}
+    write_json(paths.models / "encoder.json", handle)
     return paths
 
 
@@ -138,7 +139,7 @@ def test_the_probe_runs_once_and_is_summarised(paths):
     other = paths.data / "06_models" / "third" / "encoder" / "third"
     save_export(other, {"encoder": build_encoder(config, seed=5)}, {}, "# test")
     write_receipt(other, "third", {})
-    others = ({"folder": str(other)}, *inputs[1:])
+    others = ({"folder": str(other), "modules": ["encoder"]}, *inputs[1:])
     mine = probe_spec(*others)
     found = compare_encoders(probe_encoder(*others), probed_alike(mine, probe_inputs(*others[:3]), paths))
     assert set(found["baseline"]) == {"run"}
@@ -148,6 +149,15 @@ def test_the_probe_runs_once_and_is_summarised(paths):
         assert (row["baseline_error"], row["baseline_layer"]) == tuple(
             best.loc[row["target"], ["pretrained_error", "layer"]]
         )
+
+
+def test_an_export_without_an_encoder_is_not_probed(paths):
+    before = sorted((paths.outputs / "probe").glob("*"))
+    export = {"folder": str(paths.models / "encoder" / "run"), "modules": ["decoder"]}
+    scores = probe_encoder(export, _json(paths.shards / "shards.json"), pd.DataFrame(), ProbeParams(), paths)
+    assert scores.empty
+    assert {"target", "arm", "draw", "layer", "clip"} <= set(scores.columns)
+    assert sorted((paths.outputs / "probe").glob("*")) == before
 
 
 def test_an_encoder_is_found_by_corpus_or_folder(paths):

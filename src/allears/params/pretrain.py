@@ -116,7 +116,7 @@ class PretrainParams(Params):
         default="stop", description="a clip whose bytes are damaged or gone; skip: go on without it, named and counted"
     )
     strategy: Literal["ddp", "fsdp"] = Field(
-        default="ddp", description="of several processes: ddp: each holds all weights; fsdp: a part of them (GPUs only)"
+        default="ddp", description="of several processes: ddp: each holds all weights; fsdp: a part of them"
     )
     timeout_s: float = Field(
         default=1800.0, gt=0, description="how long a process waits for the others before the training stops"

@@ -6,6 +6,7 @@ import warnings
 
 import torch
 from lightning_fabric.utilities.throughput import get_available_flops
+from torch.distributed.fsdp import FSDPModule
 from torch.utils.flop_counter import FlopCounterMode
 
 from allears.objectives.base import Objective
@@ -16,13 +17,14 @@ from allears.types import Batch
 @torch.no_grad()
 def training_flops(objective: Objective, batch: Batch, data: TrainingData) -> float:
     """Return operations per second of audio, padding included: three times the forward pass, as the backward pass takes
-    two of them (Kaplan et al., arXiv 2001.08361, section 2.1). 0 where the objective reads no audio.
+    two of them (Kaplan et al., arXiv 2001.08361, section 2.1). 0 where the objective reads no audio, or its weights are
+    sharded (a forward pass then takes all ranks).
     """
-    if batch.audio is None:
+    if batch.audio is None or isinstance(objective, FSDPModule):
         return 0.0
     seconds = 3600 * data.hours(batch.audio.data.numel())
-    with FlopCounterMode(display=False) as counter:
-        objective.forward(batch)  # not what torch.compile made of it
+    with torch.compiler.set_stance("force_eager"), FlopCounterMode(display=False) as counter:
+        objective(batch)
     return 3.0 * float(counter.get_total_flops()) / max(seconds, 1e-9)
 
 

@@ -11,6 +11,7 @@ import torch
 from pytorch_lightning import LightningModule
 from pytorch_lightning.core.optimizer import LightningOptimizer
 from torch import Tensor, nn
+from torch.nn.parallel import DistributedDataParallel
 
 from allears.objectives.base import Objective
 from allears.params.pretrain import OptimiserParams
@@ -53,6 +54,7 @@ class PretrainModule(LightningModule):
     """
 
     facts: UpdateFacts
+    spare: Batch  # of an earlier update
 
     def __init__(self, objective: Objective, spec: PretrainSpec, ranks: Ranks, precision: str) -> None:
         super().__init__()
@@ -83,21 +85,21 @@ class PretrainModule(LightningModule):
         optimiser.zero_grad(set_to_none=True)
         outputs: list[ObjectiveOutput] = []
         counted, summing = batch.counted.clone(), None  # float64: lengths over 2^24 are no whole numbers in float32
+        wrapped = self.trainer.strategy.model
         for micro in batch.micros:
             last = micro is batch.micros[-1]
-            with (
-                synchronised(self.trainer.strategy.model, self.objective, last=last),
-                out_of_memory(self.objective, micro),
-            ):
+            with synchronised(wrapped, self.objective, last=last), out_of_memory(self.objective, micro):
                 seed_generators(dropout_seed(params.seed, done, micro.micro), self.device)
                 outputs.append(self.objective(mark_dynamic(micro) if params.compile else micro))
                 counted[0] += outputs[-1].count.double()
                 if last:
                     summing = self.ranks.add(counted)
-                self.manual_backward(outputs[-1].loss_sum + (self._nothing() if last and self.ranks.world > 1 else 0))
-        if not batch.micros:  # this rank only pads the last update of an epoch; the others wait for its gradients
+                self.manual_backward(outputs[-1].loss_sum + (self._reach_all() if last else 0))
+        if batch.micros:
+            self.spare = batch.micros[0]
+        else:  # this rank only pads the last update of an epoch; the others wait for its gradients, which are zero
             summing = self.ranks.add(counted)
-            self.manual_backward(self._nothing())
+            self.manual_backward(self.objective(self.spare).loss_sum * 0.0 + self._reach_all())
         if summing is not None:
             summing.wait()
         norm = divide_and_clip(self.objective, counted[0].float(), params.optimiser.clip_norm)
@@ -123,12 +125,19 @@ class PretrainModule(LightningModule):
         checkpoint["precision"] = self.precision
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Complete a checkpoint with the frozen weights, which are here already (called by Lightning)."""
+        """Complete a checkpoint with the frozen weights, which are here already (called by Lightning).
+
+        Under FSDP the strategy has loaded the weights itself.
+        """
+        if "state_dict" not in checkpoint:
+            return
         frozen = {name: each.detach() for name, each in self.named_parameters() if not each.requires_grad}
         checkpoint["state_dict"] = frozen | checkpoint["state_dict"]
 
-    def _nothing(self) -> Tensor:
-        """A loss of zero that reaches every parameter, so that all ranks reduce the same gradients."""
+    def _reach_all(self) -> Tensor | int:
+        """Under DDP a zero that reaches every parameter: it waits for the gradients of all, used or not."""
+        if not isinstance(self.trainer.strategy.model, DistributedDataParallel):
+            return 0
         return torch.stack([each.sum() * 0.0 for each in self.objective.parameters() if each.requires_grad]).sum()
 
 
@@ -140,7 +149,7 @@ def mark_dynamic(batch: Batch) -> Batch:
     for name, tensor in batch.prepared.items():
         for axis, letter in enumerate(name.rpartition("_")[2]):
             if letter in "MN":
-                torch._dynamo.maybe_mark_dynamic(tensor, axis)  # type: ignore[no-untyped-call]
+                torch._dynamo.maybe_mark_dynamic(tensor, axis)
     return batch
 
 

@@ -150,6 +150,8 @@ def training_data(
             min_length, samples_each, start_multiple = max(1, seconds(batch.min_s) // hop), hop, 1
         case "tokens":
             capacity, crop_length, min_length, samples_each, start_multiple = batch.tokens, batch.tokens, 1, 0, 1
+    buckets = bucket_lengths(min_length, crop_length, batch.buckets, start_multiple)
+    min_length = max(min_length, *buckets[:1])
     corpora = without_copies(read)
     for one in corpora:
         _check_inputs(one, params.chosen)
@@ -163,7 +165,7 @@ def training_data(
         crop_length=crop_length,
         min_length=min_length,
         start_multiple=start_multiple,
-        buckets=bucket_lengths(min_length, crop_length, batch.buckets, start_multiple),
+        buckets=buckets,
         pool=2**20 if batch.buckets else 256,  # with buckets, one batch per bucket and window may be part empty
         group=batch.micro_batches,
     )

@@ -98,13 +98,9 @@ def sum_gradients(state: object, bucket: GradBucket) -> torch.futures.Future[Ten
 
 
 def new_strategy(params: PretrainParams, ranks: Ranks, accelerator: str) -> Strategy:
-    """Return Lightning's strategy for these processes. ConfigError for one that the device cannot run."""
+    """Return Lightning's strategy for these processes. FSDP2 runs on CPUs too, for tests: there it saves nothing."""
     device = torch.device("cuda", ranks.local) if accelerator == "gpu" else torch.device("cpu")
     timeout = timedelta(seconds=params.timeout_s)
-    if params.strategy == "fsdp" and accelerator != "gpu":
-        raise ConfigError(
-            "pretrain.strategy is fsdp, which shards weights over GPUs, and this training runs on the CPU; use ddp"
-        )
     if ranks.world == 1:
         return SingleDeviceStrategy(device)
     if params.strategy == "fsdp":
@@ -122,7 +118,9 @@ def shard(objective: nn.Module, mesh: Any) -> None:
     blocks = [block for each in objective.modules() if isinstance(each, nn.ModuleList) for block in each]
     for each in (*blocks, objective):
         fully_shard(each, mesh=mesh)
-        cast("FSDPModule", each).set_gradient_divide_factor(1.0)
+        sharded = cast("FSDPModule", each)
+        sharded.set_gradient_divide_factor(1.0)
+        sharded.set_force_sum_reduction_for_comms(True)
 
 
 def synchronised(wrapped: nn.Module | None, objective: nn.Module, *, last: bool) -> AbstractContextManager[None]:

@@ -16,8 +16,8 @@ import soundfile
 
 from allears.audio import ffmpeg
 from allears.audio.decode import Decoder, header, resample
-from allears.frames import to_samples
 from allears.errors import AudioError
+from allears.frames import to_samples
 from tests.long import LONG
 
 SECONDS = 7.0

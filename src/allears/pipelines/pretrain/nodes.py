@@ -19,7 +19,7 @@ from allears.shards.handle import ShardSet
 from allears.storage.digest import identity
 from allears.storage.receipt import read_receipt, write_receipt
 
-EXPORT_VERSION = 3
+EXPORT_VERSION = 4
 # What the weights do not depend on, or (from_epoch) among the inputs. Where something is damaged they do depend on
 # on_damage; but a run that it stopped must be able to go on, and the receipt counts what was skipped.
 BESIDE_THE_WEIGHTS = {
