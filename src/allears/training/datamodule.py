@@ -32,7 +32,8 @@ from allears.types import Batch, Padded
 class Update:
     """The micro-batches of one update on this rank. `length` and `clips` are those that all ranks should read.
 
-    `skipped` names each damaged clip of this rank and its fault. `after` is where the data stand once the update is done. `counted` float64 [3]: 0, clips and length that this rank skipped.
+    `skipped` names each damaged clip of this rank and its fault; `counted` float64 [3]: 0, and the clips and length
+    that this rank skipped. `after` is where the data stand once the update is done.
     """
 
     micros: list[Batch]

@@ -11,6 +11,7 @@ import torch
 from pytorch_lightning import LightningModule
 from pytorch_lightning.core.optimizer import LightningOptimizer
 from torch import Tensor, nn
+from torch._dynamo import maybe_mark_dynamic
 from torch.nn.parallel import DistributedDataParallel
 
 from allears.objectives.base import Objective
@@ -149,7 +150,7 @@ def mark_dynamic(batch: Batch) -> Batch:
     for name, tensor in batch.prepared.items():
         for axis, letter in enumerate(name.rpartition("_")[2]):
             if letter in "MN":
-                torch._dynamo.maybe_mark_dynamic(tensor, axis)
+                maybe_mark_dynamic(tensor, axis)
     return batch
 
 

@@ -151,7 +151,7 @@ def training_data(
         case "tokens":
             capacity, crop_length, min_length, samples_each, start_multiple = batch.tokens, batch.tokens, 1, 0, 1
     buckets = bucket_lengths(min_length, crop_length, batch.buckets, start_multiple)
-    min_length = max(min_length, *buckets[:1])
+    min_length = max((min_length, *buckets[:1]))
     corpora = without_copies(read)
     for one in corpora:
         _check_inputs(one, params.chosen)
