@@ -55,7 +55,7 @@ class PretrainModule(LightningModule):
     """
 
     facts: UpdateFacts
-    spare: Batch  # of an earlier update
+    spare: Batch | None = None  # of an earlier update
 
     def __init__(self, objective: Objective, spec: PretrainSpec, ranks: Ranks, precision: str) -> None:
         super().__init__()
@@ -100,7 +100,9 @@ class PretrainModule(LightningModule):
             self.spare = batch.micros[0]
         else:  # this rank only pads the last update of an epoch; the others wait for its gradients, which are zero
             summing = self.ranks.add(counted)
-            self.manual_backward(self.objective(self.spare).loss_sum * 0.0 + self._reach_all())
+            idle = self._reach_all() + (0 if self.spare is None else self.objective(self.spare).loss_sum * 0.0)
+            if isinstance(idle, Tensor):
+                self.manual_backward(idle)
         if summing is not None:
             summing.wait()
         norm = divide_and_clip(self.objective, counted[0].float(), params.optimiser.clip_norm)
