@@ -31,18 +31,15 @@ from allears.params.pretrain import PretrainParams
 from allears.params.spec_pretrain import PretrainSpec
 from allears.process.events import EventLog
 from allears.process.launch import tuning
-from allears.shards.batches import Cursor
 from allears.shards.handle import ShardSet
 from allears.storage.files import read_json
 from allears.training import pretrain
-from allears.training.datamodule import Updates
-from allears.training.frame_labels import FrameLabels
 from allears.training.label import prepare_units
 from allears.training.module import build_optimiser, divide_and_clip
 from allears.training.plan import TrainingData, training_data
 from allears.training.pretrain import new_objective
-from allears.training.ranks import Ranks
 from allears.types import Batch
+from tests.pretraining import updates_of
 from tests.support import make_shards
 
 ROUNDS, UPDATES, WARM = 5, 50, 25  # WARM: the rows of metrics are as far apart as in conf/base
@@ -76,11 +73,10 @@ def main() -> None:
             shards = make_shards(root / "shards", clips=200, seconds=4.0)
         params = recipe(sys.argv[-1] if len(sys.argv) in (2, 4) else None)
         data = training_data(*shards, params)
-        targets, labels = {"kind": "none"}, None
-        if params.objective == "masked_units":
+        targets = {"kind": "none"}
+        if "units" in params.chosen.inputs:
             targets = prepare_units(data, params, root / "features")
-            labels = FrameLabels(targets, [data.main.index])
-        updates = [each.micros for each in Updates(data, labels, Cursor(), WARM + UPDATES, Ranks(), threads=1)]
+        updates = [each.micros for each in updates_of(params, data, WARM + UPDATES, targets=targets)]
         rounds = [
             (
                 bare(params, updates, data),
@@ -149,13 +145,13 @@ def forward(params: PretrainParams, updates: list[list[Batch]], data: TrainingDa
     wall, cpu = time.perf_counter(), time.process_time()
     for update in updates:
         for micro in update:
-            encoder(micro.audio_BT, micro.samples_B)
+            encoder(micro.audio)
     return cost(updates, data, wall, cpu)
 
 
 def cost(updates: list[list[Batch]], data: TrainingData, wall: float, cpu: float) -> Cost:
     """Time since `wall` and `cpu` for a second of these updates' audio, padding not counted."""
-    samples = sum(int(micro.samples_B.sum()) for update in updates for micro in update)
+    samples = sum(int(micro.audio.lengths_B.sum()) for update in updates for micro in update)
     audio_s = samples / data.main.shard_set.sample_rate_hz
     return Cost((time.perf_counter() - wall) / audio_s, (time.process_time() - cpu) / audio_s)
 

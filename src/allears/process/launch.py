@@ -13,7 +13,6 @@ import sys
 from contextlib import suppress
 from pathlib import Path
 
-from allears.engine.cores import cores
 from allears.errors import StorageError, TrainingError
 from allears.params.spec_finetune import FinetuneSpec
 from allears.params.spec_pretrain import PretrainSpec
@@ -46,17 +45,17 @@ def launch(spec: PretrainSpec | ProbeSpec | FinetuneSpec, folder: Path) -> None:
 
 
 def tuning() -> dict[str, str]:
-    """Environment variables that a training's threads and memory go by; each may be set otherwise from outside.
+    """Return environment variables for a training's threads and memory; each may be set otherwise from outside.
 
-    A thread that waits spins for some 50 us, then sleeps (libgomp's count; by itself it spins for milliseconds). On 2
-    cores, times real time: 153 when they are free and 58 when two other processes keep them busy; sleeping at once 101
-    and 63, spinning on 109 and 8.
+    One thread per process: the second one of a small model gains little on free cores, and where other work takes a
+    core the two wait for each other (`tests/benchmark/bench_processes.py`; RESULTS.md has the table). Who asks for more
+    threads gets ones that spin for some 50 us when they wait, and then sleep (libgomp by itself: milliseconds).
 
     Memory of activations is kept for the next update (glibc; by itself it gives everything over 128 KiB back and gets
     it anew, zeroed page by page): the front end takes half the time, a whole update 4 % less.
     """
     return {
-        "OMP_NUM_THREADS": str(cores()),
+        "OMP_NUM_THREADS": "1",
         "GOMP_SPINCOUNT": "10000",
         "MALLOC_MMAP_THRESHOLD_": str(32 << 20),
         "MALLOC_TRIM_THRESHOLD_": str(1 << 30),

@@ -8,7 +8,6 @@ from pathlib import Path
 from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
 from torch.distributed.run import main as torchrun
 
-from allears.engine.cores import cores
 from allears.errors import TrainingError
 from allears.process.orphan import PARENT
 
@@ -19,7 +18,7 @@ def share_out(spec: Path, processes: int) -> None:
     Raises TrainingError; what the first that failed said of itself lies beside the spec.
     """
     os.environ[PARENT] = str(os.getpid())
-    os.environ["OMP_NUM_THREADS"] = str(max(1, int(os.environ.get("OMP_NUM_THREADS", cores())) // processes))
+    os.environ["OMP_NUM_THREADS"] = str(max(1, int(os.environ.get("OMP_NUM_THREADS", "1")) // processes))
     try:
         torchrun(["--standalone", f"--nproc-per-node={processes}", "--module", "allears.training.run", str(spec)])
     except ChildFailedError as error:
