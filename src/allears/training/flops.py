@@ -14,18 +14,18 @@ from allears.training.plan import TrainingData
 from allears.types import Batch
 
 
-@torch.no_grad()
 def training_flops(objective: Objective, batch: Batch, data: TrainingData) -> float:
-    """Return operations per second of audio, padding included: three times the forward pass, as the backward pass takes
-    two of them (Kaplan et al., arXiv 2001.08361, section 2.1). 0 where the objective reads no audio, or its weights are
-    sharded (a forward pass then takes all ranks).
+    """Return the operations of a forward and backward pass per second of audio, padding included.
+
+    0 where the objective reads no audio, or its weights are sharded (a forward pass then takes all ranks).
     """
     if batch.audio is None or isinstance(objective, FSDPModule):
         return 0.0
     seconds = 3600 * data.hours(batch.audio.data.numel())
+    trained = [each for each in objective.parameters() if each.requires_grad]
     with torch.compiler.set_stance("force_eager"), FlopCounterMode(display=False) as counter:
-        objective(batch)
-    return 3.0 * float(counter.get_total_flops()) / max(seconds, 1e-9)
+        torch.autograd.grad(objective(batch).loss_sum, trained, allow_unused=True)
+    return float(counter.get_total_flops()) / seconds
 
 
 def peak_flops(device: torch.device) -> float | None:

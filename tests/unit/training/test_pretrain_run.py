@@ -10,11 +10,15 @@ from pydantic import ValidationError
 
 from allears.checkpoints.training_state import data_of, load_state, weights_of
 from allears.errors import CorpusError, DamageError, StaleError, TrainingError
+from allears.objectives.best_rq import BestRQ
 from allears.params.spec_pretrain import ExtendedRun
 from allears.process.events import read_events
 from allears.shards.index import read_index
 from allears.storage.files import read_json
 from allears.training import pretrain
+from allears.training.module import PretrainModule
+from allears.training.ranks import Ranks
+from allears.types import Batch, ObjectiveOutput
 from tests.pretraining import make_spec, tiny
 from tests.support import make_shards
 
@@ -181,3 +185,51 @@ def test_less_audio_than_a_batch_or_none_is_an_error_with_numbers(tmp_path: Path
         pretrain.run(make_spec(shards, tmp_path / "a", tiny(batch={"seconds": 400.0})))
     with pytest.raises((TrainingError, CorpusError), match="no clip to train on"):
         pretrain.run(make_spec(shards, tmp_path / "b", tiny(batch={"min_s": 3.0, "crop_s": 4.0, "seconds": 5.0})))
+
+
+def test_validation_is_in_the_precision_of_the_training(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: set[tuple[bool, bool]] = set()
+    forward = BestRQ.forward
+
+    def noting(self: BestRQ, batch: Batch) -> ObjectiveOutput:
+        seen.add((self.training, torch.is_autocast_enabled("cpu")))
+        return forward(self, batch)
+
+    monkeypatch.setattr(BestRQ, "forward", noting)
+    shards = make_shards(tmp_path / "shards", clips=30)
+    for precision, autocast in (("bf16-mixed", True), ("32", False)):
+        seen.clear()
+        spec = make_spec(shards, tmp_path / precision, tiny(updates=2, precision=precision))
+        pretrain.run(spec)
+        events = [event["values"] for event in read_events(spec.folder) if event["kind"] == "metrics"]
+        assert any("dev_loss" in values for values in events)
+        assert seen - {(True, False)} == {(True, autocast), (False, autocast)} - {(True, False)}
+
+
+def test_a_checkpoint_holds_what_is_trained_and_a_frozen_part_comes_from_the_model(tmp_path: Path) -> None:
+    spec = make_spec(make_shards(tmp_path / "shards", clips=30), tmp_path / "run", tiny(updates=2))
+    module = PretrainModule(pretrain.new_objective(spec.pretrain), spec, Ranks(), "32")
+    frozen = set()
+    for name, parameter in module.named_parameters():
+        if "blocks.0" in name:
+            parameter.requires_grad_(requires_grad=False)
+            frozen.add(name)
+    whole = module.state_dict()
+    checkpoint = {"state_dict": dict(whole)}
+    module.on_save_checkpoint(checkpoint)
+    assert checkpoint["state_dict"].keys() == whole.keys() - frozen
+    assert len(frozen) > 10
+    module.on_load_checkpoint(checkpoint)
+    assert checkpoint["state_dict"].keys() == whole.keys()
+
+
+def test_the_log_has_the_operations_of_a_second_of_audio(tmp_path: Path) -> None:
+    """Linear layers take twice their parameters per frame, three times for both passes; the mel filters once."""
+    spec = make_spec(make_shards(tmp_path / "shards", clips=30), tmp_path / "run", tiny(updates=2))
+    pretrain.run(spec)
+    objective = pretrain.new_objective(spec.pretrain)
+    matrices = sum(each.weight.numel() for each in objective.encoder.modules() if isinstance(each, torch.nn.Linear))
+    (row,) = [event["values"] for event in read_events(spec.folder) if "flop_per_audio_s" in event["values"]]
+    least = 3 * 2 * matrices * 25 + 2 * 257 * 80 * 100
+    assert least < row["flop_per_audio_s"] < 1.6 * least  # attention, convolution, head and padded frames come on top
+    assert "device_peak_share" not in row  # nobody knows the peak of this processor
