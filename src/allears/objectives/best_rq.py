@@ -16,7 +16,7 @@ from torch.nn import functional
 
 from allears.models.base import Encoder
 from allears.objectives.base import Objective, histogram, masked_prediction, rows
-from allears.objectives.masking import mask_batch, required
+from allears.objectives.masking import mask_batch, masked_output, required
 from allears.params.objective import BestRQConfig
 from allears.types import Batch, ObjectiveOutput
 
@@ -61,20 +61,11 @@ class BestRQ(Objective):
             seen_MKV = self.head(rows(output.last_BFD, ready["visible_N"])).unflatten(-1, (K, -1))
             codes_MK = self.quantizer(rows(features.data, ready["visible_N"]))
             seen_sum = functional.cross_entropy(seen_MKV.flatten(0, 1).float(), codes_MK.flatten(), reduction="sum") / K
-        hidden_count, visible_count, masked, frames = ready["counts"].unbind()
-        return ObjectiveOutput(
-            loss_sum=hidden_sum + self.config.visible_weight * seen_sum,
-            count=hidden_count + self.config.visible_weight * visible_count,
-            metrics={
-                "loss": (hidden_sum.detach(), hidden_count),
-                "masked_accuracy": (correct, hidden_count),
-                "masked_share": (masked, frames),
-            },
-            histograms={
-                "codes": torch.stack([histogram(targets_MK[:, k], V) for k in range(K)]),
-                "predictions": torch.stack(predictions),
-            },
-        )
+        codes_KV = torch.stack([histogram(targets_MK[:, k], V) for k in range(K)])
+        return masked_output(
+            ready, self.config.visible_weight, hidden_sum, seen_sum, correct,
+            {"codes": codes_KV, "predictions": torch.stack(predictions)},
+        )  # fmt: skip
 
     def exports(self) -> dict[str, nn.Module]:
         """Return the encoder."""

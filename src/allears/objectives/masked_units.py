@@ -14,7 +14,7 @@ from torch.nn import functional
 from allears.errors import ConfigError, TrainingError
 from allears.models.base import Encoder
 from allears.objectives.base import Objective, masked_prediction, rows
-from allears.objectives.masking import Masked, mask_batch, required
+from allears.objectives.masking import Masked, mask_batch, masked_output, required
 from allears.params.objective import MaskedUnitsConfig
 from allears.types import Batch, ObjectiveOutput
 
@@ -78,17 +78,10 @@ class MaskedUnits(Objective):
                     head(rows(frames_BFD, ready["visible_N"])), ready["visible_units_N"], reduction="sum"
                 )
                 seen_sum = seen_sum + seen / len(self.heads)
-        hidden_count, visible_count, masked, frames = ready["counts"].unbind()
-        return ObjectiveOutput(
-            loss_sum=hidden_sum + self.config.visible_weight * seen_sum,
-            count=hidden_count + self.config.visible_weight * visible_count,
-            metrics={
-                "loss": (hidden_sum.detach(), hidden_count),
-                "masked_accuracy": (correct, hidden_count),
-                "masked_share": (masked, frames),
-            },
-            histograms={"codes": ready["codes_KV"], "predictions": predictions_V[None]},
-        )
+        return masked_output(
+            ready, self.config.visible_weight, hidden_sum, seen_sum, correct,
+            {"codes": ready["codes_KV"], "predictions": predictions_V[None]},
+        )  # fmt: skip
 
     def exports(self) -> dict[str, nn.Module]:
         """Return the encoder."""

@@ -8,7 +8,7 @@ Legend: `B` clips, `F` frames, `M` hidden frames, `N` visible ones.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from allears.params.objective import MaskConfig
-from allears.types import Batch, Padded
+from allears.types import Batch, ObjectiveOutput, Padded
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +58,30 @@ def mask_batch(batch: Batch, frames_of: Callable[[int], int], config: MaskConfig
     masks_BF = span_masks(batch.keys, batch.starts, batch.before, frames, F, config, seed, batch.epoch)
     known_BF = np.arange(F) < np.array(frames)[:, None]
     return Masked(masks_BF, known_BF, sum(frames))
+
+
+def masked_output(
+    ready: Mapping[str, Tensor],
+    visible_weight: float,
+    hidden_sum: Tensor,
+    seen_sum: Tensor,
+    correct: Tensor,
+    histograms: dict[str, Tensor],
+) -> ObjectiveOutput:
+    """Return the output of a masked objective from the losses of hidden and visible frames, and of the hidden ones that
+    are predicted right. `ready` is what `Masked.prepared` returned.
+    """
+    hidden_count, visible_count, masked, frames = ready["counts"].unbind()
+    return ObjectiveOutput(
+        loss_sum=hidden_sum + visible_weight * seen_sum,
+        count=hidden_count + visible_weight * visible_count,
+        metrics={
+            "loss": (hidden_sum.detach(), hidden_count),
+            "masked_accuracy": (correct, hidden_count),
+            "masked_share": (masked, frames),
+        },
+        histograms=histograms,
+    )
 
 
 def required(value: Padded | None, name: str) -> Padded:

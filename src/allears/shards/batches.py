@@ -101,27 +101,6 @@ class HostBatch:
     skipped_length: int
 
 
-def iterate(
-    reader: ShardReader | CorporaReader,
-    spec: PlanSpec,
-    weights_N: NDArray[np.float64],
-    *,
-    begin: Cursor,
-    last_step: int,
-    rank: int = 0,
-    world: int = 1,
-    threads: int = 1,
-    skip_damaged: bool = False,
-    lengths_N: NDArray[np.int64] | None = None,
-    audio: bool = True,
-) -> Iterator[HostBatch]:
-    """Yield the micro-batches of this rank from `begin` until `last_step` global steps are done (see `iterate_as`)."""
-    return iterate_as(
-        lambda batch: batch, reader, spec, weights_N, begin=begin, last_step=last_step, rank=rank, world=world,
-        threads=threads, skip_damaged=skip_damaged, lengths_N=lengths_N, audio=audio,
-    )  # fmt: skip
-
-
 def iterate_as(
     finish: Callable[[HostBatch], Finished],
     reader: ShardReader | CorporaReader,
@@ -163,6 +142,14 @@ def iterate_as(
                 yield waiting.popleft().result()
         while waiting:
             yield waiting.popleft().result()
+
+
+def as_read(batch: HostBatch) -> HostBatch:
+    """Return a batch as it is: what `iterate` finishes."""
+    return batch
+
+
+iterate: Callable[..., Iterator[HostBatch]] = partial(iterate_as, as_read)
 
 
 def plan_digest(spec: PlanSpec) -> str:
