@@ -35,6 +35,7 @@ class Meter:
         import psutil
         from codecarbon import OfflineEmissionsTracker
 
+        _name_processor()
         country = os.environ.get(VARIABLE) or None
         processes = int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
         self.intensity_g = carbon_intensity(country)
@@ -149,6 +150,15 @@ def _in_words(parts: list[Any]) -> str:
     known = cpu._tdp not in (85, _by_threads(cpu._cpu_count))  # noqa: SLF001 - 85: codecarbon's guess without a model
     source, factor = ("its rated power", "two") if known else ("rated power unknown", "three")
     return f"processor estimated from {cpu._tdp:.0f} W at full use ({source}; may be off by a factor of {factor})"  # noqa: SLF001
+
+
+def _name_processor() -> None:
+    """Give codecarbon the name in /proc/cpuinfo: py-cpuinfo, which it asks, spends a second on finding it."""
+    import cpuinfo
+
+    with suppress(OSError, IndexError):
+        name = Path("/proc/cpuinfo").read_text().split("model name\t: ")[1].splitlines()[0]
+        cpuinfo.get_cpu_info = lambda: {"brand_raw": name}
 
 
 def _is_virtual() -> bool:
