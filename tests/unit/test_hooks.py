@@ -47,6 +47,8 @@ VALID = {"corpus": "mine", "paths": {"corpus": "mine"}, "pretrain": {}, "finetun
         ({"corpus": 3}, r"corpus: expected a name, found 3"),
         ({"pretrain": {"shards_from": "copies/mine"}}, "copies/mine, which is neither a URL nor an absolute path"),
         ({"pretrain": {"shards_from": ["s3://a/b", "/c", "~/d", "file://e"]}}, "names file://e, which is neither"),
+        ({"cost": {"country": "Germany"}}, r"cost\.country is 'Germany', .* such as FRA, or null.*did you mean 'DEU'"),
+        ({"cost": {"country": 3}}, r"cost\.country: expected a valid string, found 3"),
         ({"ingest": {"limt": 3}}, r"'ingest\.limt' is not known; did you mean 'limit'\? Valid under 'ingest': path"),
         ({"ingest": {"splits": {"tset": 1}}}, r"'ingest\.splits\.tset' .*'test'\? Valid under 'ingest\.splits': dev"),
         ({"ingest": {"limit": "x"}}, r"ingest\.limit: expected a valid integer.*found 'x'"),
@@ -108,7 +110,8 @@ def test_each_model_is_the_one_that_the_nodes_ask_for():
         assert issubclass(model, BaseModel), key
         if key == top:
             assert parameters.load_model(parameters.MODELS[top]) is model
-    assert set(parameters.MODELS) == {"engine"} | {key.split(".")[0] for key in asked}  # no node asks where it works
+    of_no_node = {"engine", "cost"}  # where work is done, and with whose electricity
+    assert set(parameters.MODELS) == of_no_node | {key.split(".")[0] for key in asked}
 
 
 def test_hooks_import_nothing_heavy():

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from importlib import import_module
 from pathlib import Path
 from types import UnionType
@@ -25,6 +26,7 @@ MODELS = {
     "finetune": "allears.params.finetune:FinetuneParams",
     "evaluate": "allears.params.evaluate:EvaluateParams",
     "engine": "allears.params.engine:EngineParams",
+    "cost": "allears.params.cost:CostParams",
 }
 PLAIN = ("corpus", "paths")  # `paths` follows from `corpus`
 MAX_SHOWN = 5
@@ -56,6 +58,11 @@ def check_parameters(parameters: Mapping[str, Any], given: Mapping[str, Any]) ->
 
     check(models["policies"].chosen(models["audit"].policy), models["audit"])
     _check_places(models["pretrain"].shards_from)
+    if (country := models["cost"].country) is not None:
+        from allears.process.energy import carbon_intensity
+
+        with suppress(ImportError):  # without codecarbon no energy is measured, and a country is of no use
+            carbon_intensity(country)
 
 
 def _check_places(urls: Sequence[str]) -> None:

@@ -8,7 +8,9 @@ from typing import Any
 
 import pandas as pd
 
+from allears.process.energy import Cost
 from allears.reporting import report_sections as sections
+from allears.reporting.costs import cost_table
 from allears.reporting.html import page, written
 from allears.reporting.truth import truth_table
 
@@ -18,7 +20,8 @@ class ReportData:
     """All that the page shows: results of pretraining, fine-tuning and the audit.
 
     `pretrained`: the run on this corpus; `tuned`: provenance of the encoder that was fine-tuned, another corpus's
-    perhaps; `events`: the lines of the pretraining's event log; `skipped`: sentences on what fine-tuning left out.
+    perhaps; `events`: the lines of the pretraining's event log; `skipped`: sentences on what fine-tuning left out;
+    `costs`: kind, name and cost of each training of the corpus.
     """
 
     corpus: str
@@ -34,6 +37,7 @@ class ReportData:
     steps: pd.DataFrame
     truth_scores: pd.DataFrame
     skipped: Sequence[str] = ()
+    costs: Sequence[tuple[str, str, Cost | None]] = ()
 
 
 def render(data: ReportData) -> str:
@@ -58,6 +62,7 @@ def render(data: ReportData) -> str:
         probe_plots=sections.probe_plots(data.probe),
         training=sections.training(data.pretrained),
         training_plots=sections.training_plots(data.events),
+        cost=cost_table(data.costs),
         truth=truth_table(data.truth_scores),
     )
 

@@ -10,7 +10,7 @@ import torch
 from pytorch_lightning import Trainer
 
 from allears.checkpoints.steps import CHECKPOINTS, step_file, steps
-from allears.checkpoints.training_state import data_of, load_state
+from allears.checkpoints.training_state import data_of, load_state, weights_of
 from allears.errors import ConfigError, StaleError, TrainingError
 from allears.objectives.base import Objective
 from allears.objectives.build import build_objective
@@ -89,6 +89,14 @@ def run(spec: PretrainSpec) -> None:
 def new_objective(params: PretrainParams) -> Objective:
     """Return the objective with new weights: the first that `pretrain.seed` draws."""
     return build_objective(params.chosen, params.chosen_encoder, seed=params.seed)
+
+
+def trained_objective(params: PretrainParams, checkpoint: Path) -> Objective:
+    """Return the objective with the weights of a checkpoint; frozen ones, which it does not hold, as they are built."""
+    objective = new_objective(params)
+    frozen = {name: each for name, each in objective.named_parameters() if not each.requires_grad}
+    objective.load_state_dict(frozen | weights_of(load_state(checkpoint)))
+    return objective
 
 
 def _data(spec: PretrainSpec, found: TrainingData, ranks: Ranks, *, pinned: bool) -> PretrainData:

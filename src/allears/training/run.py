@@ -19,6 +19,7 @@ from allears.errors import AllearsError, PeerLostError, StorageError
 from allears.params.spec_finetune import FinetuneSpec
 from allears.params.spec_pretrain import PretrainSpec
 from allears.params.spec_probe import ProbeSpec
+from allears.process.energy import measured
 from allears.process.orphan import die_with_parent
 from allears.process.spec_file import ERROR_FILE, TRACE_FILE, enter_project, read_spec
 from allears.storage.files import storage_error, write_json
@@ -39,7 +40,8 @@ def main(arguments: list[str]) -> int:
 
             share_out(path, spec.pretrain.processes)
         else:
-            dispatch(spec)
+            with measured(spec):
+                dispatch(spec)
     except Exception as error:
         return _failed(path.parent, error)
     return 0

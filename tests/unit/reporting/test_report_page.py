@@ -5,10 +5,13 @@ import pandas as pd
 import pytest
 
 from allears.evaluation.breakdown import CURVE_COLUMNS, ENCODER_COLUMNS, STEPS_COLUMNS
+from allears.process.energy import Cost
+from allears.reporting.costs import cost_in_words, cost_table
 from allears.reporting.model_card import ModelFacts, model_card
 from allears.reporting.report_page import ReportData, answer, render
 from allears.reporting.truth import truth_table
 
+COST = Cost(device="1 × A", device_hours=12.345, energy_kwh=4.567, co2e_kg=0.0999, how="measured <here>")
 BASE = {"task": "classify", "target": "digit", "clips": 300, "speakers": 20, "repetitions": 3, "assessable": True}
 
 
@@ -64,6 +67,7 @@ def test_the_page_says_what_is_not_assessable_and_fetches_nothing():
         steps=pd.DataFrame(columns=STEPS_COLUMNS),
         curves=pd.DataFrame(columns=CURVE_COLUMNS),
         truth_scores=pd.DataFrame(),
+        costs=[("pretraining", "abc", COST), ("probe", "<u>", None)],
     )
     page = render(data)
     body = page[: page.index("<script>")] if "<script>" in page else page
@@ -74,7 +78,20 @@ def test_the_page_says_what_is_not_assessable_and_fetches_nothing():
     assert body.count("Against other encoders") == 2
     assert "another" in body
     assert "&lt;i&gt;best_rq" in body
+    assert '<td class="text">measured &lt;here&gt;</td>' in body
+    assert "&lt;u&gt;" in body
     assert not re.search(r"""(src|href)=["']?https?:""", body)
+
+
+def test_the_table_of_costs_adds_up_what_is_known_and_says_what_is_not():
+    lines = cost_table([("pretraining", "a", COST), ("probe", "b", COST), ("fine-tuning", "c", None)]).split("<tr")[2:]
+    cells = [re.findall(r"<td[^>]*>(.*?)</td>", line) for line in lines]
+    assert cells[0] == ["pretraining", "<code>a</code>", "1 × A", "12.3", "4.57 kWh", "99.9 g", "measured &lt;here&gt;"]
+    assert cells[2] == ["fine-tuning", "<code>c</code>", "", "unknown", "unknown", "unknown", "nothing was recorded"]
+    assert [cells[3][0], *cells[3][3:]] == ["all that is known", "24.7", "9.13 kWh", "0.2 kg", ""]
+    assert "total" in lines[3]
+    assert cost_table([]) == ""
+    assert cost_in_words(COST) == "12.3 device-hours (1 × A), 4.57 kWh, 99.9 g CO2e: measured <here>"
 
 
 def test_defects_that_no_measure_looks_for_show_no_score():

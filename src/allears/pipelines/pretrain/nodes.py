@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from allears.params.base import Paths
 from allears.params.pretrain import PretrainParams
 from allears.params.spec_pretrain import VERSION, PretrainSpec
 from allears.pipelines.pretrain import corpora, probe_nodes, runs, summary
+from allears.process.energy import METRICS, read_cost
 from allears.reporting.terminal import show_encoders
 from allears.shards.handle import ShardSet
 from allears.storage.digest import identity
@@ -126,6 +128,7 @@ def train_encoder(
     elif params.launch == "external":
         runs.adopt(spec, paths)
     notes = read_receipt(folder, name) or {}
+    cost = read_cost(folder)
     return {
         "run": folder.name,
         "folder": str(folder),
@@ -137,6 +140,8 @@ def train_encoder(
         "inputs": inputs | {"shards": str(shard_set["digest"])},
         "extends": extends.run if extends else None,
         **notes,
+        "metrics": {key: value for key, value in notes.get("metrics", {}).items() if key not in METRICS},
+        "cost": asdict(cost) if cost else None,  # of all sessions; metrics may hold that of an interrupted one
     }
 
 
@@ -178,13 +183,11 @@ def export_encoder(
     folder = runs.export_folder(paths, pretrained["run"])
     if read_receipt(folder, name) is None:
         from allears.checkpoints.export import save_export
-        from allears.checkpoints.training_state import load_state, weights_of
-        from allears.training.pretrain import new_objective
+        from allears.training.pretrain import trained_objective
 
-        objective = new_objective(params)
-        objective.load_state_dict(weights_of(load_state(Path(pretrained["checkpoint"]))), strict=False)
+        exported = trained_objective(params, Path(pretrained["checkpoint"])).exports()
         whom = runs.whom(pretrained["extends"], heard, paths)
-        exported = objective.exports()
+        provenance["cost"] = pretrained["cost"]  # beside the identity: the same weights may have cost more
         save_export(folder, exported, provenance, summary.card(provenance), whom)
         write_receipt(folder, name, {"modules": sorted(exported)})
     modules = (read_receipt(folder, name) or {})["modules"]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from functools import reduce
@@ -15,6 +16,7 @@ from allears.params.base import Paths
 from allears.params.pretrain import PretrainParams
 from allears.params.spec_pretrain import ExtendedRun, PretrainSpec
 from allears.pipelines.pretrain.corpora import HeardCorpus, facts, licences_of
+from allears.process.energy import VARIABLE
 from allears.process.say import say
 from allears.process.spec_file import SPEC_FILE, forget_errors, read_spec, write_spec
 from allears.storage.digest import value_digest
@@ -137,9 +139,10 @@ def hand_over(spec: PretrainSpec) -> NoReturn:
     path = (spec.folder / SPEC_FILE).absolute()
     forget_errors(spec.folder)
     write_spec(path, spec)
+    country = f"{VARIABLE}={code} " if (code := os.environ.get(VARIABLE)) else ""
     raise TrainingError(
         f"the training is handed over, as pretrain.launch is external: its spec is {path}. On each node type\n"
-        "  torchrun --nnodes=NODES --nproc-per-node=GPUS --rdzv-backend=c10d --rdzv-endpoint=HOST:29500 "
+        f"  {country}torchrun --nnodes=NODES --nproc-per-node=GPUS --rdzv-backend=c10d --rdzv-endpoint=HOST:29500 "
         f"-m allears.training.run {path}\n"
         f"where NODES × GPUS divides pretrain.batch.micro_batches = {spec.pretrain.batch.micro_batches}; all nodes "
         "must see that folder and the shards under the same names. When it is done, run this command again: it adopts "

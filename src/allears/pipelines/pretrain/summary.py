@@ -10,6 +10,8 @@ from rich.table import Table
 from allears.checkpoints.known import heard_before, heard_in
 from allears.params.base import Paths
 from allears.pipelines.pretrain.corpora import in_words
+from allears.process.energy import Cost
+from allears.reporting.costs import cost_in_words
 from allears.reporting.terminal import comparison_table, console
 
 SHOWN = 12
@@ -49,6 +51,7 @@ def summarise(
         "clips_skipped": pretrained.get("clips_skipped", 0),  # of earlier runs: none
         "extends": pretrained["extends"],
         "training": pretrained["metrics"],
+        "cost": pretrained["cost"],
         "export": encoder["folder"],
         "probe": chosen.to_dict("records"),
     }
@@ -90,9 +93,14 @@ def rows(found: dict[str, Any], paths: Paths) -> list[tuple[str, str]]:
         ("Hours", hours_text),
         ("Encoder", encoder_text + (f", extends {found['extends']}" if found["extends"] else "")),
         ("Budget", f"{found['updates']:,} updates, {heard:.2f} h heard{repeats}{skipped}"),
+        ("Cost", _cost(found["cost"])),
         ("Export", f"{found['export']} (transformers: AutoModel.from_pretrained)"),
         ("Pages", str(paths.reports / "audit.html")),
     ]
+
+
+def _cost(values: dict[str, Any] | None) -> str:
+    return cost_in_words(Cost(**values) if values else None)
 
 
 def _skipped(crops: int) -> str:
@@ -116,6 +124,7 @@ weights{before}: {provenance["updates"]:,} updates, {provenance["hours_heard"]:.
 | {"corpus" if len(corpora) == 1 else "corpora"} | {"; ".join(map(_heard, corpora))} |{earlier}
 | clips heard | {provenance["clips"]:,} of {provenance["speakers"]:,} speakers, {provenance["hours"]:.2f} h |
 | licences | {licences} |
+| cost of this run | {_cost(provenance.get("cost"))} |
 
 Speakers of dev and test were in no pretraining and no clustering of units. How it compares with its own random
 initialisation and with training from scratch stands in the report and model card of the corpus. `provenance.json` has

@@ -11,6 +11,8 @@ from allears.checkpoints.known import heard_before, heard_in
 from allears.corpus.manifest import Manifest
 from allears.errors import StaleError
 from allears.params.base import Paths
+from allears.process.energy import Cost, read_cost
+from allears.process.spec_file import SPEC_FILE
 from allears.storage.digest import file_digest
 from allears.storage.files import read_json
 
@@ -24,6 +26,7 @@ def write_model_card(
     paths: Paths,
 ) -> str:
     """The card of the pretrained encoder in Markdown, with what fine-tuning showed, if it was this one's."""
+    from allears.reporting.costs import cost_in_words
     from allears.reporting.model_card import ModelFacts, model_card
 
     provenance = read_json(Path(encoder["folder"]) / "provenance.json")
@@ -38,6 +41,7 @@ def write_model_card(
             ("parameters", f"{pretrained['parameters'] / 1e6:.2f} M"),
             ("updates", f"{pretrained['updates']:,}"),
             ("audio heard", f"{pretrained['hours_heard']:.2f} h"),
+            ("cost of this run", cost_in_words(read_cost(Path(pretrained["folder"])))),
             *((f"of corpus {one['corpus']}", _heard(one)) for one in now if len(now) > 1),
             *((f"before, in run {run}, of corpus {one['corpus']}", _heard(one)) for run, one in before),
         ],
@@ -88,8 +92,19 @@ def write_report_page(
             steps=steps,
             truth_scores=truth_scores,
             skipped=finetune_run["skipped"],
+            costs=find_costs(paths),
         )
     )
+
+
+def find_costs(paths: Paths) -> list[tuple[str, str, Cost | None]]:
+    """Kind, name and cost of every training of this corpus, also of those that were never finished."""
+    folders = [
+        *(("pretraining", spec.parent) for spec in sorted(paths.models.glob(f"runs/*/{SPEC_FILE}"))),
+        *(("probe", spec.parent) for spec in sorted(paths.outputs.glob(f"probe/*/{SPEC_FILE}"))),
+        *(("fine-tuning", spec.parent) for spec in sorted(paths.models.glob(f"finetune/*/{SPEC_FILE}"))),
+    ]
+    return [(kind, folder.name, read_cost(folder)) for kind, folder in folders]
 
 
 def draw_gains(probe: pd.DataFrame, evaluation: pd.DataFrame) -> tuple[Any, Any]:
