@@ -185,7 +185,7 @@ def export_encoder(
         objective.load_state_dict(weights_of(load_state(Path(pretrained["checkpoint"]))), strict=False)
         whom = runs.whom(pretrained["extends"], heard, paths)
         exported = objective.exports()
-        save_export(folder, exported, provenance, summary.card(provenance), whom)
+        save_export(folder, exported, provenance, summary.card(provenance, list(exported)), whom)
         write_receipt(folder, name, {"modules": sorted(exported)})
     modules = (read_receipt(folder, name) or {})["modules"]
     handle = {"folder": str(folder), "run": pretrained["run"], "corpus": paths.corpus, "identity": name}

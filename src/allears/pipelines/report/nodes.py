@@ -7,9 +7,10 @@ from typing import Any
 
 import pandas as pd
 
-from allears.checkpoints.known import heard_before, heard_in
+from allears.checkpoints.known import WEIGHTS, heard_before, heard_in, holds_encoder
 from allears.corpus.manifest import Manifest
 from allears.errors import StaleError
+from allears.evaluation.wording import name_targets
 from allears.params.base import Paths
 from allears.storage.digest import file_digest
 from allears.storage.files import read_json
@@ -98,7 +99,7 @@ def draw_gains(probe: pd.DataFrame, evaluation: pd.DataFrame) -> tuple[Any, Any]
 
     chosen = probe[probe["chosen"].astype(bool) & probe["assessable"].astype(bool)]
     overall = evaluation[(evaluation["axis"] == "all") & evaluation["assessable"].astype(bool)]
-    return gain_chart(chosen), gain_chart(overall)
+    return gain_chart(chosen), gain_chart(name_targets(overall))
 
 
 def _heard(one: dict[str, Any]) -> str:
@@ -111,5 +112,5 @@ def _heard(one: dict[str, Any]) -> str:
 
 def _is_its(encoder: dict[str, Any], finetune_run: dict[str, Any]) -> bool:
     """Whether the fine-tuned encoder is this one."""
-    weights = Path(encoder["folder"]) / "model.safetensors"
-    return file_digest(weights) == str(finetune_run["encoder"]["digest"])
+    folder = Path(encoder["folder"])
+    return holds_encoder(folder) and file_digest(folder / WEIGHTS) == str(finetune_run["encoder"]["digest"])
