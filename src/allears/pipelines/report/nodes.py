@@ -24,13 +24,13 @@ def write_model_card(
     finetune_run: dict[str, Any],
     paths: Paths,
 ) -> str:
-    """The card of the pretrained encoder in Markdown, with what fine-tuning showed, if it was this one's."""
+    """The card of the pretrained model in Markdown, with what fine-tuning showed, if it was this one's."""
     from allears.reporting.model_card import ModelFacts, model_card
 
     provenance = read_json(Path(encoder["folder"]) / "provenance.json")
     now, before = heard_in(provenance), heard_before(provenance)
     facts = ModelFacts(
-        title=f"allears encoder of {paths.corpus}",
+        title=f"allears {' and '.join(encoder.get('modules', ['encoder']))} of {paths.corpus}",
         corpus=paths.corpus,
         version=str(provenance["data_digest"])[:12],
         facts=[
