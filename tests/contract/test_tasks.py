@@ -14,10 +14,11 @@ from allears.models.build import build_encoder
 from allears.params.finetune import FinetuneParams
 from allears.params.labelled import ClipLimits
 from allears.types import Padded
-from tests.contract.small import TASKS, audio, encoder_config
+from tests.contract.small import MAKERS, TASKS, audio, encoder_config
 from tests.support import make_shards
 
 EACH = pytest.mark.parametrize("name", TASKS)
+ON_EACH = pytest.mark.parametrize("encoder", MAKERS)
 REFERENCES = ["one", "two", "three"]
 
 
@@ -29,8 +30,9 @@ def task_of(name, encoder=None, head=None):
 
 
 @EACH
-def test_a_loss_is_a_sum_over_clips_and_every_weight_learns(name):
-    encoder = build_encoder(encoder_config())
+@ON_EACH
+def test_a_loss_is_a_sum_over_clips_and_every_weight_learns(name, encoder):
+    encoder = MAKERS[encoder]()
     model = task_of(name, encoder)
     features = encoder.features(audio())
     targets = [model.encode_target(reference) for reference in REFERENCES]
@@ -63,10 +65,13 @@ def test_padding_changes_no_prediction(name):
 
 
 @EACH
-def test_errors_are_none_for_the_reference_and_predictions_have_a_text(name):
-    model = task_of(name, build_encoder(encoder_config())).eval()
+@ON_EACH
+def test_errors_are_counted_and_predictions_have_a_text(name, encoder):
+    model = task_of(name, MAKERS[encoder]()).eval()
     predictions = model.predict(model.encoder.features(audio()))
     assert len(predictions) == 3
+    alone = model.predict(model.encoder.features(Padded(audio().data[1:2, :9000], torch.tensor([9000]), full=True)))
+    assert alone == predictions[1:2]
     for reference, prediction in zip(REFERENCES, predictions, strict=True):
         errors, total = model.errors(reference, prediction)
         assert errors >= 0

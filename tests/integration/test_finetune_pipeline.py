@@ -173,6 +173,8 @@ def test_a_missing_encoder_is_one_sentence_with_what_to_do(paths):
         find_encoder({}, PARAMS, other)
     with pytest.raises(ConfigError, match=r"finetune\.encoder is 'tyni'.*there are: tiny"):
         find_encoder({}, PARAMS.model_copy(update={"encoder": "tyni"}), other)
+    with pytest.raises(ConfigError, match=r"made no encoder \(its objective exports lm\): pretrain with another"):
+        find_encoder({"folder": "somewhere", "modules": ["lm"]}, PARAMS, other)
 
 
 def test_an_encoder_in_a_folder_says_whom_it_has_heard(paths, tmp_path):

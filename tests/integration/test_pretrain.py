@@ -20,7 +20,7 @@ from allears.checkpoints.heard import load_heard
 from allears.checkpoints.known import encoder_name
 from allears.checkpoints.steps import CHECKPOINTS, step_file, steps
 from allears.checkpoints.trained import trained_on
-from allears.checkpoints.training_state import load_state
+from allears.checkpoints.training_state import data_of, load_state
 from allears.cli.stages import _pretrain_is_fresh
 from allears.errors import ConfigError, StaleError, TrainingError
 from allears.params.audit import AuditParams
@@ -37,6 +37,7 @@ from allears.storage.files import read_json, write_json
 from allears.tracking.current import entered
 from allears.tracking.outbox import Outbox, boxes, read_ops
 from allears.tracking.run import TrackedRun
+from allears.types import Padded
 from tests.pretraining import audited, tiny
 from tests.support import make_shards
 
@@ -108,11 +109,11 @@ def test_from_shards_to_an_encoder_that_others_load(
     assert provenance["speakers"] == 7
 
     ours, theirs = load_export(folder), AutoModel.from_pretrained(folder).eval()
-    audio, samples = torch.randn(1, 8000) * 0.1, torch.tensor([8000])
-    features, _ = ours.features(audio, samples)
+    audio = Padded(torch.randn(1, 8000) * 0.1, torch.tensor([8000]), full=True)
+    features = ours.features(audio).data
     with torch.no_grad():
         expected = theirs(input_features=features).last_hidden_state
-        torch.testing.assert_close(ours(audio, samples).last_BFD, expected, rtol=1e-4, atol=1e-5)
+        torch.testing.assert_close(ours(audio).last_BFD, expected, rtol=1e-4, atol=1e-5)
 
     before = changed(paths)
     again = run(paths, params)
@@ -162,8 +163,8 @@ def test_extending_needs_a_run_of_the_same_model(paths: Paths, monkeypatch: pyte
     with pytest.raises(ConfigError, match=r"pretrain\.extend is 'zzz': no run with a checkpoint .*there are"):
         run(paths, tiny(extend="zzz"), until="encoder")
     wider = {"conformer": {"width": 32, "blocks": 2, "heads": 2, "ffn_width": 32, "kernel_frames": 3}}
-    with pytest.raises(TrainingError, match=r"cannot be extended: pretrain\.model must be the same"):
-        run(paths, tiny(updates=2, extend=first["run"], model=wider), until="encoder")
+    with pytest.raises(TrainingError, match=r"cannot be extended: pretrain\.encoder must be the same"):
+        run(paths, tiny(updates=2, extend=first["run"], encoders=wider), until="encoder")
 
 
 def test_a_run_that_stopped_goes_on_in_other_batches_at_a_named_epoch(
@@ -197,7 +198,8 @@ def test_a_run_that_stopped_goes_on_in_other_batches_at_a_named_epoch(
         assert f"run {stopped.name} of this corpus stopped" in capfd.readouterr().out
     finally:
         clips.to_parquet(paths.shards / "clips.parquet")
-    hours = [load_state(step_file(stopped / CHECKPOINTS, steps(stopped / CHECKPOINTS)[-1]))["samples_heard"] / 57.6e6]
+    state = data_of(load_state(step_file(stopped / CHECKPOINTS, steps(stopped / CHECKPOINTS)[-1])))
+    hours = [state["length"] / 57.6e6]
     for each in (more, chain):  # the plan counts what the epoch that was named holds
         hours.append(each["pretrained"]["hours_heard"])
         assert each["pretrain_plan"]["hours_planned"] == pytest.approx(hours[-1] - hours[-2], abs=1e-6)

@@ -30,6 +30,7 @@ from allears.pipeline_registry import register_pipelines
 from allears.pipelines.audit import create_pipeline
 from allears.storage.lock import locked
 from allears.tracking import Outbox, TrackedRun
+from allears.tracking.outbox import boxes, read_ops
 from tests import audit_people
 from tests.pretraining import audited
 from tests.support import make_shards
@@ -183,6 +184,21 @@ def test_what_a_comparison_found_becomes_metrics():
     by_group = pd.DataFrame([row | {"axis": "all"}, row | {"axis": "gender", "gain": 9.0}])
     assert gains(by_group, "evaluation", "random")["evaluation.text.gain"] == 0.2
     assert gains(by_group.iloc[:0], "evaluation", "random") == {}
+    two = pd.DataFrame([row | {"axis": "all", "task": task} for task in ("ctc", "other")])
+    assert {name.rpartition(".")[0] for name in gains(two, "evaluation", "random")} == {
+        "evaluation.text (ctc)", "evaluation.text (other)",
+    }  # fmt: skip
+
+
+def test_an_export_is_registered_where_it_holds_an_encoder(tmp_path):
+    run = TrackedRun(Outbox(tmp_path / "outbox", "run"), "run", "r", {})
+    catalog = DataCatalog({"params:paths": MemoryDataset(Paths(corpus="mine"))})
+    note_output(run, "encoder", {"folder": str(tmp_path)}, catalog)
+    (tmp_path / "model.safetensors").write_bytes(b"weights")
+    note_output(run, "encoder", {"folder": str(tmp_path)}, catalog)
+    run.box.close()
+    ops = [op for box in boxes(tmp_path / "outbox") for op, _ in read_ops(box)]
+    assert [op["name"] for op in ops if op["op"] == "model"] == ["allears-encoder-mine"]
 
 
 def test_rules_that_are_set_aside_and_the_comparison_of_splits_are_tables_in_mlflow(tmp_path):

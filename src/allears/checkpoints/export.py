@@ -74,7 +74,8 @@ def _save_module(folder: Path, name: str, module: nn.Module) -> str:
         module.save_pretrained(folder / name)
         return ""
     write_weights(folder / f"{name}.safetensors", module.state_dict(), {"format": "pt"})
-    return ""
+    kind = f"{type(module).__module__}.{type(module).__qualname__}"
+    return f"`{name}.safetensors` holds the weights of a `{kind}`, under the names of its `state_dict`.\n"
 
 
 def load_export(folder: Path) -> Encoder:

@@ -12,10 +12,23 @@ from allears.storage.receipt import NAME as RECEIPT
 WEIGHTS = "model.safetensors"
 
 
+def holds_encoder(export: Path) -> bool:
+    """Whether an export folder holds an encoder to probe, fine-tune and register; an objective may export others."""
+    return (export / WEIGHTS).exists()
+
+
+def loader(export: Path) -> str:
+    """Return what opens an export: transformers where its `config.json` is one of theirs, else allears itself."""
+    if not holds_encoder(export):
+        return "its README.md says how to load it"
+    theirs = "model_type" in read_json(export / "config.json")
+    return "transformers: AutoModel.from_pretrained" if theirs else "allears.checkpoints.export.load_export"
+
+
 def exports(data: Path) -> list[Path]:
-    """Folders of finished exports below the data folder, in order; those whose weights were deleted are left out."""
+    """Folders of finished exports below the data folder, in order; those without an encoder are left out."""
     folders = (receipt.parent for receipt in data.glob(f"06_models/*/encoder/*/{RECEIPT}"))
-    return sorted(folder for folder in folders if (folder / WEIGHTS).exists())
+    return sorted(folder for folder in folders if holds_encoder(folder))
 
 
 def heard_in(provenance: Mapping[str, Any]) -> list[dict[str, Any]]:

@@ -49,13 +49,13 @@ class CTC(TaskModel[str]):
 
     def loss(self, inputs: Padded, targets: list[list[int]]) -> tuple[Tensor, int]:
         """Return summed negative log-likelihood and characters; a clip too short for its text adds nothing."""
-        scores_BFV = self(inputs)
+        scores_BFV, frames_B = self.outputs(inputs)
         lengths = torch.tensor([len(target) for target in targets])
         labels = torch.tensor([label for target in targets for label in target])
         loss = functional.ctc_loss(
             scores_BFV.transpose(0, 1),
             labels.to(scores_BFV.device),
-            inputs.lengths_B.cpu(),
+            frames_B.cpu(),
             lengths,
             blank=BLANK,
             reduction="sum",
@@ -66,7 +66,7 @@ class CTC(TaskModel[str]):
     @torch.inference_mode()
     def predict(self, inputs: Padded) -> list[str]:
         """Return the text of each clip's best path."""
-        return self.read(self(inputs), inputs.lengths_B)
+        return self.read(*self.outputs(inputs))
 
     def read(self, scores_BFV: Tensor, frames_B: Tensor) -> list[str]:
         """Return the text of the best path through scores [B, F, V]."""

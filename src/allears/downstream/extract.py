@@ -85,12 +85,12 @@ class Hidden:
 def hidden_states(
     encoder: Encoder, inputs: Sequence[Tensor], layers: Sequence[int], device: torch.device, *, wanted: set[int]
 ) -> Hidden:
-    """One pass over `inputs` ([F, C] each); frames of `layers` are kept for the positions in `wanted` only."""
+    """One pass over `inputs` (features, [F, C] each); frames of `layers` are kept for the positions `wanted`."""
     encoder.to(device).eval()
     config = encoder.config
     pooled_NLD = torch.zeros(len(inputs), config.blocks + 1, config.width)
     frames: dict[int, list[Tensor]] = {layer: [torch.zeros(0)] * len(inputs) for layer in layers}
-    for positions in length_batches([len(one) for one in inputs], BATCH_FRAMES):
+    for positions in length_batches([len(one) for one in inputs], BATCH_FRAMES * encoder.stride):
         chosen = [inputs[int(i)] for i in positions]
         output = encoder.encode(pad(chosen, device))
         for layer, hidden_BFD in enumerate(output.layers):

@@ -91,7 +91,8 @@ def predictions(model: TaskModel[Any], examples: Examples, device: torch.device)
     """Return one prediction per clip, in order."""
     model.to(device).eval()
     found: list[Any] = [None] * len(examples)
-    for positions in length_batches([len(one) for one in examples.inputs], DEV_FRAMES):
+    most = DEV_FRAMES * (1 if model.encoder is None else model.encoder.stride)
+    for positions in length_batches([len(one) for one in examples.inputs], most):
         for position, prediction in zip(positions, model.predict(examples.batch(positions, device)), strict=True):
             found[int(position)] = prediction
     return found

@@ -1,7 +1,8 @@
 """What all tasks share.
 
 Legend: `B` clips, `F` frames, `C` features, `D` width. A task either holds an encoder, and its inputs are features
-[B, F, C], or none, and its inputs are what a frozen encoder made of them, [B, F, D].
+[B, F, C] (or the audio [B, T], where that is what the encoder takes), or none, and its inputs are what a frozen encoder
+made of them, [B, F, D].
 """
 
 from __future__ import annotations
@@ -50,13 +51,19 @@ class TaskModel(nn.Module, ABC, Generic[Prediction]):
 
     def forward(self, inputs: Padded) -> Tensor:
         """Return the head's output for each clip or frame."""
+        return self.outputs(inputs)[0]
+
+    def outputs(self, inputs: Padded) -> tuple[Tensor, Tensor]:
+        """Return the head's output and the true frames of each clip [B], which `inputs` may not count: they may be
+        audio.
+        """
         if self.encoder is None:
             hidden_BFD, frames_B = inputs.data, inputs.lengths_B
         else:
             encoded = self.encoder.encode(inputs)
             hidden_BFD, frames_B = encoded.last_BFD, encoded.frames_B
         output: Tensor = self.head(hidden_BFD, frames_B)
-        return output
+        return output, frames_B
 
     @abstractmethod
     def encode_target(self, reference: str) -> list[int]:

@@ -10,9 +10,11 @@ import pandas as pd
 from kedro.io import CatalogProtocol
 from kedro.pipeline import Pipeline
 
+from allears.checkpoints.known import WEIGHTS, holds_encoder
 from allears.corpus.manifest import Manifest
 from allears.corpus.version import version_of
 from allears.corpus.versions import all_versions
+from allears.evaluation.wording import name_targets
 from allears.params.base import Paths
 from allears.params.policy import Policies
 from allears.pipeline_registry import PARTS
@@ -119,7 +121,8 @@ def note_output(run: TrackedRun, name: str, data: Any, catalog: CatalogProtocol)
         paths: Paths | Mapping[str, Any] = catalog.load("params:paths")
         corpus = paths.corpus if isinstance(paths, Paths) else paths["corpus"]
         folder = Path(data["folder"])
-        run.model(f"{HANDLES[name]}-{corpus}", folder, file_digest(folder / "model.safetensors"))
+        if holds_encoder(folder):
+            run.model(f"{HANDLES[name]}-{corpus}", folder, file_digest(folder / WEIGHTS))
 
 
 def audit_headlines(summary: Mapping[str, Any]) -> dict[str, float]:
@@ -149,6 +152,7 @@ def pretrain_headlines(summary: Mapping[str, Any]) -> dict[str, float]:
 
 def gains(table: pd.DataFrame, name: str, baseline: str) -> dict[str, float]:
     """Return error and gain at the largest assessable share of each target's labels: `probe.text.gain`."""
+    table = name_targets(table)
     rows = table[table["assessable"].astype(bool) & (table["baseline"] == baseline)]
     rows = rows[rows["chosen"].astype(bool)] if "chosen" in rows else rows
     rows = rows[rows["axis"] == "all"] if "axis" in rows else rows

@@ -22,6 +22,11 @@ class Encoder(nn.Module, ABC):
     cacheable_features: ClassVar[bool] = True
     config: EncoderConfig
 
+    @property
+    def stride(self) -> int:
+        """Steps of `features` per frame: 1, or the hop where the features are the audio itself."""
+        return 1 if self.cacheable_features else self.config.hop_samples
+
     @abstractmethod
     def features(self, audio: Padded) -> Padded:
         """Return the input of `encode` for audio [B, T] float32 in [-1, 1], or the audio itself."""

@@ -35,6 +35,8 @@ class Objective(nn.Module, ABC):
         """Return the loss as (sum, count), metrics and histograms. Nothing here may wait for the device.
 
         So no `.item()`, `.tolist()`, boolean indexing, `nonzero` or `bincount`: `prepare` is the place for those.
+        Metrics that end in `_accuracy` are shown wherever the loss is; histograms called `codes` and `predictions` are
+        guarded against collapse (`training.guards`).
         """
 
     @abstractmethod

@@ -104,4 +104,4 @@ class ConformerConfig(EncoderConfig):
         return self
 
 
-AnyEncoderConfig = ConformerConfig  # a union, once there are two: A | B
+AnyEncoderConfig = ConformerConfig  # once there are two: Annotated[A | B, Field(discriminator="family")]

@@ -8,6 +8,7 @@ from typing import Any
 
 import pandas as pd
 
+from allears.evaluation.wording import name_targets
 from allears.reporting.markdown import percent, render_markdown, signed_percent
 
 
@@ -32,6 +33,7 @@ def model_card(facts: ModelFacts, probe: pd.DataFrame, evaluation: pd.DataFrame)
     `probe`: the summary by layer (only the rows whose layer was chosen on dev are shown); `evaluation`: comparisons as
     of `evaluation.breakdown.compare`. Either may be empty.
     """
+    evaluation = name_targets(evaluation)
     overall = evaluation[evaluation["axis"] == "all"]
     groups = evaluation[
         (evaluation["axis"] != "all")

@@ -8,6 +8,7 @@ from typing import Any
 
 import pandas as pd
 
+from allears.evaluation.wording import name_targets
 from allears.process.energy import Cost
 from allears.reporting import report_sections as sections
 from allears.reporting.costs import cost_table
@@ -42,21 +43,22 @@ class ReportData:
 
 def render(data: ReportData) -> str:
     """The page as one HTML string that needs nothing else."""
+    evaluation, encoders, steps, curves = map(name_targets, (data.evaluation, data.encoders, data.steps, data.curves))
     return page(
         "report.html",
         title=f"Report of {data.corpus}",
         corpus=data.corpus,
         version=data.version[:12],
-        answer=answer(data.evaluation),
+        answer=answer(evaluation),
         cards=_cards(data.tuned),
         tuned=data.tuned,
-        comparison=sections.comparison(data.evaluation),
-        share_plots=sections.share_plots(data.evaluation),
-        encoders=sections.encoders(data.encoders),
+        comparison=sections.comparison(evaluation),
+        share_plots=sections.share_plots(evaluation),
+        encoders=sections.encoders(encoders),
         skipped=list(data.skipped),
-        groups=sections.groups(data.evaluation),
-        steps=sections.steps(data.steps),
-        curve_plots=sections.curve_plots(data.curves),
+        groups=sections.groups(evaluation),
+        steps=sections.steps(steps),
+        curve_plots=sections.curve_plots(curves),
         probe=sections.probe(data.probe),
         probe_encoders=sections.encoders(data.probe_encoders),
         probe_plots=sections.probe_plots(data.probe),

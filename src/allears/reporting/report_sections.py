@@ -207,7 +207,9 @@ def training(pretrained: dict[str, Any]) -> Markup:
 
 def training_plots(events: Sequence[dict[str, Any]]) -> list[Markup]:
     """Each metric of the pretraining against hours heard."""
-    wanted = {"loss": "loss", "masked_accuracy": "accuracy on masked frames", "gradient_norm": "norm of the gradient"}
+    measured = dict.fromkeys(name for event in events if event["kind"] == "metrics" for name in event["values"])
+    accuracies = {name: name.replace("_", " ") for name in measured if name.endswith("_accuracy")}
+    wanted = {"loss": "loss", **accuracies, "gradient_norm": "norm of the gradient"}
     plots = []
     for name, title in wanted.items():
         points = [

@@ -9,7 +9,7 @@ import pandas as pd
 from rich.console import Console
 from rich.table import Table
 
-from allears.evaluation.wording import gain_text, verdict
+from allears.evaluation.wording import gain_text, name_targets, verdict
 from allears.reporting.screen import plain
 
 NAMES = {"scratch": "scratch", "random_frozen": "random frozen", "majority": "most frequent", "random": "random"}
@@ -53,7 +53,7 @@ def show_encoders(title: str, comparison: pd.DataFrame) -> None:
         return
     short = {name: f"encoder {number}" for number, name in enumerate(names, start=1)}
     screen = console()
-    screen.print(comparison_table(title, comparison.to_dict("records"), short, other="other"))
+    screen.print(comparison_table(title, name_targets(comparison).to_dict("records"), short, other="other"))
     screen.print("\n".join(f"{number}: {name}" for name, number in short.items()))
 
 

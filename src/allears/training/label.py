@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 
 from allears.audio.features import mfcc, stack_mean
 from allears.engine.mapping import forget, map_items
-from allears.errors import TrainingError
+from allears.errors import ConfigError, TrainingError
 from allears.frames import encoder_frames
 from allears.params.pretrain import PretrainParams, UnitParams
 from allears.shards.handle import ShardSet
@@ -48,7 +48,13 @@ def units_handle(data: TrainingData, params: PretrainParams, *features: Path) ->
     The labels of each corpus lie with it: `features` are the folders for those, one a corpus; the first one's holds the
     unit model.
     """
-    units, stack = params.chosen.unit_classes, params.chosen_encoder.hop_samples // WINDOW_HOP
+    units, hop = params.chosen.unit_classes, params.chosen_encoder.hop_samples
+    stack, rest = divmod(hop, WINDOW_HOP)
+    if rest:
+        raise ConfigError(
+            f"pretrain.objective={params.objective} learns units of frames of whole 10 ms windows, and a frame of "
+            f"pretrain.encoder={params.encoder} is {hop} samples long; make that a multiple of {WINDOW_HOP}"
+        )
     asked = {"units": units, "stack": stack, "settings": params.units.model_dump(mode="json")}
     main, *others = data.corpora
     inputs = {"audio": main.index.audio_digest, "heard": main.labelled_digest}  # in whatever tars it lies

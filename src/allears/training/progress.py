@@ -89,9 +89,8 @@ def facts(watch: Watch) -> str:
     values = watch.latest
     if not values:
         return ""
-    shown = {
-        "loss": "loss {:.2f}",
-        "masked_accuracy": "masked accuracy {:.3f}",
-        "times_real_time": "{:.0f} × real time",
-    }
-    return "".join(f", {words.format(values[name])}" for name, words in shown.items() if values.get(name) is not None)
+    shown = {"loss": "loss {:.2f}"}
+    shown |= {name: f"{name.replace('_', ' ')} {{:.3f}}" for name in values if name.endswith("_accuracy")}
+    if values["times_real_time"]:  # not where the batches are of text
+        shown["times_real_time"] = "{:.0f} × real time"
+    return "".join(f", {words.format(values[name])}" for name, words in shown.items() if name in values)

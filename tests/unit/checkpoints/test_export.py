@@ -4,6 +4,7 @@ import pytest
 import torch
 
 from allears.checkpoints.export import load_export, load_head, save_export, save_head
+from allears.checkpoints.known import holds_encoder, loader
 from allears.errors import ConfigError, StorageError
 from allears.models.build import build_encoder
 from allears.models.heads import MeanPoolLinear
@@ -45,6 +46,23 @@ def test_every_module_of_an_objective_has_its_place(tmp_path):
     weights, _ = load_head(folder / "head.safetensors")
     assert all(torch.equal(value, weights[key]) for key, value in modules["head"].state_dict().items())
     assert (folder / "README.md").read_text().count("## How to load it") == 1
+
+
+def test_an_export_without_an_encoder_says_so_and_how_to_load_it(tmp_path):
+    folder = save_export(tmp_path / "run", {"lm": MeanPoolLinear(16, 3, seed=5)}, {}, "# A card")
+    assert not holds_encoder(folder)
+    assert loader(folder) == "its README.md says how to load it"
+    assert (
+        "`lm.safetensors` holds the weights of a `allears.models.heads.MeanPoolLinear`"
+        in (folder / "README.md").read_text()
+    )
+    encoder = save_export(tmp_path / "encoder", {"encoder": build_encoder(CONFIG)}, {}, "")
+    assert holds_encoder(encoder)
+    assert loader(encoder) == "transformers: AutoModel.from_pretrained"
+    values = json.loads((encoder / "config.json").read_text())
+    (encoder / "config.json").write_text(json.dumps({"allears": values["allears"]}))  # of no model of theirs
+    assert loader(encoder) == "allears.checkpoints.export.load_export"
+    assert load_export(encoder).config == CONFIG
 
 
 def test_a_truncated_weight_file_is_named(tmp_path):

@@ -1,4 +1,5 @@
 import re
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
@@ -21,6 +22,24 @@ def _row(share: float, low: float, high: float, axis: str = "all", cell: str = "
         "share": share, "axis": axis, "cell": cell, "baseline": "scratch", "low": low, "high": high, "gain": gain,
         "baseline_error": 0.5, "pretrained_error": 0.5 - gain,
     } | more  # fmt: skip
+
+
+def _data(evaluation: pd.DataFrame) -> ReportData:
+    return ReportData(
+        corpus="c",
+        version="0" * 64,
+        pretrained={"run": "r", "objective": "best_rq", "updates": 10, "parameters": 2e6}
+        | {"metrics": {}, "hours_heard": 0.5},
+        tuned={"corpus": "other", "run": "abc"},
+        events=[{"kind": "metrics", "step": 1, "hours_heard": 0.1, "values": {"loss": 3.0}}],
+        probe=pd.DataFrame(),
+        probe_encoders=pd.DataFrame(columns=ENCODER_COLUMNS),
+        evaluation=evaluation,
+        encoders=pd.DataFrame(columns=ENCODER_COLUMNS),
+        steps=pd.DataFrame(columns=STEPS_COLUMNS),
+        curves=pd.DataFrame(columns=CURVE_COLUMNS),
+        truth_scores=pd.DataFrame(),
+    )
 
 
 @pytest.mark.parametrize(
@@ -53,23 +72,15 @@ def test_the_page_says_what_is_not_assessable_and_fetches_nothing():
         [_row(1.0, 0.01, 0.1), _row(1.0, -0.1, 0.3, axis="gender", cell="<b>f", clips=20, assessable=False)]
     )
     probe = pd.DataFrame([_row(0.1, 0.1, 0.2, layer=layer, chosen=layer == 1, baseline_layer=0) for layer in range(3)])
-    data = ReportData(
-        corpus="c",
-        version="0" * 64,
-        pretrained={"run": "r", "objective": "best_rq", "updates": 10, "parameters": 2e6}
-        | {"metrics": {}, "hours_heard": 0.5},
-        tuned={"corpus": "other", "run": "abc"},
-        events=[{"kind": "metrics", "step": 1, "hours_heard": 0.1, "values": {"loss": 3.0}}],
-        probe=probe,
-        probe_encoders=pd.DataFrame([_row(1.0, 0.02, 0.04, baseline="another")], columns=ENCODER_COLUMNS),
-        evaluation=evaluation,
-        encoders=pd.DataFrame([_row(1.0, 0.02, 0.04, baseline="<i>best_rq")], columns=ENCODER_COLUMNS),
-        steps=pd.DataFrame(columns=STEPS_COLUMNS),
-        curves=pd.DataFrame(columns=CURVE_COLUMNS),
-        truth_scores=pd.DataFrame(),
-        costs=[("pretraining", "abc", COST), ("probe", "<u>", None)],
+    page = render(
+        replace(
+            _data(evaluation),
+            probe=probe,
+            probe_encoders=pd.DataFrame([_row(1.0, 0.02, 0.04, baseline="another")], columns=ENCODER_COLUMNS),
+            encoders=pd.DataFrame([_row(1.0, 0.02, 0.04, baseline="<i>best_rq")], columns=ENCODER_COLUMNS),
+            costs=[("pretraining", "abc", COST), ("probe", "<u>", None)],
+        )
     )
-    page = render(data)
     body = page[: page.index("<script>")] if "<script>" in page else page
     assert "not assessable" in body
     assert "+30.0" not in body
@@ -92,6 +103,33 @@ def test_the_table_of_costs_adds_up_what_is_known_and_says_what_is_not():
     assert "total" in lines[3]
     assert cost_table([]) == ""
     assert cost_in_words(COST) == "12.3 device-hours (1 × A), 4.57 kWh, 99.9 g CO2e: measured <here>"
+
+
+def test_two_tasks_of_one_target_are_never_mixed():
+    rows = [_row(1.0, 0.0, 0.1, target="text", task=task, **more) for task in ("ctc", "other") for more in (
+        {}, {"axis": "gender", "cell": "f"})]  # fmt: skip
+    evaluation = pd.DataFrame(rows)
+    cells = [{"task": task, "target": "text", "share": 1.0, "arm": "scratch"} for task in ("ctc", "other")]
+    curves = [cell | {"step": step, "error": 0.5, "seconds": 1.0} for cell in cells for step in (1, 2)]
+    steps = [cell | {"best_scratch_error": 0.5, "best_error": 0.5, "steps": 1, "seconds": 1.0} for cell in cells]
+    page = render(replace(_data(evaluation), curves=pd.DataFrame(curves), steps=pd.DataFrame(steps)))
+    for words in ("error on held-out speakers by share", "100 % of the labels: error on dev speakers"):
+        for task in ("ctc", "other"):
+            assert re.search(rf"text \({task}\)[^<]*{words}", page)
+    facts = ModelFacts(title="T", corpus="c", version="v", facts=[], licences=[])
+    card = model_card(facts, evaluation.iloc[:0], evaluation)
+    for task in ("ctc", "other"):
+        assert f"| text ({task}) | gender f |" in card
+
+
+def test_the_accuracies_of_any_objective_are_drawn():
+    events = [
+        {"kind": "metrics", "step": step, "hours_heard": step, "values": {"loss": 3.0, "next_accuracy": 0.1}}
+        for step in (1, 2)
+    ]
+    page = render(replace(_data(pd.DataFrame([_row(1.0, 0.0, 0.1)])), events=events))
+    assert "next accuracy, by hours of audio heard" in page
+    assert "masked accuracy" not in page
 
 
 def test_defects_that_no_measure_looks_for_show_no_score():

@@ -3,8 +3,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from allears.errors import StorageError, TrainingError
+from allears.errors import ConfigError, StorageError, TrainingError
 from allears.frames import encoder_frames
+from allears.params.model import ConformerConfig
 from allears.shards.clips import read_clips
 from allears.shards.reader import ShardReader
 from allears.shards.sidecar import Sidecar, move_labels
@@ -12,6 +13,15 @@ from allears.training import label
 from allears.training.plan import TrainingData, training_data
 from tests.pretraining import tiny
 from tests.support import make_shards
+
+
+class OddConfig(ConformerConfig):
+    """Frames of 31.25 ms."""
+
+    @property
+    def hop_samples(self) -> int:
+        """No multiple of 10 ms."""
+        return 500
 
 
 def test_the_nearest_centre_by_brute_force() -> None:
@@ -108,3 +118,11 @@ def wanted(data: TrainingData) -> list[str]:
 def test_too_few_frames_for_so_many_units() -> None:
     with pytest.raises(TrainingError, match="100 units cannot be fitted on 500 frames"):
         label.fit_units(np.zeros((500, 39), dtype=np.float32), 100, 0)
+
+
+def test_frames_that_are_no_whole_windows_are_refused_before_anything_is_read(tmp_path: Path) -> None:
+    params = tiny(objective="masked_units")
+    data = training_data(*make_shards(tmp_path / "shards", clips=20), params)
+    odd = params.model_copy(update={"encoders": {"conformer": OddConfig()}})
+    with pytest.raises(ConfigError, match=r"a frame of pretrain\.encoder=conformer is 500 samples long"):
+        label.units_handle(data, odd, tmp_path / "features")

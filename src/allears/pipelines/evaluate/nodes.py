@@ -8,6 +8,7 @@ import pandas as pd
 
 from allears.evaluation import breakdown
 from allears.evaluation.comparisons import Least
+from allears.evaluation.wording import name_targets
 from allears.params.audit import AuditParams
 from allears.params.evaluate import EvaluateParams
 from allears.reporting.terminal import comparison_table, console, show_encoders
@@ -16,7 +17,7 @@ from allears.reporting.terminal import comparison_table, console, show_encoders
 def compare_arms(scores: pd.DataFrame, clips: pd.DataFrame, params: EvaluateParams, audit: AuditParams) -> pd.DataFrame:
     """Gains of the pretrained model over each baseline at equal labels, overall and by group; printed as a table."""
     found = breakdown.compare(scores, breakdown.axis_cells(clips, params.axes), _least(audit))
-    rows = found[found["axis"] == "all"].to_dict("records")
+    rows = name_targets(found[found["axis"] == "all"]).to_dict("records")
     console().print(comparison_table("Fine-tuning: errors on test speakers, pretrained against baselines", rows))
     return found
 

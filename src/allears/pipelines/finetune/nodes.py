@@ -157,6 +157,13 @@ def find_encoder(encoder: dict[str, Any], params: FinetuneParams, paths: Paths) 
                 "or name another corpus's with finetune.encoder"
             )
         folder = Path(encoder["folder"])
+        modules = encoder.get("modules", ["encoder"])  # a handle of an earlier allears names none
+        if "encoder" not in modules:
+            raise ConfigError(
+                f"the pretraining of corpus '{origin}' made no encoder (its objective exports "
+                f"{', '.join(modules)}): pretrain with another pretrain.objective, or name another corpus's "
+                "encoder with finetune.encoder"
+            )
     elif (handle := paths.data / "06_models" / asked / "encoder.json").exists():
         folder, origin = Path(read_json(handle)["folder"]), asked
     elif Path(asked).is_dir():

@@ -188,7 +188,7 @@ def export_encoder(
         exported = trained_objective(params, Path(pretrained["checkpoint"])).exports()
         whom = runs.whom(pretrained["extends"], heard, paths)
         provenance["cost"] = pretrained["cost"]  # beside the identity: the same weights may have cost more
-        save_export(folder, exported, provenance, summary.card(provenance), whom)
+        save_export(folder, exported, provenance, summary.card(provenance, list(exported)), whom)
         write_receipt(folder, name, {"modules": sorted(exported)})
     modules = (read_receipt(folder, name) or {})["modules"]
     handle = {"folder": str(folder), "run": pretrained["run"], "corpus": paths.corpus, "identity": name}

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import pandas as pd
 from rich.table import Table
 
-from allears.checkpoints.known import heard_before, heard_in
+from allears.checkpoints.known import heard_before, heard_in, loader
 from allears.params.base import Paths
 from allears.pipelines.pretrain.corpora import in_words
 from allears.process.energy import Cost
@@ -15,6 +17,8 @@ from allears.reporting.costs import cost_in_words
 from allears.reporting.terminal import comparison_table, console
 
 SHOWN = 12
+COMPARED = """How it compares with its own random
+initialisation and with training from scratch stands in the report and model card of the corpus."""
 PROBE_TITLE = "Probe on held-out speakers: errors, pretrained against the same model untrained (best layer each)"
 
 
@@ -53,6 +57,8 @@ def summarise(
         "training": pretrained["metrics"],
         "cost": pretrained["cost"],
         "export": encoder["folder"],
+        "modules": encoder["modules"],
+        "loader": loader(Path(encoder["folder"])),
         "probe": chosen.to_dict("records"),
     }
 
@@ -66,6 +72,9 @@ def show(found: dict[str, Any], probe: pd.DataFrame, paths: Paths) -> None:
     for name, text in rows(found, paths):
         table.add_row(name, text)
     screen.print(table)
+    if "encoder" not in found["modules"]:
+        screen.print(f"No probe: the objective {found['objective']} exports no encoder.")
+        return
     screen.print(comparison_table(PROBE_TITLE, found["probe"]))
     if len(probe) == 0:
         screen.print("No probe: no label column and no text with enough clips of train, dev and test speakers.")
@@ -83,6 +92,7 @@ def rows(found: dict[str, Any], paths: Paths) -> list[tuple[str, str]]:
         f"({found['trained_on_clips']:,} clips{' of all corpora' if len(found['corpora']) > 1 else ''})"
     )
     encoder_text = f"{found['parameters'] / 1e6:.2f} M parameters, {found['objective']}, run {found['run']}"
+    name = " and ".join(found["modules"]).capitalize()
     together = found["corpora"] if len(found["corpora"]) > 1 else []
     return [
         ("Corpus", f"{found['corpus']}, version {found['version'][:SHOWN]}, shards {found['shards'][:SHOWN]}"),
@@ -91,10 +101,10 @@ def rows(found: dict[str, Any], paths: Paths) -> list[tuple[str, str]]:
         ("Left out", f"{clips['soft'] + clips['hard']:,} ({left_out})"),
         ("Quarantined", f"{clips['quarantined']:,} ({quarantined})"),
         ("Hours", hours_text),
-        ("Encoder", encoder_text + (f", extends {found['extends']}" if found["extends"] else "")),
+        (name, encoder_text + (f", extends {found['extends']}" if found["extends"] else "")),
         ("Budget", f"{found['updates']:,} updates, {heard:.2f} h heard{repeats}{skipped}"),
         ("Cost", _cost(found["cost"])),
-        ("Export", f"{found['export']} (transformers: AutoModel.from_pretrained)"),
+        ("Export", f"{found['export']} ({found['loader']})"),
         ("Pages", str(paths.reports / "audit.html")),
     ]
 
@@ -107,16 +117,19 @@ def _skipped(crops: int) -> str:
     return f", {crops:,} crops of damaged clips skipped" if crops else ""
 
 
-def card(provenance: dict[str, Any]) -> str:
+def card(provenance: dict[str, Any], modules: Sequence[str]) -> str:
     """The README of the export, in Markdown; what it learned stands in the report, which is written later."""
     licences = ", ".join(f"{name} ({clips:,} clips)" for name, clips in provenance["licences"].items())
     skipped = _skipped(provenance.get("clips_skipped", 0))
     before = f", after run {provenance['extends']['run']}" if provenance["extends"] else ""
     corpora = heard_in(provenance)
     earlier = "".join(f"\n| heard before, in run {run} | {_heard(one)} |" for run, one in heard_before(provenance))
-    return f"""# allears encoder, run {provenance["run"]}
+    name, is_encoder = " and ".join(modules), "encoder" in modules
+    what = "Turns speech and other sound into one vector a frame. " if is_encoder else ""
+    where = f"{COMPARED} " if is_encoder else ""
+    return f"""# allears {name}, run {provenance["run"]}
 
-Turns speech and other sound into one vector a frame. Pretrained without labels ({provenance["objective"]}) from new
+{what}Pretrained without labels ({provenance["objective"]}) from new
 weights{before}: {provenance["updates"]:,} updates, {provenance["hours_heard"]:.2f} hours heard{skipped}.
 
 | | |
@@ -126,8 +139,7 @@ weights{before}: {provenance["updates"]:,} updates, {provenance["hours_heard"]:.
 | licences | {licences} |
 | cost of this run | {_cost(provenance.get("cost"))} |
 
-Speakers of dev and test were in no pretraining and no clustering of units. How it compares with its own random
-initialisation and with training from scratch stands in the report and model card of the corpus. `provenance.json` has
+Speakers of dev and test were in no pretraining and no clustering of units. {where}`provenance.json` has
 the full digests and settings. It knows what its corpus holds; whom the corpus leaves out, it serves worse.
 """
 

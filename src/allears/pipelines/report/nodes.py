@@ -7,9 +7,10 @@ from typing import Any
 
 import pandas as pd
 
-from allears.checkpoints.known import heard_before, heard_in
+from allears.checkpoints.known import WEIGHTS, heard_before, heard_in, holds_encoder
 from allears.corpus.manifest import Manifest
 from allears.errors import StaleError
+from allears.evaluation.wording import name_targets
 from allears.params.base import Paths
 from allears.process.energy import Cost, read_cost
 from allears.process.spec_file import SPEC_FILE
@@ -25,14 +26,14 @@ def write_model_card(
     finetune_run: dict[str, Any],
     paths: Paths,
 ) -> str:
-    """The card of the pretrained encoder in Markdown, with what fine-tuning showed, if it was this one's."""
+    """The card of the pretrained model in Markdown, with what fine-tuning showed, if it was this one's."""
     from allears.reporting.costs import cost_in_words
     from allears.reporting.model_card import ModelFacts, model_card
 
     provenance = read_json(Path(encoder["folder"]) / "provenance.json")
     now, before = heard_in(provenance), heard_before(provenance)
     facts = ModelFacts(
-        title=f"allears encoder of {paths.corpus}",
+        title=f"allears {' and '.join(encoder.get('modules', ['encoder']))} of {paths.corpus}",
         corpus=paths.corpus,
         version=str(provenance["data_digest"])[:12],
         facts=[
@@ -113,7 +114,7 @@ def draw_gains(probe: pd.DataFrame, evaluation: pd.DataFrame) -> tuple[Any, Any]
 
     chosen = probe[probe["chosen"].astype(bool) & probe["assessable"].astype(bool)]
     overall = evaluation[(evaluation["axis"] == "all") & evaluation["assessable"].astype(bool)]
-    return gain_chart(chosen), gain_chart(overall)
+    return gain_chart(chosen), gain_chart(name_targets(overall))
 
 
 def _heard(one: dict[str, Any]) -> str:
@@ -126,5 +127,5 @@ def _heard(one: dict[str, Any]) -> str:
 
 def _is_its(encoder: dict[str, Any], finetune_run: dict[str, Any]) -> bool:
     """Whether the fine-tuned encoder is this one."""
-    weights = Path(encoder["folder"]) / "model.safetensors"
-    return file_digest(weights) == str(finetune_run["encoder"]["digest"])
+    folder = Path(encoder["folder"])
+    return holds_encoder(folder) and file_digest(folder / WEIGHTS) == str(finetune_run["encoder"]["digest"])
