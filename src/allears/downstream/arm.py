@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -18,7 +17,7 @@ from allears.downstream.examples import Examples
 from allears.downstream.extract import FeatureStore, hidden_states
 from allears.downstream.fit import FitSettings, fit, predictions
 from allears.downstream.grid import Cell, searched
-from allears.downstream.labels import TEXT, Labelled
+from allears.downstream.labels import Labelled
 from allears.downstream.score_table import CURVES, SCORES, columns, write_table
 from allears.downstream.subsets import draw_share
 from allears.downstream.task import TaskModel
@@ -275,11 +274,7 @@ class ArmRun:
     def _picked(self, cell: Cell) -> NDArray[np.int64]:
         """Positions of the share of the labels among the training clips."""
         train, seed = self._train_clips(), self.bench.params.seed + cell.seed
-        return draw_share(self._classes(train.references), train.groups, cell.share, seed)
-
-    def _classes(self, references: Sequence[str]) -> list[str]:
-        """What a share is stratified by: classes; a text is one class."""
-        return [TEXT] * len(references) if self.plan.target == TEXT else list(references)
+        return draw_share(train.classes, train.groups, cell.share, seed)
 
     def _test_cell(self, cell: Cell, examples: Examples) -> None:
         model = self.model(cell)

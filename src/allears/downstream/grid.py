@@ -43,7 +43,7 @@ def plan_tasks(clips: Path, params: FinetuneParams, rate_hz: int) -> tuple[TaskP
     reasons: list[str] = []
     for task, config in params.tasks.items():
         target = TEXT if config.learns_text else params.target
-        found = _plan(clips, task, target, params, rate_hz)
+        found = _plan(task, read_labelled(clips, target, alike=not config.has_classes), params, rate_hz)
         if isinstance(found, str):
             reasons.append(found)
         else:
@@ -61,7 +61,8 @@ def plan_tasks(clips: Path, params: FinetuneParams, rate_hz: int) -> tuple[TaskP
 
 def task_clips(clips: Path, plan: TaskPlan, params: FinetuneParams, rate_hz: int) -> list[tuple[str, Labelled]]:
     """(fold, its clips) for every fold of a plan: one called '' unless groups are left out in turn."""
-    labelled = read_labelled(clips, plan.target)
+    config = params.tasks[plan.task]
+    labelled = read_labelled(clips, plan.target, alike=not config.has_classes)
     return list(_folds(labelled, params, rate_hz))
 
 
@@ -92,30 +93,31 @@ def _folds(labelled: Labelled, params: FinetuneParams, rate_hz: int) -> Iterator
 
 def _usable(labelled: Labelled, params: FinetuneParams, rate_hz: int) -> Labelled:
     """The clips that count; a class that the limits make too small is gone from every split."""
-    if labelled.target == TEXT:
+    if labelled.alike:
         return limited(labelled, params.limits, rate_hz, params.seed)
     large, _ = with_classes(labelled, params.min_class_clips)
     return with_classes(limited(large, params.limits, rate_hz, params.seed), params.min_class_clips)[0]
 
 
-def _plan(clips: Path, task: str, target: str, params: FinetuneParams, rate_hz: int) -> TaskPlan | str:
-    """The plan of one task, or why there is none."""
-    least = params.min_text_clips if target == TEXT else params.min_class_clips
-    share_least = params.min_text_clips if target == TEXT else params.min_clips_per_class
-    folds = list(_folds(read_labelled(clips, target), params, rate_hz))
+def _plan(task: str, every: Labelled, params: FinetuneParams, rate_hz: int) -> TaskPlan | str:
+    """The plan of one task on `every` clip that has its target, or why there is none."""
+    target = every.target
+    least = params.min_text_clips if every.alike else params.min_class_clips
+    share_least = params.min_text_clips if every.alike else params.min_clips_per_class
+    folds = list(_folds(every, params, rate_hz))
     if params.leave_one_group_out and len(folds) < 3:
         return f"finetune.leave_one_group_out needs 3 groups, and {len(folds)} have a {target!r}"
     shares, skipped = list(params.shares), []
     classes: set[str] = set()
     for fold, labelled in folds:
-        here = () if target == TEXT else tuple(sorted(labelled.counts("train")))
+        here = () if every.alike else tuple(sorted(labelled.counts("train")))
         if reason := why_not(labelled, here, least):
             return f"without {fold}, {reason}" if fold else reason
         classes |= set(here)
         for share in list(shares):
             if short := shortage(labelled.counts("train"), share, share_least):
                 shares.remove(share)
-                what = "transcribed clips" if target == TEXT else f"clips of {short.name!r}"
+                what = "transcribed clips" if target == TEXT else "clips" if every.alike else f"clips of {short.name!r}"
                 skipped.append(
                     f"{share:.4g} of the labels leaves {short.clips} {what} (of {short.of} in train), "
                     f"and {share_least} are needed"

@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import cast
 
@@ -28,7 +28,10 @@ _COLUMNS = ("text", "label", "language", "accent", "gender", "age")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Labelled:
-    """Clips with a known target, in the order of the table; all fields align. `samples` are whole clips."""
+    """Clips with a known target, in the order of the table; all fields align. `samples` are whole clips.
+
+    `alike`: they fall into no classes (texts, numbers), so none is too rare, and a share is drawn of all together.
+    """
 
     target: str
     clips: tuple[str, ...]
@@ -36,14 +39,15 @@ class Labelled:
     groups: tuple[str, ...]
     references: tuple[str, ...]
     samples: tuple[int, ...]
+    alike: bool = False
 
     def __len__(self) -> int:
         return len(self.clips)
 
     def take(self, positions: Sequence[int]) -> Labelled:
         """The clips at `positions`."""
-        return Labelled(
-            target=self.target,
+        return replace(
+            self,
             clips=tuple(self.clips[i] for i in positions),
             splits=tuple(self.splits[i] for i in positions),
             groups=tuple(self.groups[i] for i in positions),
@@ -55,17 +59,22 @@ class Labelled:
         """Positions of a split."""
         return [i for i, one in enumerate(self.splits) if one == split]
 
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """The class of each clip; that of all where they are alike."""
+        return (self.target,) * len(self) if self.alike else self.references
+
     def counts(self, split: Split) -> dict[str, int]:
-        """Clips of each class in a split; text is one class."""
-        if self.target == TEXT:
-            return {TEXT: len(self.of(split))}
+        """Clips of each class in a split."""
+        if self.alike:
+            return {self.target: len(self.of(split))}
         return dict(Counter(self.references[i] for i in self.of(split)))
 
 
-def read_labelled(path: Path, target: str) -> Labelled:
+def read_labelled(path: Path, target: str, *, alike: bool = False) -> Labelled:
     """Kept clips of the table at `path` whose `target` is known: 'text' (normalised), a column, or a key of attributes.
 
-    Raises ConfigError when there is neither such a column nor such a key.
+    Texts are always `alike`. Raises ConfigError when there is neither such a column nor such a key.
     """
     table = read_clips(path)
     values = table.column(target) if target in _COLUMNS else _attribute(table.column("attributes"), target)
@@ -84,6 +93,7 @@ def read_labelled(path: Path, target: str) -> Labelled:
         groups=column("group"),
         references=tuple(str(references[i]) for i in positions),
         samples=tuple(int(samples[i]) for i in positions),
+        alike=alike or target == TEXT,
     )
 
 
@@ -106,7 +116,7 @@ def limited(labelled: Labelled, limits: ClipLimits, rate_hz: int, seed: int) -> 
         if labelled.target == TEXT:
             members = [i for i in members if labelled.samples[i] <= limits.seconds * rate_hz]
         if len(members) > cap:
-            classes = [TEXT if labelled.target == TEXT else labelled.references[i] for i in members]
+            classes = [labelled.classes[i] for i in members]
             drawn = draw_at_most(classes, [labelled.groups[i] for i in members], cap, seed)
             members = [members[int(i)] for i in drawn]
         taken += members
@@ -118,14 +128,7 @@ def leave_out(labelled: Labelled, group: str) -> Labelled:
     groups = sorted(set(labelled.groups))
     dev = groups[(groups.index(group) + 1) % len(groups)]
     splits: list[Split] = ["test" if one == group else "dev" if one == dev else "train" for one in labelled.groups]
-    return Labelled(
-        target=labelled.target,
-        clips=labelled.clips,
-        splits=tuple(splits),
-        groups=labelled.groups,
-        references=labelled.references,
-        samples=labelled.samples,
-    )
+    return replace(labelled, splits=tuple(splits))
 
 
 def why_not(labelled: Labelled, classes: Sequence[str], least: int) -> str | None:
@@ -133,12 +136,12 @@ def why_not(labelled: Labelled, classes: Sequence[str], least: int) -> str | Non
     target = labelled.target
     if not len(labelled):
         return (
-            f"no kept clip has a {target}" if target == TEXT else f"no kept clip of a large enough class has {target!r}"
+            f"no kept clip has a {target}" if labelled.alike else f"no kept clip of a large enough class has {target!r}"
         )
-    if target != TEXT and len(classes) < 2:
+    if not labelled.alike and len(classes) < 2:
         return f"{target!r} has {len(classes)} class with at least {least} training clips, and 2 are needed"
-    if target == TEXT and len(labelled.of("train")) < least:
-        return f"{len(labelled.of('train'))} training clips have a text, and {least} are needed"
+    if labelled.alike and len(labelled.of("train")) < least:
+        return f"{len(labelled.of('train'))} training clips have a known {target}, and {least} are needed"
     for split in ("dev", "test"):
         if not labelled.of(split):
             return f"no clip of the {split} speakers has a {target}"

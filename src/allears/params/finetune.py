@@ -50,7 +50,9 @@ class FinetuneParams(Params):
     limits: ClipLimits = ClipLimits(dev=100, test=400)
     min_class_clips: int = Field(default=10, ge=2, description="training clips below which a class is left out")
     min_clips_per_class: int = Field(default=2, ge=1, description="a share that leaves a class fewer is skipped")
-    min_text_clips: int = Field(default=30, ge=1, description="a share that leaves fewer transcribed clips is skipped")
+    min_text_clips: int = Field(
+        default=30, ge=1, description="a share that leaves fewer clips with a text or number is skipped"
+    )
     workers: int | None = Field(
         default=None, ge=1, description="trainings side by side; null: one a core, at most 8; results are the same"
     )

@@ -17,11 +17,13 @@ CTCHeadKind = Literal["linear", "conv", "bilstm"]
 class TaskConfig(Params):
     """What every task's settings have. `task` names it under `finetune.task`, `target` the column that it learns.
 
-    `learns_text`: the target is the text of a clip, whatever `finetune.target` names. `head_choices`: the field of
-    `finetune` with the kinds of heads to try; None: the task has one.
+    `learns_text`: the target is the text of a clip, whatever `finetune.target` names. `has_classes`: clips fall into
+    classes, of which rare ones are left out and shares are drawn one by one; not so for texts and numbers.
+    `head_choices`: the field of `finetune` with the kinds of heads to try; None: the task has one.
     """
 
     learns_text: ClassVar[bool] = False
+    has_classes: ClassVar[bool] = True
     head_choices: ClassVar[str | None] = None
     task: str
     target: str
@@ -39,6 +41,7 @@ class CTCConfig(TaskConfig):
     """Characters of `alphabet`, decoded greedily."""
 
     learns_text: ClassVar[bool] = True
+    has_classes: ClassVar[bool] = False
     head_choices: ClassVar[str | None] = "ctc_heads"
     task: Literal["ctc"] = "ctc"
     target: Literal["text"] = "text"

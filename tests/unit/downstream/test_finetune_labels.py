@@ -95,3 +95,17 @@ def test_each_group_is_left_out_with_the_next_as_dev(tmp_path):
 def test_a_split_without_labels_is_a_reason(tmp_path):
     found = read_labelled(_table(tmp_path, [{"label": "ab"[i % 2]} for i in range(8)]), "label")
     assert why_not(found, ("a", "b"), 2) == "no clip of the dev speakers has a label"
+
+
+def test_numbers_fall_into_no_classes(tmp_path):
+    rows = [
+        {"age": str(20 + i), "group": f"s{i}", "split": ("train", "train", "dev", "test")[i % 4]} for i in range(40)
+    ]
+    found = read_labelled(_table(tmp_path, rows), "age", alike=True)
+    assert found.counts("train") == {"age": 20}
+    few = limited(found, ClipLimits(train=10, dev=2, test=3), 16000, 0)
+    assert [len(few.of(split)) for split in ("train", "dev", "test")] == [10, 2, 3]
+    assert why_not(few, (), 10) is None
+    assert why_not(few, (), 11) == "10 training clips have a known age, and 11 are needed"
+    assert leave_out(few, few.groups[0]).alike
+    assert not read_labelled(tmp_path / "clips.parquet", "age").alike
