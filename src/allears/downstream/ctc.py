@@ -52,10 +52,11 @@ class CTC(TaskModel[str]):
         scores_BFV = self(inputs)
         lengths = torch.tensor([len(target) for target in targets])
         labels = torch.tensor([label for target in targets for label in target])
+        known = inputs.host_lengths
         loss = functional.ctc_loss(
             scores_BFV.transpose(0, 1),
-            labels.to(scores_BFV.device),
-            inputs.lengths_B.cpu(),
+            labels.to(scores_BFV.device, non_blocking=True),
+            inputs.lengths_B.cpu() if known is None else torch.tensor(known),
             lengths,
             blank=BLANK,
             reduction="sum",
