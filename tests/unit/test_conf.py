@@ -6,13 +6,19 @@ import sys
 from pathlib import Path
 
 import pytest
+import torch
 import yaml
 from kedro.config import MissingConfigException
 from pydantic import RootModel
 
+from allears.errors import ConfigError
 from allears.hooks.parameters import MODELS, check_parameters, load_model
+from allears.objectives.build import build_objective
+from allears.params.finetune import FinetuneParams
 from allears.params.policy import Policies
+from allears.params.pretrain import PretrainParams
 from allears.settings import CONFIG_LOADER_ARGS, CONFIG_LOADER_CLASS
+from allears.training.plan import bucket_lengths
 from tests.audit_tables import STANDARD
 from tests.project import environment, make_project
 
@@ -29,6 +35,38 @@ def test_every_environment_resolves_and_its_models_accept_it(env):
     check_parameters(load(env, "parameters"), {})
     assert load(env, "catalog")
     assert load(env, "mlflow")["tracking"]["experiment"]["name"] == "allears"
+
+
+def test_the_recipe_for_a_gpu_is_coherent():
+    """What does not follow from the models: that its numbers suit each other, and that what it names can be built."""
+    values = load("gpu", "parameters")
+    pretrain, tuning = (PretrainParams(**values["pretrain"]), FinetuneParams(**values["finetune"]))
+    for params in (pretrain, tuning):
+        assert (params.accelerator, params.precision) == ("gpu", "bf16-mixed")
+    assert pretrain.reader_threads > 1
+    assert 0.04 <= pretrain.optimiser.warmup_updates / pretrain.updates <= 0.25
+    assert pretrain.updates % pretrain.checkpoint_every == pretrain.updates % pretrain.validate_every == 0
+    assert pretrain.checkpoint_every % pretrain.log_every == 0
+    assert pretrain.batch.micro_batches * pretrain.batch.seconds > 600
+    assert pretrain.compile
+    step = pretrain.chosen_encoder.hop_samples
+    buckets = bucket_lengths(16000, int(pretrain.batch.crop_s * 16000), pretrain.batch.buckets, step)
+    assert len(buckets) == pretrain.batch.buckets
+    assert step / 16000 == 0.02
+    for objective in pretrain.objectives.values():
+        assert 0.15 <= 0.02 * objective.mask.span_frames <= 0.25
+        with torch.device("meta"):
+            model = build_objective(objective, pretrain.chosen_encoder, seed=0)
+        assert 85e6 < sum(each.numel() for each in model.exports()["encoder"].parameters()) < 100e6
+    assert tuning.frozen_updates + tuning.warmup_share * tuning.updates < 0.25 * tuning.updates
+    assert tuning.updates % tuning.dev_every == 0
+    assert tuning.batch_clips * tuning.limits.seconds > 300
+    assert tuning.limits.seconds <= pretrain.batch.crop_s
+
+
+def test_a_model_is_compiled_for_few_lengths_only():
+    with pytest.raises(ConfigError, match=r"pretrain\.compile is true and pretrain\.batch\.buckets 0: .*to 12"):
+        check_parameters(load(None, "parameters", pretrain={"compile": True}), {})
 
 
 def test_one_parameter_on_the_command_line_leaves_its_siblings_alone():

@@ -188,6 +188,15 @@ class PretrainParams(Params):
         return known("pretrain.encoder", value, members(AnyEncoderConfig, "family"))
 
     @model_validator(mode="after")
+    def _few_shapes(self) -> Self:
+        if self.compile and not self.batch.buckets and self.chosen.cost == "samples":
+            raise ValueError(
+                "pretrain.compile is true and pretrain.batch.buckets 0: each length of a batch would be compiled "
+                "anew, for minutes; set pretrain.batch.buckets, to 12 for example, or pretrain.compile=false"
+            )
+        return self
+
+    @model_validator(mode="after")
     def _suit_each_other(self) -> Self:
         self.chosen.check(self.chosen_encoder)
         return self

@@ -27,7 +27,7 @@ from allears.training.callbacks import Watch
 from allears.training.datamodule import Maker, PretrainData
 from allears.training.events_logger import EventLogger
 from allears.training.frame_labels import FrameLabels
-from allears.training.module import PretrainModule
+from allears.training.module import PretrainModule, compile_objective
 from allears.training.plan import TrainingData, training_data
 from allears.training.progress import on_terminal, progress
 from allears.training.ranks import Ranks, from_environment, new_strategy, with_all_others
@@ -111,7 +111,7 @@ def _data(spec: PretrainSpec, found: TrainingData, ranks: Ranks, *, pinned: bool
 def _fit(trainer: Trainer, watch: Watch, begin: Path | None) -> None:
     spec = watch.spec
     if spec.pretrain.compile:
-        watch.module.objective.compile(fullgraph=True, dynamic=False)
+        compile_objective(watch.module.objective, len(watch.data.make.data.plan.buckets))
     # Lightning asks all ranks before each update whether one was told to end, and waits for the device to answer:
     # torchrun tells them all, and what a rank that has ended owes the others fails there.
     trainer.fit_loop.epoch_loop._broadcast_sigterm_tensor = lambda: None  # type: ignore[method-assign]  # noqa: SLF001
