@@ -15,13 +15,15 @@ os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "10")
 os.environ.setdefault("MLFLOW_LOGGING_LEVEL", "ERROR")
 
 from allears.hooks import CorpusHook, EngineHook, MlflowHook, ProgressHook, VerdictHook
+from allears.hooks.local import LocalConfigLoader
 
 HOOKS = (CorpusHook(), EngineHook(), MlflowHook(), ProgressHook(), VerdictHook())
 DISABLE_HOOKS_FOR_PLUGINS = ("kedro_mlflow",)  # MlflowHook extends the plugin's own
 
+CONFIG_LOADER_CLASS = LocalConfigLoader
 CONFIG_LOADER_ARGS = {
     "base_env": "base",
-    "default_run_env": "local",
+    "default_run_env": "base",  # conf/local comes on top of every environment
     # One `--params a.b=1` changes a.b and leaves the rest of a as it is.
     "merge_strategy": {"parameters": "soft"},
     "custom_resolvers": {"oc.env": oc.env},

@@ -23,12 +23,13 @@ class Padded:
     """Sequences of a batch, padded on the right: `data` [B, N, …], `lengths_B` int64 true lengths.
 
     `full` is known on the host: no sequence is shorter than N, or only rows that fill the batch are, so attention
-    needs no mask.
+    needs no mask. `host_lengths` are `lengths_B` where the host knows them: reading those of a GPU would wait for it.
     """
 
     data: Tensor
     lengths_B: Tensor
     full: bool = False
+    host_lengths: tuple[int, ...] | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

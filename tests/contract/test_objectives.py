@@ -17,7 +17,7 @@ from allears.models.base import Encoder
 from allears.params.model import EncoderConfig
 from allears.params.pretrain import PretrainParams
 from allears.training import pretrain
-from allears.training.module import mark_dynamic
+from allears.training.module import compile_objective, mark_dynamic
 from allears.training.pretrain import new_objective
 from tests.contract.small import ENCODERS, OBJECTIVES, SMALL, Waiting, audio, batch, objective, small
 from tests.pretraining import make_spec, tiny, updates_of
@@ -188,3 +188,17 @@ def test_a_run_resumes_exports_and_comes_back(name: str, tmp_path: Path) -> None
             again = load_export(folder if key == "encoder" else folder / key)
             module.eval()
             assert torch.equal(again(audio()).last_BFD, module(audio()).last_BFD)
+
+
+@EACH
+def test_more_buckets_than_torch_recompiles_by_itself_are_compiled(name: str) -> None:
+    torch._dynamo.reset()
+    with torch._dynamo.config.patch(recompile_limit=3):
+        model = objective(name)
+        compile_objective(model, 6, backend="aot_eager")
+        for number in range(6):
+            for training in (True, False):
+                micro = batch(model.train(training), (8000 + 1600 * number,) * 3)
+                with torch.set_grad_enabled(training):
+                    assert model(mark_dynamic(micro)).loss_sum.isfinite()
+    torch._dynamo.reset()

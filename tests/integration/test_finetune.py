@@ -237,12 +237,12 @@ def probed(home) -> pd.DataFrame:
         encoder=folder / "encoder", probe=PROBE,
     )  # fmt: skip
     probe.run(spec)
-    parts = {path.name: path.stat().st_mtime_ns for path in spec.folder.glob("part-*")}
+    parts = {path.name: path.stat().st_mtime_ns for path in spec.folder.rglob("part-*")}
     whole = pd.read_parquet(spec.folder / probe.SCORES_FILE)
     (spec.folder / "receipt.json").unlink()
-    (spec.folder / "part-random-2.parquet").unlink()
+    (spec.folder / "cpu" / "part-random-2.parquet").unlink()
     probe.run(spec)
-    again = {path.name: path.stat().st_mtime_ns for path in spec.folder.glob("part-*")}
+    again = {path.name: path.stat().st_mtime_ns for path in spec.folder.rglob("part-*")}
     assert {name for name in parts if parts[name] != again[name]} == {"part-random-2.parquet"}
     pd.testing.assert_frame_equal(whole, pd.read_parquet(spec.folder / probe.SCORES_FILE))
     return whole

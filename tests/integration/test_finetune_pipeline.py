@@ -19,12 +19,14 @@ from allears.params.evaluate import EvaluateParams
 from allears.params.finetune import FinetuneParams
 from allears.params.labelled import ClipLimits
 from allears.params.model import ConformerConfig
+from allears.params.pretrain import PretrainParams
 from allears.params.probe import ProbeParams
 from allears.pipelines.evaluate.pipeline import create_pipeline as evaluate
-from allears.pipelines.finetune.nodes import find_encoder
+from allears.pipelines.finetune.nodes import find_encoder, grid_identity
 from allears.pipelines.finetune.pipeline import create_pipeline as finetune
 from allears.pipelines.pretrain.probe_nodes import (
     probe_encoder,
+    probe_identity,
     probe_inputs,
     probe_spec,
     probed_alike,
@@ -117,8 +119,18 @@ def test_a_second_encoder_meets_the_same_baselines_and_is_compared_with_the_firs
     assert {path: path.stat().st_mtime_ns for path in baselines.rglob("*.json")} == before
 
 
+def test_the_precision_is_part_of_what_a_result_is_called_and_the_machine_is_not():
+    def names(**changes):
+        finetune, pretrain = PARAMS.model_copy(update=changes), PretrainParams.model_validate(changes)
+        return grid_identity({}, finetune), probe_identity({}, pretrain.probe, pretrain.precision)
+
+    assert names() == names(accelerator="gpu") == names(accelerator="cpu")
+    assert len({name for precision in ("auto", "32", "bf16-mixed") for name in names(precision=precision)}) == 6
+
+
 def test_the_probe_runs_once_and_is_summarised(paths):
-    params = ProbeParams(shares=(1.0,), limits=LIMITS, min_clips_per_class=4, min_text_clips=8, text_updates=3)
+    probe = ProbeParams(shares=(1.0,), limits=LIMITS, min_clips_per_class=4, min_text_clips=8, text_updates=3)
+    params = PretrainParams(probe=probe)
     inputs = (
         _json(paths.models / "encoder.json"),
         _json(paths.shards / "shards.json"),
@@ -154,7 +166,7 @@ def test_the_probe_runs_once_and_is_summarised(paths):
 def test_an_export_without_an_encoder_is_not_probed(paths):
     before = sorted((paths.outputs / "probe").glob("*"))
     export = {"folder": str(paths.models / "encoder" / "run"), "modules": ["decoder"]}
-    scores = probe_encoder(export, _json(paths.shards / "shards.json"), pd.DataFrame(), ProbeParams(), paths)
+    scores = probe_encoder(export, _json(paths.shards / "shards.json"), pd.DataFrame(), PretrainParams(), paths)
     assert scores.empty
     assert {"target", "arm", "draw", "layer", "clip"} <= set(scores.columns)
     assert sorted((paths.outputs / "probe").glob("*")) == before

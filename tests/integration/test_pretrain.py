@@ -26,7 +26,6 @@ from allears.errors import ConfigError, StaleError, TrainingError
 from allears.params.audit import AuditParams
 from allears.params.base import Paths
 from allears.params.pretrain import PretrainParams
-from allears.params.probe import ProbeParams
 from allears.pipelines.pretrain import create_pipeline, runs
 from allears.pipelines.pretrain.corpora import find_others
 from allears.pipelines.pretrain.probe_nodes import probe_encoder
@@ -229,7 +228,7 @@ def test_speakers_that_were_heard_are_not_tested_on_when_the_splits_change(
             run(paths, tiny(updates=2, extend=first["pretrained"]["run"]), until="pretrain_plan")
         shards = json.loads((paths.shards / "shards.json").read_text())
         with pytest.raises(StaleError, match="Pretrain on it again: kedro run"):
-            probe_encoder(first["encoder"], shards, swapped, ProbeParams.model_validate(PROBE), paths)
+            probe_encoder(first["encoder"], shards, swapped, PretrainParams(probe=PROBE), paths)
     finally:
         clips.to_parquet(paths.shards / "clips.parquet")
 

@@ -1,23 +1,33 @@
 """Every configuration that is committed can be used."""
 
+import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
+import torch
 import yaml
-from kedro.config import OmegaConfigLoader
+from kedro.config import MissingConfigException
 from pydantic import RootModel
 
+from allears.errors import ConfigError
 from allears.hooks.parameters import MODELS, check_parameters, load_model
+from allears.objectives.build import build_objective
+from allears.params.finetune import FinetuneParams
 from allears.params.policy import Policies
-from allears.settings import CONFIG_LOADER_ARGS
+from allears.params.pretrain import PretrainParams
+from allears.settings import CONFIG_LOADER_ARGS, CONFIG_LOADER_CLASS
+from allears.training.plan import bucket_lengths
 from tests.audit_tables import STANDARD
+from tests.project import environment, make_project
 
 CONF = Path(__file__).parents[2] / "conf"
 ENVIRONMENTS = sorted(folder.name for folder in CONF.iterdir() if folder.is_dir() and folder.name != "base")
 
 
-def load(env: str, kind: str, **given):
-    return OmegaConfigLoader(str(CONF), env=env, runtime_params=given, **CONFIG_LOADER_ARGS)[kind]
+def load(env: str | None, kind: str, conf: Path = CONF, **given):
+    return CONFIG_LOADER_CLASS(str(conf), env=env, runtime_params=given, **CONFIG_LOADER_ARGS)[kind]
 
 
 @pytest.mark.parametrize("env", ENVIRONMENTS)
@@ -25,6 +35,38 @@ def test_every_environment_resolves_and_its_models_accept_it(env):
     check_parameters(load(env, "parameters"), {})
     assert load(env, "catalog")
     assert load(env, "mlflow")["tracking"]["experiment"]["name"] == "allears"
+
+
+def test_the_recipe_for_a_gpu_is_coherent():
+    """What does not follow from the models: that its numbers suit each other, and that what it names can be built."""
+    values = load("gpu", "parameters")
+    pretrain, tuning = (PretrainParams(**values["pretrain"]), FinetuneParams(**values["finetune"]))
+    for params in (pretrain, tuning):
+        assert (params.accelerator, params.precision) == ("gpu", "bf16-mixed")
+    assert pretrain.reader_threads > 1
+    assert 0.04 <= pretrain.optimiser.warmup_updates / pretrain.updates <= 0.25
+    assert pretrain.updates % pretrain.checkpoint_every == pretrain.updates % pretrain.validate_every == 0
+    assert pretrain.checkpoint_every % pretrain.log_every == 0
+    assert pretrain.batch.micro_batches * pretrain.batch.seconds > 600
+    assert pretrain.compile
+    step = pretrain.chosen_encoder.hop_samples
+    buckets = bucket_lengths(16000, int(pretrain.batch.crop_s * 16000), pretrain.batch.buckets, step)
+    assert len(buckets) == pretrain.batch.buckets
+    assert step / 16000 == 0.02
+    for objective in pretrain.objectives.values():
+        assert 0.15 <= 0.02 * objective.mask.span_frames <= 0.25
+        with torch.device("meta"):
+            model = build_objective(objective, pretrain.chosen_encoder, seed=0)
+        assert 85e6 < sum(each.numel() for each in model.exports()["encoder"].parameters()) < 100e6
+    assert tuning.frozen_updates + tuning.warmup_share * tuning.updates < 0.25 * tuning.updates
+    assert tuning.updates % tuning.dev_every == 0
+    assert tuning.batch_clips * tuning.limits.seconds > 300
+    assert tuning.limits.seconds <= pretrain.batch.crop_s
+
+
+def test_a_model_is_compiled_for_few_lengths_only():
+    with pytest.raises(ConfigError, match=r"pretrain\.compile is true and pretrain\.batch\.buckets 0: .*to 12"):
+        check_parameters(load(None, "parameters", pretrain={"compile": True}), {})
 
 
 def test_one_parameter_on_the_command_line_leaves_its_siblings_alone():
@@ -38,6 +80,68 @@ def test_corpora_to_hear_are_given_one_by_one():
     found = load("local", "parameters", pretrain={"corpora": {"other": 0.3, "third": None}})
     assert found["pretrain"]["corpora"] == {"other": 0.3, "third": None}
     check_parameters(found, {})
+
+
+def _machine(folder: Path, **files: str) -> Path:
+    """A copy of the configuration with files of its own in `local`."""
+    shutil.copytree(CONF, folder / "conf", ignore=lambda parent, _: ["local"] if Path(parent) == CONF else [])
+    for name, text in files.items():
+        (folder / "conf" / "local").mkdir(exist_ok=True)
+        (folder / "conf" / "local" / f"{name}.yml").write_text(text)
+    return folder / "conf"
+
+
+@pytest.mark.parametrize("env", [None, "smoke", "gpu", "local", "base"])
+def test_the_settings_of_this_machine_come_on_top_of_every_environment(env, tmp_path):
+    local = "pretrain: {seed: 7, batch: {buckets: 3}, updates: 5}"
+    conf = _machine(tmp_path, parameters_pretrain=local, catalog="mine: {type: MemoryDataset}", globals="word: yes")
+    found, without = load(env, "parameters", conf), load("base" if env == "local" else env, "parameters")
+    assert (found["pretrain"]["seed"], found["pretrain"]["updates"]) == (7, 5)
+    assert found["pretrain"]["batch"] == {**without["pretrain"]["batch"], "buckets": 3}
+    assert found["pretrain"]["encoders"] == without["pretrain"]["encoders"]
+    given = load(env, "parameters", conf, pretrain={"seed": 9}, corpus="other")
+    assert (given["pretrain"]["seed"], given["pretrain"]["updates"], given["paths"]["corpus"]) == (9, 5, "other")
+    assert load(env, "catalog", conf)["mine"] == {"type": "MemoryDataset"}
+    assert "manifest" in load(env, "catalog", conf)
+    assert load(env, "globals", conf) == {"default_corpus": "sample", "word": True}
+
+
+def test_without_a_folder_of_this_machine_nothing_is_missing(tmp_path):
+    conf = _machine(tmp_path)
+    assert not (conf / "local").exists()
+    for env in (None, "base", "smoke"):
+        assert load(env, "parameters", conf) == load(env, "parameters")
+    with pytest.raises(MissingConfigException, match="nowhere"):
+        load("nowhere", "parameters", _machine(tmp_path / "two", parameters_pretrain="pretrain: {seed: 7}"))
+
+
+SESSION = """
+import sys
+from kedro.framework.session import KedroSession
+from kedro.framework.startup import bootstrap_project
+bootstrap_project(".")
+seed = {"pretrain": {"seed": int(sys.argv[1])}} if sys.argv[1:] else {}
+with KedroSession.create(".", env="smoke", runtime_params=seed) as session:
+    pretrain = session.load_context().params["pretrain"]
+    print("seed", pretrain.seed, "updates", pretrain.updates)
+"""
+
+
+def test_a_run_in_another_environment_uses_the_settings_of_this_machine(tmp_path):
+    project = make_project(tmp_path / "project")
+    (project / "conf").unlink()
+    _machine(project, parameters_pretrain="pretrain: {seed: 7}")
+    for given, seed in ([], 7), (["9"], 9):
+        done = subprocess.run(
+            [sys.executable, "-c", SESSION, *given], cwd=project, env=environment(), capture_output=True, text=True,
+            check=True,
+        )  # fmt: skip
+        assert f"seed {seed} updates 20" in done.stdout
+
+
+def test_credentials_may_lie_with_this_machine_alone(tmp_path):
+    conf = _machine(tmp_path, credentials="bucket: {key: word}")
+    assert load("smoke", "credentials", conf) == {"bucket": {"key": "word"}}
 
 
 def test_the_corpus_names_all_folders():

@@ -10,7 +10,6 @@ from typing import Any
 
 import click
 from kedro import KedroDeprecationWarning
-from kedro.config import OmegaConfigLoader
 from kedro.framework import project
 from kedro.framework.cli.project import run as kedro_run
 from kedro.framework.cli.utils import KedroCliError
@@ -111,11 +110,11 @@ def do_first(params: dict[str, Any]) -> None:
     asked = [params["pipeline"]] if params.get("pipeline") else list(params.get("pipelines") or [])
     if not asked or "__default__" in asked or any(params.get(name) for name in PARTIAL):
         return
-    from allears.settings import CONFIG_LOADER_ARGS
+    from allears.settings import CONFIG_LOADER_ARGS, CONFIG_LOADER_CLASS
 
     project_path = find_kedro_project(Path.cwd()) or Path.cwd()
     conf = params.get("conf_source") or str(project_path / "conf")
-    loader = OmegaConfigLoader(conf, params.get("env"), params["params"], **CONFIG_LOADER_ARGS)
+    loader = CONFIG_LOADER_CLASS(conf, params.get("env"), params["params"], **CONFIG_LOADER_ARGS)
     parameters = loader["parameters"]
     if not isinstance(parameters.get("corpus"), str):
         return  # refused, with a sentence, when Kedro builds the context

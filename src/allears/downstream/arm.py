@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
 from allears.checkpoints.export import read_weights, write_weights
@@ -26,6 +25,7 @@ from allears.models.build import build_encoder
 from allears.params.finetune import Arm, FinetuneParams
 from allears.params.spec_finetune import TaskPlan
 from allears.params.task import TaskConfig
+from allears.process.hardware import Hardware
 from allears.storage.files import atomic_path, read_json, write_json
 from allears.types import Split
 
@@ -34,7 +34,7 @@ CONTENDERS = 2  # options that all seeds try: one seed alone chooses badly where
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Bench:
-    """What all arms share: parameters, where results go, the pretrained encoder, features, the device.
+    """What all arms share: parameters, where results go, the pretrained encoder, features, the hardware.
 
     `folder` has the results of the pretrained arm, `baselines` those of the others.
     """
@@ -44,7 +44,7 @@ class Bench:
     params: FinetuneParams
     pretrained: Encoder
     store: FeatureStore
-    device: torch.device
+    hardware: Hardware
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -226,7 +226,7 @@ class ArmRun:
         encoder = self._encoder(seed)
         last = encoder.config.blocks
         everything = set(range(len(found)))
-        hidden = hidden_states(encoder, found.inputs, (last,), self.bench.device, wanted=everything)
+        hidden = hidden_states(encoder, found.inputs, (last,), self.bench.hardware, wanted=everything)
         return Examples(inputs=hidden.frames[last], references=found.references, clips=found.clips, groups=found.groups)
 
     def _encoder(self, seed: int) -> Encoder:
@@ -242,7 +242,7 @@ class ArmRun:
 
     def _train_cell(self, cell: Cell, train: Examples, dev: Examples) -> None:
         picked = self._picked(cell)
-        found = fit(self._new(cell), train.take(picked), dev, self._settings(cell), self.bench.device)
+        found = fit(self._new(cell), train.take(picked), dev, self._settings(cell), self.bench.hardware)
         with atomic_path(self._weights(cell)) as temporary:
             write_weights(temporary, found.state, {"format": "pt"})
         best = {"step": found.best.step, "errors": found.best.errors, "total": found.best.total}
@@ -278,7 +278,7 @@ class ArmRun:
 
     def _test_cell(self, cell: Cell, examples: Examples) -> None:
         model = self.model(cell)
-        said = predictions(model, examples, self.bench.device)
+        said = predictions(model, examples, self.bench.hardware)
         pairs = [model.errors(one, other) for one, other in zip(examples.references, said, strict=True)]
         varying = {
             "clip": examples.clips,

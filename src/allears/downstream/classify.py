@@ -42,7 +42,7 @@ class Classify(TaskModel[str]):
     def loss(self, inputs: Padded, targets: list[list[int]]) -> tuple[Tensor, int]:
         """Return summed cross entropy and clips."""
         logits_BV = self(inputs).float()
-        classes_B = torch.tensor([target[0] for target in targets], device=logits_BV.device)
+        classes_B = torch.tensor([target[0] for target in targets]).to(logits_BV.device, non_blocking=True)
         return functional.cross_entropy(logits_BV, classes_B, reduction="sum"), len(targets)
 
     @torch.inference_mode()

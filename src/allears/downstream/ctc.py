@@ -52,10 +52,11 @@ class CTC(TaskModel[str]):
         scores_BFV, frames_B = self.outputs(inputs)
         lengths = torch.tensor([len(target) for target in targets])
         labels = torch.tensor([label for target in targets for label in target])
+        known = inputs.host_lengths if self.encoder is None or self.encoder.stride == 1 else None
         loss = functional.ctc_loss(
             scores_BFV.transpose(0, 1),
-            labels.to(scores_BFV.device),
-            frames_B.cpu(),
+            labels.to(scores_BFV.device, non_blocking=True),
+            frames_B.cpu() if known is None else torch.tensor(known),
             lengths,
             blank=BLANK,
             reduction="sum",

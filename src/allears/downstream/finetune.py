@@ -28,6 +28,7 @@ from allears.models.base import Encoder
 from allears.params.finetune import FinetuneParams
 from allears.params.spec_finetune import FinetuneSpec, TaskPlan
 from allears.process.events import EventLog
+from allears.process.hardware import choose_hardware, count_gpus
 from allears.process.say import say
 from allears.process.workers import side_by_side, worker_count
 from allears.shards.clips import read_clips
@@ -45,17 +46,19 @@ def run(spec: FinetuneSpec) -> None:
     if read_receipt(spec.folder, spec.identity) is not None:
         return
     torch.set_num_threads(1)
+    params = spec.finetune
+    hardware = choose_hardware("finetune", params.accelerator, params.precision, gpus=count_gpus())
+    hardware.set_up()
     shard_set = ShardSet.from_json(spec.shard_set)
-    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    pretrained = trimmed(load_export(spec.encoder), spec.finetune)
-    store = FeatureStore(shard_set, pretrained, spec.finetune.limits.seconds, device)
+    pretrained = trimmed(load_export(spec.encoder), params)
+    store = FeatureStore(shard_set, pretrained, params.limits.seconds, hardware)
     bench = Bench(
-        folder=spec.folder / device.type,
-        baselines=spec.baselines / device.type,
-        params=spec.finetune,
+        folder=spec.folder / hardware.name,
+        baselines=spec.baselines / hardware.name,
+        params=params,
         pretrained=pretrained,
         store=store,
-        device=device,
+        hardware=hardware,
     )
     arms = [
         ArmRun(bench=bench, plan=plan, fold=fold, labelled=labelled, arm=arm)
@@ -66,11 +69,12 @@ def run(spec: FinetuneSpec) -> None:
     events = EventLog(spec.folder)
     events.start(0, 0.0, {"identity": spec.identity})
     events.params(spec.finetune.model_dump(mode="json"))
-    _train(arms, events, worker_count(spec.finetune.workers, device))
+    _train(arms, events, worker_count(params.workers, hardware.device))
     join_parts(spec.folder / SCORES_FILE, [arm.scores(cell) for arm in arms for cell in arm.chosen()], SCORES)
     write_table(spec.folder / CURVES_FILE, [arm.curve(cell) for arm in arms for cell in arm.cells], CURVES)
     models = {plan.name: _export(spec, plan, arms) for plan in spec.plans if "pretrained" in spec.finetune.arms}
-    write_receipt(spec.folder, spec.identity, {"models": models})
+    notes = {"models": models, "accelerator": hardware.accelerator, "precision": hardware.precision}
+    write_receipt(spec.folder, spec.identity, notes)
     events.end(0, 0.0, {})
 
 

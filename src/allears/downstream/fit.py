@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -11,12 +12,13 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from allears.downstream.examples import Examples, length_batches, training_batches
+from allears.downstream.examples import Examples, forward_size, length_batches, training_batches
 from allears.downstream.task import TaskModel
 from allears.errors import TrainingError
+from allears.process.hardware import Hardware
 from allears.types import Padded
 
-DEV_FRAMES = 4000  # frames of one batch without gradients, padding included
+DEV_FRAMES = 4000  # frames of one batch without gradients on a CPU, padding included
 CLIP_NORM = 1.0
 
 
@@ -55,11 +57,13 @@ class Fit:
     state: dict[str, Tensor]
 
 
-def fit(model: TaskModel[Any], train: Examples, dev: Examples, settings: FitSettings, device: torch.device) -> Fit:
+def fit(model: TaskModel[Any], train: Examples, dev: Examples, settings: FitSettings, hardware: Hardware) -> Fit:
     """Train `model` in place. Equal settings and data give equal results on a CPU with one thread.
 
-    Of equally good checks the last is kept. Raises TrainingError when the loss is not finite.
+    Of equally good checks the last is kept. Raises TrainingError when the loss is not finite; this too is looked at
+    only when dev speakers are, so that no update waits for a GPU.
     """
+    device = hardware.device
     model.to(device)
     targets = [model.encode_target(reference) for reference in train.references]
     optimiser, schedule = _optimiser(model, settings)
@@ -67,17 +71,23 @@ def fit(model: TaskModel[Any], train: Examples, dev: Examples, settings: FitSett
     checks: list[Check] = []
     best: Check | None = None
     state: dict[str, Tensor] = {}
+    losses: list[Tensor] = []
     seconds = 0.0
     with _seeded(settings.seed, device):
         for step in range(1, settings.updates + 1):
             began = time.perf_counter()
             _freeze(model, settings, step)
             positions = next(batches)
-            _update(model, optimiser, train.batch(positions, device), [targets[i] for i in positions], step)
+            batch, spelled = train.batch(positions, device), [targets[i] for i in positions]
+            losses.append(_update(model, optimiser, batch, spelled, hardware))
             schedule.step()
+            checked = step % settings.dev_every == 0 or step == settings.updates
+            if checked:
+                _check_finite(losses, step)
+                losses = []
             seconds += time.perf_counter() - began
-            if step % settings.dev_every == 0 or step == settings.updates:
-                errors, total = score(model, dev, device)
+            if checked:
+                errors, total = score(model, dev, hardware)
                 checks.append(Check(step=step, seconds=round(seconds, 3), errors=errors, total=total))
                 if best is None or checks[-1].errors <= best.errors:
                     best = checks[-1]
@@ -87,22 +97,25 @@ def fit(model: TaskModel[Any], train: Examples, dev: Examples, settings: FitSett
     return Fit(checks=tuple(checks), best=best, state=state)
 
 
-def predictions(model: TaskModel[Any], examples: Examples, device: torch.device) -> list[Any]:
+def predictions(model: TaskModel[Any], examples: Examples, hardware: Hardware) -> list[Any]:
     """Return one prediction per clip, in order."""
+    device = hardware.device
     model.to(device).eval()
     found: list[Any] = [None] * len(examples)
-    most = DEV_FRAMES * (1 if model.encoder is None else model.encoder.stride)
+    most = forward_size(DEV_FRAMES, device) * (1 if model.encoder is None else model.encoder.stride)
     for positions in length_batches([len(one) for one in examples.inputs], most):
-        for position, prediction in zip(positions, model.predict(examples.batch(positions, device)), strict=True):
+        with hardware.autocast():
+            predicted = model.predict(examples.batch(positions, device))
+        for position, prediction in zip(positions, predicted, strict=True):
             found[int(position)] = prediction
     return found
 
 
-def score(model: TaskModel[Any], examples: Examples, device: torch.device) -> tuple[int, int]:
+def score(model: TaskModel[Any], examples: Examples, hardware: Hardware) -> tuple[int, int]:
     """Errors and total over all clips."""
     pairs = [
         model.errors(reference, prediction)
-        for reference, prediction in zip(examples.references, predictions(model, examples, device), strict=True)
+        for reference, prediction in zip(examples.references, predictions(model, examples, hardware), strict=True)
     ]
     return sum(errors for errors, _ in pairs), sum(total for _, total in pairs)
 
@@ -112,20 +125,29 @@ def _update(
     optimiser: torch.optim.Optimizer,
     inputs: Padded,
     targets: list[list[int]],
-    step: int,
-) -> None:
+    hardware: Hardware,
+) -> Tensor:
+    """Do one update; returns the mean loss, which is not waited for."""
     model.train()
     optimiser.zero_grad(set_to_none=True)
-    loss, count = model.loss(inputs, targets)
+    with hardware.autocast():
+        loss, count = model.loss(inputs, targets)
     mean = loss / max(count, 1)
-    if not torch.isfinite(mean):
-        raise TrainingError(
-            f"fine-tuning diverged: the loss at update {step} is {mean.item()}; "
-            "lower finetune.learning_rates, the grid goes on from this cell"
-        )
     torch.autograd.backward(mean)
     nn.utils.clip_grad_norm_([one for one in model.parameters() if one.grad is not None], CLIP_NORM)
     optimiser.step()
+    return mean.detach()
+
+
+def _check_finite(losses: list[Tensor], step: int) -> None:
+    """Raise TrainingError for the first loss, of the updates up to `step`, that is not finite."""
+    values = torch.stack(losses).tolist()
+    for update, loss in enumerate(values, start=step - len(values) + 1):
+        if not math.isfinite(loss):
+            raise TrainingError(
+                f"fine-tuning diverged: the loss at update {update} is {loss}; "
+                "lower finetune.learning_rates, the grid goes on from this cell"
+            )
 
 
 def _optimiser(

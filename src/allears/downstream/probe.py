@@ -35,6 +35,7 @@ from allears.params.probe import ProbeParams
 from allears.params.spec_probe import ProbeSpec
 from allears.params.task import CTCConfig
 from allears.process.events import EventLog
+from allears.process.hardware import Hardware, choose_hardware, count_gpus
 from allears.process.say import say
 from allears.process.workers import side_by_side, worker_count
 from allears.shards.handle import ShardSet
@@ -67,6 +68,8 @@ def run(spec: ProbeSpec) -> None:
     if read_receipt(spec.folder, spec.identity) is not None:
         return
     torch.set_num_threads(1)
+    hardware = choose_hardware("pretrain", spec.accelerator, spec.precision, gpus=count_gpus())
+    hardware.set_up()
     shard_set = ShardSet.from_json(spec.shard_set)
     targets = find_targets(spec.clips, spec.probe, shard_set.sample_rate_hz)
     events = EventLog(spec.folder)
@@ -76,9 +79,11 @@ def run(spec: ProbeSpec) -> None:
         events.note(0, 0.0, {"probe": note})
     parts: list[Path] = []
     if targets.clips:
-        parts = _probe_arms(spec, shard_set, targets)
+        parts = _probe_arms(spec, shard_set, targets, hardware)
     join_parts(spec.folder / SCORES_FILE, parts, PROBE)
-    write_receipt(spec.folder, spec.identity, {"notes": list(targets.notes), "clips": len(targets.clips)})
+    notes = {"notes": list(targets.notes), "clips": len(targets.clips)}
+    notes |= {"accelerator": hardware.accelerator, "precision": hardware.precision}
+    write_receipt(spec.folder, spec.identity, notes)
     events.end(0, 0.0, {})
 
 
@@ -108,29 +113,28 @@ def find_targets(clips: Path, params: ProbeParams, rate_hz: int) -> Targets:
     )
 
 
-def _probe_arms(spec: ProbeSpec, shard_set: ShardSet, targets: Targets) -> list[Path]:
-    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+def _probe_arms(spec: ProbeSpec, shard_set: ShardSet, targets: Targets, hardware: Hardware) -> list[Path]:
     pretrained = load_export(spec.encoder)
     work: list[tuple[Arm, int]] = [(arm, draw) for arm in ("pretrained", "random") for draw in range(spec.probe.draws)]
-    parts = {place: spec.folder / f"part-{place[0]}-{place[1]}.parquet" for place in work}
+    parts = {place: spec.folder / hardware.name / f"part-{place[0]}-{place[1]}.parquet" for place in work}
     todo = [place for place in work if not parts[place].exists()]
     if not todo:
         return list(parts.values())
-    store = FeatureStore(shard_set, pretrained, spec.probe.limits.seconds, device)
+    store = FeatureStore(shard_set, pretrained, spec.probe.limits.seconds, hardware)
     inputs = store.of(targets.clips)
-    heard = {"pretrained": _listen(pretrained, inputs, targets, spec.probe, device)}
+    heard = {"pretrained": _listen(pretrained, inputs, targets, spec.probe, hardware)}
 
     def probe(place: tuple[Arm, int]) -> tuple[Arm, int]:
         arm, draw = place
         hidden = heard.get(arm)
         if hidden is None:
-            hidden = _listen(random_encoder(pretrained, spec.probe.seed, draw), inputs, targets, spec.probe, device)
+            hidden = _listen(random_encoder(pretrained, spec.probe.seed, draw), inputs, targets, spec.probe, hardware)
         tables = _linear(hidden, targets, spec.probe, arm, draw)
-        tables += _text(hidden, targets, spec.probe, arm, draw, device)
+        tables += _text(hidden, targets, spec.probe, arm, draw, hardware)
         write_table(parts[place], tables, PROBE)
         return place
 
-    workers = worker_count(spec.probe.workers, device)
+    workers = worker_count(spec.probe.workers, hardware.device)
     for number, (arm, draw) in enumerate(side_by_side(probe, todo, workers), start=1):
         say(f"probed {number} of {len(todo)}: {arm} features, draw {draw}")
     return list(parts.values())
@@ -148,12 +152,12 @@ def text_layers(params: ProbeParams, blocks: int) -> tuple[int, ...]:
 
 
 def _listen(
-    encoder: Encoder, inputs: list[Tensor], targets: Targets, params: ProbeParams, device: torch.device
+    encoder: Encoder, inputs: list[Tensor], targets: Targets, params: ProbeParams, hardware: Hardware
 ) -> Hidden:
     layers = text_layers(params, encoder.config.blocks) if targets.text is not None else ()
     spoken = set(targets.text.clips) if targets.text is not None else set()
     wanted = {i for i, clip in enumerate(targets.clips) if clip in spoken}
-    return hidden_states(encoder, inputs, layers, device, wanted=wanted)
+    return hidden_states(encoder, inputs, layers, hardware, wanted=wanted)
 
 
 def _linear(hidden: Hidden, targets: Targets, params: ProbeParams, arm: Arm, draw: int) -> list[pa.Table]:
@@ -213,7 +217,7 @@ def _rows(labelled: Labelled, test: list[int], said: list[str], fixed: dict[str,
 
 
 def _text(
-    hidden: Hidden, targets: Targets, params: ProbeParams, arm: Arm, draw: int, device: torch.device
+    hidden: Hidden, targets: Targets, params: ProbeParams, arm: Arm, draw: int, hardware: Hardware
 ) -> list[pa.Table]:
     """One small layer with CTC on each asked layer: the same budget, all transcribed training clips."""
     labelled = targets.text
@@ -239,9 +243,9 @@ def _text(
             groups=labelled.groups,
         )
         model = build_task(config, hidden.pooled_NLD.shape[2], seed=params.seed + draw)
-        found = fit(model, examples.take(train), examples.take(dev), settings, device)
+        found = fit(model, examples.take(train), examples.take(dev), settings, hardware)
         heard = examples.take(test)
-        said = predictions(model, heard, device)
+        said = predictions(model, heard, hardware)
         pairs = [model.errors(one, other) for one, other in zip(heard.references, said, strict=True)]
         fixed: dict[str, object] = {"arm": arm, "draw": draw, "layer": layer, "target": TEXT, "share": 1.0}
         fixed |= {"dev_errors": found.best.errors, "dev_total": found.best.total}

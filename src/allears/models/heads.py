@@ -36,7 +36,7 @@ class MeanPoolLinear(nn.Module):
 
     def forward(self, x_BFD: Tensor, frames_B: Tensor) -> Tensor:
         """Logits [B, V]."""
-        logits_BV: Tensor = self.linear(mean_pool(x_BFD, frames_B))
+        logits_BV: Tensor = self.linear(mean_pool(x_BFD.float(), frames_B))
         return logits_BV
 
 

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Annotated, Any, get_args, get_origin
+from typing import Annotated, Any, Literal, get_args, get_origin
 
 from pydantic import BaseModel, ConfigDict
 
 from allears.errors import nearest
+
+Accelerator = Literal["auto", "cpu", "gpu"]
+Precision = Literal["auto", "32", "bf16-mixed"]
 
 
 class Params(BaseModel):

@@ -6,7 +6,7 @@ from typing import Literal, get_args
 
 from pydantic import Field, field_validator
 
-from allears.params.base import Params, known, members
+from allears.params.base import Accelerator, Params, Precision, known, members
 from allears.params.labelled import ClipLimits, Share
 from allears.params.task import AnyTaskConfig, CTCHeadKind, TaskConfig
 
@@ -54,8 +54,12 @@ class FinetuneParams(Params):
         default=30, ge=1, description="a share that leaves fewer clips with a text or number is skipped"
     )
     workers: int | None = Field(
-        default=None, ge=1, description="trainings side by side; null: one a core, at most 8; results are the same"
+        default=None,
+        ge=1,
+        description="trainings side by side on a CPU; null: one a core, at most 8; results are the same",
     )
+    accelerator: Accelerator = Field(default="auto", description="auto: gpu, if any")
+    precision: Precision = Field(default="auto", description="auto: bf16-mixed on a GPU, 32 on a CPU")
     leave_one_group_out: bool = Field(
         default=False, description="each speaker in turn is the test; needs the encoder of another corpus"
     )

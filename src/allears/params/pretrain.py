@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, field_validator, model_validator
 
-from allears.params.base import Params, known, members, tagged
+from allears.params.base import Accelerator, Params, Precision, known, members, tagged
 from allears.params.model import AnyEncoderConfig
 from allears.params.objective import AnyObjectiveConfig
 from allears.params.probe import ProbeParams
@@ -121,9 +121,9 @@ class PretrainParams(Params):
     timeout_s: float = Field(
         default=1800.0, gt=0, description="how long a process waits for the others before the training stops"
     )
-    accelerator: Literal["auto", "cpu", "gpu"] = "auto"
-    precision: Literal["auto", "32", "bf16-mixed"] = Field(
-        default="auto", description="auto: bf16-mixed on a GPU, 32 on a CPU"
+    accelerator: Accelerator = Field(default="auto", description="of the training and its probe; auto: gpu, if any")
+    precision: Precision = Field(
+        default="auto", description="of the training and its probe; auto: bf16-mixed on a GPU, 32 on a CPU"
     )
     compile: bool = Field(default=False, description="torch.compile; takes minutes to start, for long runs on a GPU")
     checkpoint_every: int = Field(default=500, ge=1, description="updates; a killed run goes on from the last one")
@@ -186,6 +186,15 @@ class PretrainParams(Params):
     @classmethod
     def _known_encoder(cls, value: str) -> str:
         return known("pretrain.encoder", value, members(AnyEncoderConfig, "family"))
+
+    @model_validator(mode="after")
+    def _few_shapes(self) -> Self:
+        if self.compile and not self.batch.buckets and self.chosen.cost == "samples":
+            raise ValueError(
+                "pretrain.compile is true and pretrain.batch.buckets 0: each length of a batch would be compiled "
+                "anew, for minutes; set pretrain.batch.buckets, to 12 for example, or pretrain.compile=false"
+            )
+        return self
 
     @model_validator(mode="after")
     def _suit_each_other(self) -> Self:

@@ -11,7 +11,7 @@ import torch
 from pytorch_lightning import LightningModule
 from pytorch_lightning.core.optimizer import LightningOptimizer
 from torch import Tensor, nn
-from torch._dynamo import maybe_mark_dynamic
+from torch._dynamo import config, maybe_mark_dynamic
 from torch.nn.parallel import DistributedDataParallel
 
 from allears.objectives.base import Objective
@@ -154,6 +154,15 @@ def mark_dynamic(batch: Batch) -> Batch:
             if letter in "MN":
                 maybe_mark_dynamic(tensor, axis)
     return batch
+
+
+def compile_objective(objective: nn.Module, shapes: int, backend: str = "inductor") -> None:
+    """Compile the objective in place, once per shape of batches, for training and for validation.
+
+    torch gives up at 8 recompilations by itself, which are fewer than a common number of buckets.
+    """
+    config.recompile_limit = max(config.recompile_limit, 2 * shapes + 2)
+    objective.compile(fullgraph=True, dynamic=False, backend=backend)
 
 
 def build_optimiser(objective: nn.Module, params: OptimiserParams) -> torch.optim.AdamW:

@@ -6,7 +6,6 @@ import logging
 import warnings
 from pathlib import Path
 
-import torch
 from pytorch_lightning import Trainer
 
 from allears.checkpoints.steps import CHECKPOINTS, step_file, steps
@@ -17,6 +16,7 @@ from allears.objectives.build import build_objective
 from allears.params.pretrain import PretrainParams
 from allears.params.spec_pretrain import PretrainSpec
 from allears.process.events import EventLog, SilentLog, read_events
+from allears.process.hardware import Hardware, choose_hardware, count_gpus
 from allears.process.say import say
 from allears.process.spec_file import forget_errors
 from allears.shards.batches import plan_digest
@@ -27,7 +27,7 @@ from allears.training.callbacks import Watch
 from allears.training.datamodule import Maker, PretrainData
 from allears.training.events_logger import EventLogger
 from allears.training.frame_labels import FrameLabels
-from allears.training.module import PretrainModule
+from allears.training.module import PretrainModule, compile_objective
 from allears.training.plan import TrainingData, training_data
 from allears.training.progress import on_terminal, progress
 from allears.training.ranks import Ranks, from_environment, new_strategy, with_all_others
@@ -44,17 +44,22 @@ def run(spec: PretrainSpec) -> None:
         return
     _quiet()
     ranks = from_environment()
-    hardware = _hardware(spec.pretrain, ranks)
-    strategy = new_strategy(spec.pretrain, ranks, hardware["accelerator"])
+    _check_shares(spec.pretrain, ranks)
+    hardware = choose_hardware(
+        "pretrain", spec.pretrain.accelerator, spec.pretrain.precision, gpus=count_gpus(), local=ranks.local,
+        processes=ranks.node,
+    )  # fmt: skip
+    hardware.set_up()
+    strategy = new_strategy(spec.pretrain, ranks, hardware.device)
     if ranks.first:
         forget_errors(spec.folder)  # of an earlier try that torchrun started
     found = training_data(ShardSet.from_json(spec.shard_set), spec.clips, spec.pretrain, spec.others)
     _check_plan(spec, found)
-    data = _data(spec, found, ranks, pinned=hardware["accelerator"] == "gpu")
-    module = PretrainModule(data.make.objective, spec, ranks, hardware["precision"])
+    data = _data(spec, found, ranks, pinned=hardware.accelerator == "gpu")
+    module = PretrainModule(data.make.objective, spec, ranks, hardware.precision)
     logger = EventLogger(EventLog(spec.folder) if ranks.first else SilentLog(spec.folder), lambda: data.hours)
     watch = Watch(module, data, logger)
-    begin = _checkpoint(spec, hardware["precision"])
+    begin = _checkpoint(spec, hardware.precision)
     done = 0 if begin is None else int(load_state(begin)["global_step"])
     if done == spec.last_update and begin is not None:  # killed before its receipt was there
         data.load_state_dict(data_of(load_state(begin)))
@@ -62,12 +67,12 @@ def run(spec: PretrainSpec) -> None:
         if ranks.first:
             _announce(watch, done, hardware)
         trainer = Trainer(
-            accelerator=hardware["accelerator"],
-            devices=[ranks.local] if ranks.world == 1 and hardware["accelerator"] == "gpu" else ranks.node,
+            accelerator=hardware.accelerator,
+            devices=[ranks.local] if ranks.world == 1 and hardware.accelerator == "gpu" else ranks.node,
             num_nodes=ranks.world // ranks.node,
             strategy=strategy,
             plugins=[StepFiles()],
-            precision="32-true" if hardware["precision"] == "32" else "bf16-mixed",
+            precision="32-true" if hardware.precision == "32" else "bf16-mixed",
             max_epochs=-1,
             max_steps=spec.last_update,
             val_check_interval=spec.pretrain.validate_every,
@@ -114,7 +119,7 @@ def _data(spec: PretrainSpec, found: TrainingData, ranks: Ranks, *, pinned: bool
 def _fit(trainer: Trainer, watch: Watch, begin: Path | None) -> None:
     spec = watch.spec
     if spec.pretrain.compile:
-        watch.module.objective.compile(fullgraph=True, dynamic=False)
+        compile_objective(watch.module.objective, len(watch.data.make.data.plan.buckets))
     # Lightning asks all ranks before each update whether one was told to end, and waits for the device to answer:
     # torchrun tells them all, and what a rank that has ended owes the others fails there.
     trainer.fit_loop.epoch_loop._broadcast_sigterm_tensor = lambda: None  # type: ignore[method-assign]  # noqa: SLF001
@@ -153,20 +158,8 @@ def _checkpoint(spec: PretrainSpec, precision: str) -> Path | None:
     return path
 
 
-def _hardware(params: PretrainParams, ranks: Ranks) -> dict[str, str]:
-    """Return `accelerator` (gpu, cpu) and `precision` (32, bf16-mixed) on this machine. ConfigError when it has none
-    such.
-    """
-    accelerator = "gpu" if params.accelerator != "cpu" and torch.cuda.is_available() else "cpu"
-    if params.accelerator == "gpu" and accelerator == "cpu":
-        raise ConfigError(
-            "pretrain.accelerator is gpu, but torch sees none here; use auto or cpu, or look at the driver"
-        )
-    if accelerator == "gpu" and ranks.local >= (there := torch.cuda.device_count()):
-        raise ConfigError(
-            f"process {ranks.local + 1} of this machine finds {there} GPUs: lower pretrain.processes (or torchrun's "
-            "--nproc-per-node), one process per GPU"
-        )
+def _check_shares(params: PretrainParams, ranks: Ranks) -> None:
+    """Raise ConfigError when the micro-batches of an update cannot be shared out equally."""
     if params.batch.micro_batches % ranks.world:
         valid = ", ".join(
             str(n) for n in range(1, params.batch.micro_batches + 1) if not params.batch.micro_batches % n
@@ -175,20 +168,16 @@ def _hardware(params: PretrainParams, ranks: Ranks) -> dict[str, str]:
             f"{ranks.world} processes cannot share the {params.batch.micro_batches} micro-batches of an update; start "
             f"one of {valid}, or change pretrain.batch.micro_batches"
         )
-    if accelerator == "gpu":
-        torch.set_float32_matmul_precision("high")  # TF32, where something is left in float32
-    precision = params.precision if params.precision != "auto" else "32" if accelerator == "cpu" else "bf16-mixed"
-    return {"accelerator": accelerator, "precision": precision}
 
 
-def _announce(watch: Watch, done: int, hardware: dict[str, str]) -> None:
+def _announce(watch: Watch, done: int, hardware: Hardware) -> None:
     spec, ranks = watch.spec, watch.ranks
     parameters = _parameters(watch.module.objective)
     start = max(0, done - spec.first_update)
     sizes = ", ".join(f"{name} of {count / 1e6:.2f} M" for name, count in parameters.items())
     say(
         f"pretraining {spec.pretrain.objective}: {sizes} parameters, {spec.pretrain.updates:,} updates on "
-        f"{hardware['accelerator']}, precision {hardware['precision']}"
+        f"{hardware.accelerator}, precision {hardware.precision}"
         + (f", {ranks.world} processes" if ranks.world > 1 else "")
         + (f", from update {start:,}" if start else "")
         + (f", extends {spec.extends.run} ({spec.first_update:,} updates)" if spec.extends else "")
@@ -208,7 +197,7 @@ def _parameters(objective: Objective) -> dict[str, int]:
     return {name: sum(each.numel() for each in module.parameters()) for name, module in modules.items()}
 
 
-def _finish(watch: Watch, hardware: dict[str, str]) -> None:
+def _finish(watch: Watch, hardware: Hardware) -> None:
     """The receipt: what the catalog keeps of the run. Numbers of the last rows come from the log, whoever wrote it."""
     spec, data = watch.spec, watch.data
     latest: dict[str, float] = {}
@@ -222,7 +211,8 @@ def _finish(watch: Watch, hardware: dict[str, str]) -> None:
         "clips_skipped": data.clips_skipped,
         "checkpoint": str(step_file(spec.folder / CHECKPOINTS, spec.last_update)),
         "metrics": latest,
-        **hardware,
+        "accelerator": hardware.accelerator,
+        "precision": hardware.precision,
     }
     write_receipt(spec.folder, spec.identity, notes)
 

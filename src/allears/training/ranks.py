@@ -97,9 +97,8 @@ def sum_gradients(state: object, bucket: GradBucket) -> torch.futures.Future[Ten
     return cast("torch.futures.Future[Tensor]", future.then(lambda done: done.value()[0]))
 
 
-def new_strategy(params: PretrainParams, ranks: Ranks, accelerator: str) -> Strategy:
+def new_strategy(params: PretrainParams, ranks: Ranks, device: torch.device) -> Strategy:
     """Return Lightning's strategy for these processes. FSDP2 runs on CPUs too, for tests: there it saves nothing."""
-    device = torch.device("cuda", ranks.local) if accelerator == "gpu" else torch.device("cpu")
     timeout = timedelta(seconds=params.timeout_s)
     if ranks.world == 1:
         return SingleDeviceStrategy(device)

@@ -17,12 +17,14 @@ from packaging.utils import canonicalize_name
 
 from allears.errors import ConfigError, TrainingError
 from allears.params.probe import ProbeParams
+from allears.params.spec_finetune import FinetuneSpec
 from allears.params.spec_probe import ProbeSpec
 from allears.process.events import EventLog, history, read_events
 from allears.process.launch import launch
 from allears.process.orphan import PARENT
 from allears.process.spec_file import enter_project, read_spec, write_spec
 from allears.storage.files import read_json
+from allears.training.run import main
 from tests.pretraining import make_spec, tiny
 from tests.support import make_shards
 
@@ -145,3 +147,24 @@ def test_a_training_works_in_its_project_from_wherever_it_is_started(tmp_path, m
     assert Path.cwd() == tmp_path
     enter_project(Path("project") / folder / "spec.json", spec)
     assert Path.cwd() == tmp_path / "project"
+
+
+@pytest.mark.parametrize("task", ["pretrain", "probe", "finetune"])
+def test_a_gpu_that_is_not_there_is_one_sentence(task, tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr("torch.cuda.is_available", lambda: False)
+    shards = make_shards(tmp_path / "shards", clips=20)
+    folder = tmp_path / "run"
+    common = {"folder": folder, "identity": "x", "shard_set": shards[0].to_json(), "clips": shards[1]}
+    spec = {
+        "pretrain": lambda: make_spec(shards, folder, tiny(accelerator="gpu")),
+        "probe": lambda: ProbeSpec(**common, encoder=folder, probe=ProbeParams(), accelerator="gpu"),
+        "finetune": lambda: FinetuneSpec(
+            **common, encoder=folder, baselines=folder, corpus="x", plans=(), finetune={"accelerator": "gpu"}
+        ),
+    }[task]()
+    write_spec(folder / "spec.json", spec)
+    assert main([str(folder / "spec.json")]) == 1
+    sentence = read_json(folder / "error.json")["error"]
+    group = "finetune" if task == "finetune" else "pretrain"
+    assert sentence.startswith(f"{group}.accelerator is gpu, but torch finds no GPU on this machine")
+    assert capsys.readouterr().err == f"{sentence}\n"

@@ -25,7 +25,8 @@ from allears.types import SPLITS, Split
 logger = logging.getLogger(__name__)
 CONFIG = "config.json"
 SCORES, CURVES = "finetune_scores.parquet", "finetune_curves.parquet"
-BESIDE_A_BASELINE = {"encoder", "workers", "arms", "frozen_blocks", "frozen_updates"}  # no baseline depends on these
+BESIDE_THE_SCORES = {"encoder", "workers", "accelerator"}  # they depend on the encoder's weights, not on its name
+BESIDE_A_BASELINE = BESIDE_THE_SCORES | {"arms", "frozen_blocks", "frozen_updates"}
 
 
 def plan_finetuning(
@@ -108,21 +109,25 @@ def run_finetuning(
 
 
 def finished_alike(plan: dict[str, Any], params: FinetuneParams, paths: Paths) -> list[dict[str, str]]:
-    """Other encoders of this project that were fine-tuned with the same labels and settings: name, file of scores."""
+    """Other encoders of this project that were fine-tuned with the same labels, settings and precision: name, file of
+    scores.
+    """
     from allears.checkpoints.known import encoder_name, exports
 
     found = {}
+    done = read_receipt(grid_folder(paths, plan["identity"]), plan["identity"]) or {}
     for export in exports(paths.data):
         inputs = plan["inputs"] | {"encoder": file_digest(export / WEIGHTS)}
         name = grid_identity(inputs, params)
-        if name != plan["identity"] and read_receipt(grid_folder(paths, name), name) is not None:
+        other = read_receipt(grid_folder(paths, name), name)
+        if name != plan["identity"] and other is not None and other.get("precision") == done.get("precision"):
             found[name] = {"encoder": encoder_name(export), "scores": str(grid_folder(paths, name) / SCORES)}
     return list(found.values())
 
 
 def grid_identity(inputs: dict[str, str], params: FinetuneParams) -> str:
     """The identity of a grid: what is trained, on what."""
-    return identity("finetune", VERSION, inputs, params.model_dump(mode="json", exclude={"encoder", "workers"}))
+    return identity("finetune", VERSION, inputs, params.model_dump(mode="json", exclude=BESIDE_THE_SCORES))
 
 
 def grid_folder(paths: Paths, name: str) -> Path:

@@ -198,8 +198,8 @@ def export_encoder(
 def probe_encoder(
     encoder: dict[str, Any], shard_set: dict[str, Any], clips: pd.DataFrame, params: PretrainParams, paths: Paths
 ) -> pd.DataFrame:
-    """Scores of the probe by layer. (Kedro cannot pass `pretrain` and `pretrain.probe` as models to one pipeline.)"""
-    return probe_nodes.probe_encoder(encoder, shard_set, clips, params.probe, paths)
+    """Scores of the probe by layer."""
+    return probe_nodes.probe_encoder(encoder, shard_set, clips, params, paths)
 
 
 def compare_probes(
@@ -217,7 +217,7 @@ def compare_probes(
 
     if "encoder" not in encoder["modules"]:
         return compare_encoders(probe_scores, [], Least(**audit.assessable.model_dump()))
-    mine = probe_nodes.probe_spec(encoder, shard_set, clips, params.probe, paths)
+    mine = probe_nodes.probe_spec(encoder, shard_set, clips, params, paths)
     others = probe_nodes.probed_alike(mine, probe_nodes.probe_inputs(encoder, shard_set, clips), paths)
     found = compare_encoders(probe_scores, others, Least(**audit.assessable.model_dump()))
     show_encoders("Probe: this encoder against others that were probed alike (best layer each)", found)

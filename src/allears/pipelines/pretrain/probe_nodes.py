@@ -9,7 +9,8 @@ import pandas as pd
 
 from allears.checkpoints.known import WEIGHTS
 from allears.params.audit import AuditParams
-from allears.params.base import Paths
+from allears.params.base import Paths, Precision
+from allears.params.pretrain import PretrainParams
 from allears.params.probe import ProbeParams
 from allears.params.spec_probe import VERSION, ProbeSpec
 from allears.shards.handle import ShardSet
@@ -21,7 +22,7 @@ SCORES = "probe_scores.parquet"
 
 
 def probe_encoder(
-    encoder: dict[str, Any], shard_set: dict[str, Any], clips: pd.DataFrame, params: ProbeParams, paths: Paths
+    encoder: dict[str, Any], shard_set: dict[str, Any], clips: pd.DataFrame, params: PretrainParams, paths: Paths
 ) -> pd.DataFrame:
     """Probe scores of every test clip, arm, draw and layer; done once for the same encoder, clips and parameters."""
     if "encoder" not in encoder["modules"]:
@@ -38,7 +39,7 @@ def probe_encoder(
         shards = ShardSet.from_json(shard_set)
         check_unheard(spec.encoder, paths.corpus, spec.clips, shards, ("dev", "test"), cure)
         spec.folder.mkdir(parents=True, exist_ok=True)
-        with child_run(f"probe on {paths.corpus}, seed {params.seed}", spec.folder):
+        with child_run(f"probe on {paths.corpus}, seed {params.probe.seed}", spec.folder):
             launch(spec, spec.folder)
     return pd.read_parquet(spec.folder / SCORES)
 
@@ -52,31 +53,35 @@ def summarise_probe(scores: pd.DataFrame, audit: AuditParams) -> pd.DataFrame:
 
 
 def probed_alike(mine: ProbeSpec, inputs: dict[str, str], paths: Paths) -> list[tuple[str, pd.DataFrame]]:
-    """Other encoders of this project that were probed with the same clips and settings: name and scores."""
+    """Other encoders of this project that were probed with the same clips, settings and precision: name and scores."""
     from allears.checkpoints.known import encoder_name, exports
 
     found: dict[str, tuple[str, pd.DataFrame]] = {}
+    done = read_receipt(mine.folder, mine.identity) or {}
     for export in exports(paths.data):
-        name = probe_identity(inputs | {"encoder": file_digest(export / WEIGHTS)}, mine.probe)
+        name = probe_identity(inputs | {"encoder": file_digest(export / WEIGHTS)}, mine.probe, mine.precision)
         folder = probe_folder(paths, name)
-        if name != mine.identity and read_receipt(folder, name) is not None:
+        other = read_receipt(folder, name)
+        if name != mine.identity and other is not None and other.get("precision") == done.get("precision"):
             found[name] = encoder_name(export), pd.read_parquet(folder / SCORES)
     return list(found.values())
 
 
 def probe_spec(
-    encoder: dict[str, Any], shard_set: dict[str, Any], clips: pd.DataFrame, params: ProbeParams, paths: Paths
+    encoder: dict[str, Any], shard_set: dict[str, Any], clips: pd.DataFrame, params: PretrainParams, paths: Paths
 ) -> ProbeSpec:
     """What the probe's process is told; its folder is named after all that its result depends on."""
     export = Path(encoder["folder"])
-    name = probe_identity(probe_inputs(encoder, shard_set, clips), params)
+    name = probe_identity(probe_inputs(encoder, shard_set, clips), params.probe, params.precision)
     return ProbeSpec(
         folder=probe_folder(paths, name),
         identity=name,
         shard_set=shard_set,
         clips=paths.clips,
         encoder=export,
-        probe=params,
+        probe=params.probe,
+        accelerator=params.accelerator,
+        precision=params.precision,
     )
 
 
@@ -89,9 +94,10 @@ def probe_inputs(encoder: dict[str, Any], shard_set: dict[str, Any], clips: pd.D
     }
 
 
-def probe_identity(inputs: dict[str, str], params: ProbeParams) -> str:
+def probe_identity(inputs: dict[str, str], params: ProbeParams, precision: Precision) -> str:
     """The identity of a probe."""
-    return identity("probe", VERSION, inputs, params.model_dump(mode="json", exclude={"workers"}))
+    settings = params.model_dump(mode="json", exclude={"workers"}) | {"precision": precision}
+    return identity("probe", VERSION, inputs, settings)
 
 
 def probe_folder(paths: Paths, name: str) -> Path:
