@@ -19,9 +19,10 @@ from allears.params.spec_pretrain import PretrainSpec
 from allears.process.events import read_events
 from allears.shards.index import read_index
 from allears.storage.files import read_json
+from allears.training.plan import training_data
 from allears.training.ranks import Ranks, from_environment
 from tests.long import LONG, only_long, report
-from tests.pretraining import make_spec, tiny
+from tests.pretraining import make_spec, tiny, updates_of
 from tests.processes import LIMIT_S, alive, children, start, wait_for
 from tests.support import make_shards
 
@@ -85,6 +86,29 @@ def test_two_processes_with_sharded_weights_do_so_too(done: dict[str, PretrainSp
     assert where == there
     for name in one.keys() - biases:
         torch.testing.assert_close(resumed[name], one[name], rtol=0, atol=1e-5, msg=name)
+
+
+@pytest.mark.parametrize("strategy", ["ddp", "fsdp"])
+def test_ranks_wait_for_none_that_has_fewer_batches(tmp_path: Path, strategy: str) -> None:
+    """Epochs of an odd number of micro-batches, and three batches of dev speakers, for two processes."""
+    shards = make_shards(tmp_path / "shards", clips=23)
+    batch = {"seconds": 4.0, "crop_s": 1.5, "micro_batches": 2}
+    params = tiny(objective="masked_units", updates=12, batch=batch, validate_batches=3, timeout_s=60.0)
+    data = training_data(*shards, params)
+    micros = [
+        len(update.micros)
+        for update in updates_of(params, data, 12, targets=make_spec(shards, tmp_path / "x", params).targets)
+    ]
+    assert 1 in micros  # the last update of an epoch
+    one = make_spec(shards, tmp_path / "one", params)
+    two = make_spec(shards, tmp_path / "two", params.model_copy(update={"processes": 2, "strategy": strategy}))
+    for spec in (one, two):
+        command = start(spec)
+        assert command.wait(LIMIT_S) == 0, command.stderr.read()
+    (expected, where), (found, there) = finished(one), finished(two)
+    assert where == there
+    for name in expected.keys() - {name for name in expected if name.endswith("query_key.bias")}:
+        torch.testing.assert_close(found[name], expected[name], rtol=0, atol=1e-5, msg=name)
 
 
 def test_a_process_that_is_killed_ends_the_others_and_the_next_run_goes_on(done: dict[str, PretrainSpec]) -> None:

@@ -13,13 +13,11 @@ from allears.params.task import ClassifyConfig, CTCConfig, TaskConfig
 
 def task_class(config: type[TaskConfig]) -> type[TaskModel[Any]]:
     """Return the model class of a task's settings."""
-    match config.__name__:
-        case ClassifyConfig.__name__:
-            return Classify
-        case CTCConfig.__name__:
-            return CTC
-        case other:
-            raise TypeError(f"no task model of {other} is known")
+    if config is ClassifyConfig:
+        return Classify
+    if config is CTCConfig:
+        return CTC
+    raise TypeError(f"no task model of {config.__name__} is known")
 
 
 def build_task(config: TaskConfig, width: int, encoder: Encoder | None = None, seed: int = 0) -> TaskModel[Any]:

@@ -103,7 +103,8 @@ class CosineHead(nn.Module):
     def forward(self, frames_MD: Tensor) -> Tensor:
         """Return float32 logits [M, V]."""
         projected = functional.normalize(self.projection(frames_MD).float(), dim=-1)
-        return projected @ functional.normalize(self.units_VD.float(), dim=-1).T / self.temperature
+        with torch.autocast(frames_MD.device.type, enabled=False):  # at this temperature bfloat16 is too coarse
+            return projected @ functional.normalize(self.units_VD.float(), dim=-1).T / self.temperature
 
 
 def _fit(units_BU: NDArray[np.int64], F: int) -> NDArray[np.int64]:

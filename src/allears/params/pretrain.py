@@ -189,7 +189,12 @@ class PretrainParams(Params):
 
     @model_validator(mode="after")
     def _few_shapes(self) -> Self:
-        if self.compile and not self.batch.buckets and self.chosen.cost == "samples":
+        if self.compile and self.strategy == "fsdp":
+            raise ValueError(
+                "pretrain.compile is true and pretrain.strategy fsdp: weights that are gathered block by block cannot "
+                "be compiled as one graph; set pretrain.strategy=ddp, or pretrain.compile=false"
+            )
+        if self.compile and not self.batch.buckets:
             raise ValueError(
                 "pretrain.compile is true and pretrain.batch.buckets 0: each length of a batch would be compiled "
                 "anew, for minutes; set pretrain.batch.buckets, to 12 for example, or pretrain.compile=false"

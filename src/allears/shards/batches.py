@@ -49,15 +49,7 @@ class Cursor:
     def resume(cls, state: dict[str, Any], spec: PlanSpec, data: Facts) -> Cursor:
         """The cursor of a checkpoint; StaleError, which says what changed, when it was counted in other batches."""
         now = batch_facts(spec, data)
-        if "batches" in state:
-            changed = changes(state["batches"], now)
-        else:  # of an allears that noted one digest of all
-            then = str(state.get("plan", "none"))
-            changed = "" if then == plan_digest(spec) else (
-                f"the plan as a whole (then {then[:12]}, now {plan_digest(spec)[:12]}; a checkpoint of an earlier "
-                "allears does not say in what: shards, selection, seed or the size of a batch)"
-            )  # fmt: skip
-        if changed:
+        if changed := changes(state["batches"], now):
             raise StaleError(f"its checkpoint counts other batches than those planned now. Changed: {changed}")
         return cls(int(state["step"]), int(state["epoch"]), int(state["epoch_step"]))
 

@@ -15,7 +15,6 @@ from allears.training.datamodule import PretrainData
 from allears.training.events_logger import EventLogger
 from allears.training.flops import peak_flops, training_flops
 from allears.training.guards import Health, check_collapse
-from allears.training.memory import out_of_memory
 from allears.training.meters import Meters
 from allears.training.module import PretrainModule, UpdateFacts, add_up
 
@@ -58,9 +57,9 @@ class Watch(Callback):
 
     def on_train_batch_start(self, trainer: Trainer, pl_module: LightningModule, batch: Any, batch_idx: int) -> None:
         """Count the operations of the first batch (called by Lightning)."""
-        del trainer, pl_module, batch_idx
+        del pl_module, batch_idx
         if self.flops is None and batch.micros:
-            with out_of_memory(self.module.objective, batch.micros[0]):
+            with trainer.precision_plugin.train_step_context():
                 self.flops = training_flops(self.module.objective, batch.micros[0], self.data.make.data)
 
     def on_train_batch_end(

@@ -46,23 +46,27 @@ class Update:
 
 @dataclass(frozen=True, kw_only=True)
 class Maker:
-    """Turns what was read into a batch: only the inputs of the objective, and what it prepares. Runs in threads."""
+    """Turns what was read into a batch: only the inputs of the objective, and what it prepares. Runs in threads.
+
+    `filled`: a micro-batch without clips is a batch of empty rows, not None. Several ranks need it: each must run as
+    many forward and backward passes as the others, which wait for its gradients (and under FSDP its weights).
+    """
 
     data: TrainingData
     labels: FrameLabels | None
     objective: Objective
     encoder: EncoderConfig
     pinned: bool = False
+    filled: bool = False
 
     def __call__(self, host: HostBatch) -> tuple[HostBatch, Batch | None]:
         """Return the batch with its origin; None where it only pads the last step."""
         if not host.keys:
-            return host, None
+            return host, self.empty() if self.filled else None
         spec, inputs = self.data.plan, self.objective.config.inputs
-        rows = spec.capacity // int(host.lengths_B.max()) if spec.buckets else len(host.keys)
-        more = rows - len(host.keys)
-        lengths_B = torch.from_numpy(np.pad(host.lengths_B, (0, more)))
         N = int(host.lengths_B.max())
+        more = spec.capacity // N - len(host.keys) if spec.buckets else 0
+        lengths_B = torch.from_numpy(np.pad(host.lengths_B, (0, more)))
         full = bool((host.lengths_B == N).all())
         batch = Batch(
             keys=host.keys + ("",) * more,
@@ -73,11 +77,37 @@ class Maker:
             micro=host.micro,
             audio=None if host.audio_BT is None else Padded(_filled(host.audio_BT, more, 0.0), lengths_B, full),
             units=self._units(host, more, N) if self.labels is not None and "units" in inputs else None,
-            texts=self._column(host, "texts", more) if "text" in inputs else None,
+            texts=self._texts(host, more) if "text" in inputs else None,
             labels=self._column(host, "labels", more) if "labels" in inputs else None,
         )
+        return host, self._ready(batch)
+
+    def empty(self) -> Batch:
+        """Return a batch whose rows are all empty, in the smallest shape of the plan: its loss and count are 0."""
+        spec, inputs = self.data.plan, self.objective.config.inputs
+        N, rows = spec.min_length, spec.capacity // spec.min_length if spec.buckets else 1
+        none_B, columns = torch.zeros(rows, dtype=torch.int64), ("",) * rows
+        F = max(1, self.encoder.frames(N)) if self.objective.config.cost == "samples" else N
+        units_BF = torch.full((rows, F), -1)
+        batch = Batch(
+            keys=columns, starts=(0,) * rows, before=(0,) * rows, epoch=0, step=0,
+            audio=Padded(torch.zeros(rows, N), none_B, bool(spec.buckets)) if "audio" in inputs else None,
+            units=Padded(units_BF, none_B) if "units" in inputs else None,
+            texts=columns if "text" in inputs else None, labels=columns if "labels" in inputs else None,
+        )  # fmt: skip
+        return self._ready(batch)
+
+    def _ready(self, batch: Batch) -> Batch:
         batch = replace(batch, prepared=self.objective.prepare(batch))
-        return host, moved(batch, Tensor.pin_memory) if self.pinned else batch
+        return moved(batch, Tensor.pin_memory) if self.pinned else batch
+
+    def _texts(self, host: HostBatch, more: int) -> tuple[str, ...]:
+        """Texts of the clips; their crops, where the plan counts tokens."""
+        texts = self._column(host, "texts", more)
+        if self.objective.config.cost != "tokens":
+            return texts
+        crops = zip(texts, host.starts_B.tolist(), host.lengths_B.tolist(), strict=False)
+        return (*(text[start : start + length] for text, start, length in crops), *("",) * more)
 
     def _units(self, host: HostBatch, more: int, N: int) -> Padded:
         if self.labels is None:
@@ -233,15 +263,19 @@ class DevBatches(IterableDataset[Batch]):
         with CorporaReader([main.shard_set], [main.index], self.data.remotes[:1]) as reader:
             batches = iterate_as(
                 make, reader, spec, weights_N, begin=Cursor(), last_step=params.validate_batches,
-                skip_damaged=params.on_damage == "skip", lengths_N=main.lengths_N,
+                threads=params.reader_threads, skip_damaged=params.on_damage == "skip", lengths_N=main.lengths_N,
                 audio="audio" in make.objective.config.inputs,
             )  # fmt: skip
-            for number, (host, batch) in enumerate(batches):
+            read = 0
+            for host, batch in batches:
                 if host.epoch:
-                    return
+                    break
                 self.data.dev_skipped += len(host.skipped)
-                if batch is not None and number % ranks.world == ranks.rank:
+                if batch is not None and read % ranks.world == ranks.rank:
                     yield batch
+                read += 1
+            if make.filled and ranks.rank >= read % ranks.world > 0:
+                yield make.empty()
 
 
 def moved(batch: Batch, move: Callable[[Tensor], Tensor]) -> Batch:

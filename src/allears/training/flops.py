@@ -23,8 +23,11 @@ def training_flops(objective: Objective, batch: Batch, data: TrainingData) -> fl
         return 0.0
     seconds = 3600 * data.hours(batch.audio.data.numel())
     trained = [each for each in objective.parameters() if each.requires_grad]
-    with torch.compiler.set_stance("force_eager"), FlopCounterMode(display=False) as counter:
-        torch.autograd.grad(objective(batch).loss_sum, trained, allow_unused=True)
+    try:
+        with torch.compiler.set_stance("force_eager"), FlopCounterMode(display=False) as counter:
+            torch.autograd.grad(objective(batch).loss_sum, trained, allow_unused=True)
+    except (torch.OutOfMemoryError, MemoryError, RuntimeError):  # the training itself will find out, and say so
+        return 0.0
     return float(counter.get_total_flops()) / seconds
 
 

@@ -55,7 +55,6 @@ class PretrainModule(LightningModule):
     """
 
     facts: UpdateFacts
-    spare: Batch | None = None  # of an earlier update
 
     def __init__(self, objective: Objective, spec: PretrainSpec, ranks: Ranks, precision: str) -> None:
         super().__init__()
@@ -65,6 +64,7 @@ class PretrainModule(LightningModule):
         self.ranks = ranks
         self.precision = precision
         self.dev_outputs: list[ObjectiveOutput] = []
+        self.strict_loading = all(each.requires_grad for each in objective.parameters())  # checkpoints lack frozen ones
 
     def configure_model(self) -> None:
         """Shard the weights, where the strategy is FSDP (called by Lightning once the processes are connected)."""
@@ -96,13 +96,6 @@ class PretrainModule(LightningModule):
                 if last:
                     summing = self.ranks.add(counted)
                 self.manual_backward(outputs[-1].loss_sum + (self._reach_all() if last else 0))
-        if batch.micros:
-            self.spare = batch.micros[0]
-        else:  # this rank only pads the last update of an epoch; the others wait for its gradients, which are zero
-            summing = self.ranks.add(counted)
-            idle = self._reach_all() + (0 if self.spare is None else self.objective(self.spare).loss_sum * 0.0)
-            if isinstance(idle, Tensor):
-                self.manual_backward(idle)
         if summing is not None:
             summing.wait()
         norm = divide_and_clip(self.objective, counted[0].float(), params.optimiser.clip_norm)
@@ -118,7 +111,7 @@ class PretrainModule(LightningModule):
     def validation_step(self, batch: Batch, batch_idx: int) -> None:
         """Take the loss on one batch of dev speakers (called by Lightning, in evaluation mode and autocast)."""
         seed_generators(dropout_seed(self.spec.pretrain.seed, 0, batch_idx), self.device)
-        self.dev_outputs.append(self.objective(batch))
+        self.dev_outputs.append(self.objective(mark_dynamic(batch) if self.spec.pretrain.compile else batch))
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Keep what is trained or cannot be derived: no frozen weights (called by Lightning)."""
@@ -179,7 +172,7 @@ def divide_and_clip(module: nn.Module, count: Tensor, clip_norm: float) -> Tenso
     """Divide the summed gradients by the summed counts, and shorten them to `clip_norm`; returns the norm before."""
     gradients = [one.grad for one in module.parameters() if one.grad is not None]
     if not gradients:
-        return torch.zeros(())
+        return count.new_zeros(())
     count = count.clamp(min=1)
     total = torch.nn.utils.get_total_norm(gradients)
     if isinstance(total, torch.distributed.tensor.DTensor):

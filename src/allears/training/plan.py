@@ -19,7 +19,8 @@ from numpy.typing import NDArray
 
 from allears.errors import ConfigError, TrainingError
 from allears.frames import to_hours, to_samples, to_seconds
-from allears.params.objective import ObjectiveConfig
+from allears.params.base import members
+from allears.params.objective import AnyObjectiveConfig, ObjectiveConfig
 from allears.params.pretrain import BatchParams, PretrainParams
 from allears.params.spec_pretrain import OtherCorpus
 from allears.shards.batches import Cursor, plan_digest, totals
@@ -286,6 +287,12 @@ def _lengths(index: Index, table: ClipTable, params: PretrainParams) -> NDArray[
             return np.array([len(text) for text in _texts(table, "text")], dtype=np.int64)
 
 
+def _of_audio() -> str:
+    """Return the names of the objectives that need no text and no labels."""
+    found = members(AnyObjectiveConfig, "name").items()
+    return ", ".join(name for name, config in found if not config.inputs & {"text", "labels"})
+
+
 def _check_inputs(one: CorpusData, objective: ObjectiveConfig) -> None:
     """Raise TrainingError when no training clip has a text or label that the objective needs."""
     rows = np.flatnonzero(one.weights_N > 0)
@@ -294,7 +301,7 @@ def _check_inputs(one: CorpusData, objective: ObjectiveConfig) -> None:
             raise TrainingError(
                 f"pretrain.objective={objective.name} needs a {what} for its clips, and none of the {len(rows)} "
                 f"training clips{_of(one.corpus)} has one; choose an objective that learns from audio alone "
-                f"(masked_units, best_rq), or ingest the corpus with its {what}s"
+                f"({_of_audio()}), or ingest the corpus with its {what}s"
             )
 
 
@@ -339,6 +346,11 @@ def _check_amount(data: TrainingData, batch: BatchParams) -> None:
     seconds, wanted_s = 3600 * data.hours(length), batch.seconds * batch.micro_batches
     if length < wanted:
         what = "the corpus is" if len(data.corpora) == 1 else "all corpora together are"
+        if not data.samples_each:
+            raise TrainingError(
+                f"{what} smaller than one batch: {int(heard_N.sum())} training clips give {length} characters an "
+                f"epoch, one update reads {wanted}; add texts, or lower pretrain.batch.tokens"
+            )
         raise TrainingError(
             f"{what} smaller than one batch: {int(heard_N.sum())} training clips give {seconds:.1f} s of audio "
             f"an epoch, one update hears {wanted_s:g} s; add recordings, or lower pretrain.batch.seconds"

@@ -110,7 +110,12 @@ def _data(spec: PretrainSpec, found: TrainingData, ranks: Ranks, *, pinned: bool
     if "units" in params.chosen.inputs:
         labels = FrameLabels(spec.targets, [one.index for one in found.corpora])
     make = Maker(
-        data=found, labels=labels, objective=new_objective(params), encoder=params.chosen_encoder, pinned=pinned
+        data=found,
+        labels=labels,
+        objective=new_objective(params),
+        encoder=params.chosen_encoder,
+        pinned=pinned,
+        filled=ranks.world > 1,
     )
     remotes = [remote_of(params.shards_from, one.shard_set, one.index, params.cache_gb) for one in found.corpora]
     return PretrainData(make, spec, ranks, [each for each in remotes if each])

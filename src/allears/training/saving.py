@@ -56,9 +56,14 @@ class Checkpoints(Checkpoint):
         del pl_module, outputs, batch, batch_idx
         watch, done = self.watch, trainer.global_step
         params, last = watch.spec.pretrain, watch.spec.last_update
-        due = done % params.checkpoint_every == 0 and watch.health.collapsed_since is None
-        if due or done == last:
+        if done % params.checkpoint_every == 0 and watch.health.collapsed_since is None and done < last:
             watch.check()
             began = time.perf_counter()
             trainer.save_checkpoint(step_file(watch.spec.folder / CHECKPOINTS, done))
             watch.paused_s += time.perf_counter() - began
+
+    def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Save the last update, once the loss on dev speakers is in the log (called by Lightning)."""
+        del pl_module
+        if trainer.global_step == self.watch.spec.last_update:
+            trainer.save_checkpoint(step_file(self.watch.spec.folder / CHECKPOINTS, trainer.global_step))

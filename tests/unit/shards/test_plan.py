@@ -229,14 +229,6 @@ def test_a_state_of_other_batches_is_refused():
         Cursor.resume(state, replace(spec, digest="b"), {"shards": "a" * 64, "clips": 7})
 
 
-def test_a_state_of_an_earlier_allears_goes_on_or_says_what_it_cannot_say():
-    spec = PlanSpec(digest="a", seed=0, capacity=1000, crop_length=1000)
-    state = {"step": 3, "epoch": 1, "epoch_step": 1, "plan": plan_digest(spec)}
-    assert Cursor.resume(state, spec, {"clips": 7}) == Cursor(3, 1, 1)
-    with pytest.raises(StaleError, match=r"the plan as a whole .*an earlier allears does not say in what"):
-        Cursor.resume(state, replace(spec, seed=1), {"clips": 7})
-
-
 @pytest.mark.parametrize("field", [field.name for field in fields(PlanSpec)])
 def test_every_setting_of_a_plan_is_in_its_state(field):
     spec = PlanSpec(digest="a", seed=0, capacity=2000, crop_length=1000)
