@@ -9,6 +9,7 @@ from lightning_fabric.utilities.throughput import get_available_flops
 from torch.distributed.fsdp import FSDPModule
 from torch.utils.flop_counter import FlopCounterMode
 
+from allears.errors import is_memory_error
 from allears.objectives.base import Objective
 from allears.training.plan import TrainingData
 from allears.types import Batch
@@ -26,8 +27,10 @@ def training_flops(objective: Objective, batch: Batch, data: TrainingData) -> fl
     try:
         with torch.compiler.set_stance("force_eager"), FlopCounterMode(display=False) as counter:
             torch.autograd.grad(objective(batch).loss_sum, trained, allow_unused=True)
-    except (torch.OutOfMemoryError, MemoryError, RuntimeError):  # the training itself will find out, and say so
-        return 0.0
+    except (MemoryError, RuntimeError) as error:
+        if not is_memory_error(error):
+            raise
+        return 0.0  # the training itself will find out, and name what fits
     return float(counter.get_total_flops()) / seconds
 
 
