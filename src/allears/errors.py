@@ -66,6 +66,17 @@ class TrackingError(AllearsError):
     """MLflow cannot be reached or refuses what it is sent."""
 
 
+def is_memory_error(error: BaseException) -> bool:
+    """Return whether memory ran out: errors of Python, numpy, torch and oneDNN, known without importing these."""
+    signs = ("can't allocate memory", "bad_alloc", "could not create a primitive", "can't start new thread")
+    words = str(error)
+    return (
+        isinstance(error, MemoryError)
+        or type(error).__name__ == "OutOfMemoryError"
+        or (isinstance(error, RuntimeError) and any(sign in words for sign in signs) and "descriptor" not in words)
+    )
+
+
 def command(*words: str) -> str:
     """Return the line to type for these words of a command: quoted where a shell would take them apart."""
     return shlex.join(words)

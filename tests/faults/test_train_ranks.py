@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 import shutil
 import signal
+import subprocess
+import sys
 import time
 from pathlib import Path
 
@@ -17,6 +19,7 @@ from allears.checkpoints.training_state import data_of, load_state, weights_of
 from allears.errors import ConfigError
 from allears.params.spec_pretrain import PretrainSpec
 from allears.process.events import read_events
+from allears.process.spec_file import write_spec
 from allears.shards.index import read_index
 from allears.storage.files import read_json
 from allears.training.ranks import Ranks, from_environment
@@ -139,6 +142,64 @@ def test_what_only_one_process_knows_is_the_reason(tmp_path: Path) -> None:
     reason = read_json(spec.folder / "error.json")
     assert reason["kind"] == "DamageError"
     assert f"clip {index.clips[0]}" in reason["error"]
+
+
+def test_a_process_that_does_not_answer_in_time_ends_the_training_and_the_next_run_goes_on(tmp_path: Path) -> None:
+    shards = make_shards(tmp_path / "shards", clips=45)
+    batch = {"seconds": 2.0, "micro_batches": 2}
+    params = tiny(updates=200, checkpoint_every=5, validate_batches=0, batch=batch, processes=2)
+    whole, stopped = (make_spec(shards, tmp_path / name, params) for name in ("whole", "stopped"))
+    command = start(whole)
+    assert command.wait(LIMIT_S) == 0, command.stderr.read()
+    impatient = stopped.model_copy(update={"pretrain": params.model_copy(update={"timeout_s": 3.0})})
+    command = start(impatient)
+    wait_for("a checkpoint", lambda: steps(stopped.folder / "checkpoints"))
+    (agent,) = children(command.pid)
+    ranks = [pid for pid in children(agent) if b"allears.training.run" in Path(f"/proc/{pid}/cmdline").read_bytes()]
+    os.kill(ranks[1], signal.SIGSTOP)
+    try:
+        wait_for("the reason", (stopped.folder / "error.json").exists)
+    finally:
+        os.kill(ranks[1], signal.SIGCONT)
+    assert command.wait(LIMIT_S) != 0
+    reason = read_json(stopped.folder / "error.json")
+    assert reason["kind"] == "PeerLostError"
+    assert reason["error"].startswith("another process of this training has ended, or did not answer in time (")
+    assert reason["error"].endswith("Run the same command again: it goes on from the last checkpoint")
+    assert command.stderr.read().decode().splitlines()[-1].endswith(reason["error"])
+    wait_for("all processes to end", lambda: not any(alive(pid) for pid in (agent, *ranks)))
+    assert not (stopped.folder / "receipt.json").exists()
+    kept = max(steps(stopped.folder / "checkpoints"))
+    assert 0 < kept < 200
+
+    command = start(impatient.model_copy(update={"pretrain": params}))
+    assert command.wait(LIMIT_S) == 0, command.stderr.read()
+    assert not (stopped.folder / "error.json").exists()
+    begun = [event["step"] for event in read_events(stopped.folder) if event["kind"] == "start"]
+    assert begun == [0, kept]
+    (expected, where), (found, there) = finished(whole), finished(stopped)
+    assert where == there
+    assert all(torch.equal(tensor, found[name]) for name, tensor in expected.items())
+
+
+def test_micro_batches_that_processes_cannot_share_are_one_sentence(tmp_path: Path) -> None:
+    shards = make_shards(tmp_path / "shards", clips=45)
+    spec = make_spec(shards, tmp_path / "run", tiny(batch={"seconds": 2.0, "micro_batches": 3}))
+    spec.folder.mkdir()
+    write_spec(spec.folder / "spec.json", spec)
+    torchrun = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2"]
+    done = subprocess.run(
+        [*torchrun, "-m", "allears.training.run", str(spec.folder / "spec.json")],
+        env=os.environ | {"OMP_NUM_THREADS": "1"}, capture_output=True, text=True, timeout=LIMIT_S, check=False,
+    )  # fmt: skip
+    assert done.returncode != 0
+    reason = read_json(spec.folder / "error.json")
+    assert reason["kind"] == "ConfigError"
+    assert reason["error"] == (
+        "2 processes cannot share the 3 micro-batches of an update; start one of 1, 3, or change "
+        "pretrain.batch.micro_batches"
+    )
+    assert reason["error"] in done.stderr.splitlines()
 
 
 @only_long

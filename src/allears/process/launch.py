@@ -86,7 +86,7 @@ def _why(task: str, folder: Path, status: int) -> str:
     """The sentence for a child that did not end well."""
     with suppress(StorageError):
         return str(read_json(folder / ERROR_FILE)["error"])
-    if status == -signal.SIGKILL:
+    if status in (-signal.SIGKILL, -signal.SIGABRT):  # C++ aborts where it finds no memory for an error
         return (
             f"the {task} process was killed; most often memory ran out (lower the seconds of a batch), else somebody "
             "killed it. Run the same command again: it goes on from the last checkpoint"

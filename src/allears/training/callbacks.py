@@ -15,6 +15,7 @@ from allears.training.datamodule import PretrainData
 from allears.training.events_logger import EventLogger
 from allears.training.flops import peak_flops, training_flops
 from allears.training.guards import Health, check_collapse
+from allears.training.memory import out_of_memory
 from allears.training.meters import Meters
 from allears.training.module import PretrainModule, UpdateFacts, add_up
 
@@ -59,7 +60,9 @@ class Watch(Callback):
         """Count the operations of the first batch (called by Lightning)."""
         del trainer, pl_module, batch_idx
         if self.flops is None and batch.micros:
-            self.flops = training_flops(self.module.objective, batch.micros[0], self.data.make.data)
+            first, params = batch.micros[0], self.spec.pretrain.batch
+            with out_of_memory(self.module.objective, first, params, batch.capacity, moments=False):
+                self.flops = training_flops(self.module.objective, first, self.data.make.data)
 
     def on_train_batch_end(
         self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int

@@ -33,7 +33,7 @@ class Update:
     """The micro-batches of one update on this rank. `length` and `clips` are those that all ranks should read.
 
     `skipped` names each damaged clip of this rank and its fault; `counted` float64 [3]: 0, and the clips and length
-    that this rank skipped. `after` is where the data stand once the update is done.
+    that this rank skipped. `after` is where the data stand once the update is done; `capacity`: of a micro-batch.
     """
 
     micros: list[Batch]
@@ -42,6 +42,7 @@ class Update:
     skipped: tuple[str, ...]
     counted: Tensor
     after: Cursor
+    capacity: int
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -138,7 +139,7 @@ class Updates(IterableDataset[Update]):
                 yield Update(
                     micros=[batch for _, batch in found if batch is not None], length=hosts[-1].step_length,
                     clips=hosts[-1].step_clips, skipped=skipped, counted=torch.tensor(lost, dtype=torch.float64),
-                    after=hosts[-1].after,
+                    after=hosts[-1].after, capacity=data.plan.capacity,
                 )  # fmt: skip
 
 

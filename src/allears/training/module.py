@@ -86,16 +86,15 @@ class PretrainModule(LightningModule):
         optimiser.zero_grad(set_to_none=True)
         outputs: list[ObjectiveOutput] = []
         counted, summing = batch.counted.clone(), None  # float64: lengths over 2^24 are no whole numbers in float32
-        wrapped = self.trainer.strategy.model
+        wrapped, capacity = self.trainer.strategy.model, batch.capacity
         for micro in batch.micros:
             last = micro is batch.micros[-1]
-            with synchronised(wrapped, self.objective, last=last), out_of_memory(self.objective, micro):
-                seed_generators(dropout_seed(params.seed, done, micro.micro), self.device)
-                outputs.append(self.objective(mark_dynamic(micro) if params.compile else micro))
-                counted[0] += outputs[-1].count.double()
-                if last:
-                    summing = self.ranks.add(counted)
-                self.manual_backward(outputs[-1].loss_sum + (self._reach_all() if last else 0))
+            with (
+                out_of_memory(self.objective, micro, params.batch, capacity, moments=bool(optimiser.state)),
+                synchronised(wrapped, self.objective, last=last),
+            ):
+                output, summing = self._learn(micro, counted, last=last)
+            outputs.append(output)
         if batch.micros:
             self.spare = batch.micros[0]
         else:  # this rank only pads the last update of an epoch; the others wait for its gradients, which are zero
@@ -112,6 +111,18 @@ class PretrainModule(LightningModule):
             learning_rate=rate, length=batch.length, clips=batch.clips, keys=[micro.keys for micro in batch.micros],
             skipped=batch.skipped,
         )  # fmt: skip
+
+    def _learn(
+        self, micro: Batch, counted: Tensor, *, last: bool
+    ) -> tuple[ObjectiveOutput, torch.distributed.Work | None]:
+        """Add the gradients of a micro-batch; after the last one `counted` is being summed over the ranks."""
+        params = self.spec.pretrain
+        seed_generators(dropout_seed(params.seed, self.global_step, micro.micro), self.device)
+        output: ObjectiveOutput = self.objective(mark_dynamic(micro) if params.compile else micro)
+        counted[0] += output.count.double()
+        summing = self.ranks.add(counted) if last else None
+        self.manual_backward(output.loss_sum + (self._reach_all() if last else 0))
+        return output, summing
 
     def validation_step(self, batch: Batch, batch_idx: int) -> None:
         """Take the loss on one batch of dev speakers (called by Lightning, in evaluation mode and autocast)."""

@@ -36,6 +36,7 @@ _LOST = (
     "Broken pipe",
     "timed out",
     "Timed out",
+    "timeout caused pair closure",
 )
 
 
@@ -140,6 +141,11 @@ def with_all_others(ranks: Ranks) -> Iterator[None]:
         if ranks.world == 1 or not any(sign in str(error) for sign in _LOST):
             raise
         raise PeerLostError(
-            f"another process of this training has ended, or did not answer in time ({str(error).splitlines()[0]}). "
+            f"another process of this training has ended, or did not answer in time ({_first_line(error)}). "
             "Run the same command again: it goes on from the last checkpoint"
         ) from error
+
+
+def _first_line(error: RuntimeError) -> str:
+    """Return what torch says first, without where: an error in a hook of gradients is wrapped in another one."""
+    return str(error).splitlines()[0].rpartition("RuntimeError: ")[2]
