@@ -24,7 +24,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
-UPDATES = 100
+UPDATES = 50  # two rows of metrics apart
 SETUPS = ((1, 2), (1, 1), (2, 1))  # processes, threads of each
 # Runs in the checkout that is measured: writes a spec for this many processes, and trains it.
 CHILD = """
