@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 from pathlib import Path
 
 from torch.distributed.elastic.multiprocessing.errors import ChildFailedError, ProcessFailure
@@ -38,6 +39,10 @@ def share_out(spec: Path, processes: int) -> None:
 
 
 def _first_cause(error: ChildFailedError) -> tuple[int, ProcessFailure]:
-    """Return the failure that caused the others: a process that was killed rather than one that lost it."""
-    killed = [(rank, failure) for rank, failure in error.failures.items() if failure.exitcode < 0]
-    return killed[0] if killed else error.get_first_failure()
+    """Return the failure that caused the others: a process that was killed, else one that gave its reason, rather than
+    those that torchrun ended then.
+    """
+    failures = list(error.failures.items())
+    killed = [each for each in failures if each[1].exitcode < 0 and each[1].exitcode != -signal.SIGTERM]
+    reasoned = [each for each in failures if each[1].exitcode >= 0]
+    return (killed or reasoned or [error.get_first_failure()])[0]
