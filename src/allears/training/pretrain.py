@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import sys
 import warnings
 from pathlib import Path
 
@@ -43,6 +44,7 @@ def run(spec: PretrainSpec) -> None:
     if read_receipt(spec.folder, spec.identity) is not None:
         return
     _quiet()
+    sys.setswitchinterval(5e-4)  # reader threads run Python too: the step must not wait 5 ms for them
     ranks = from_environment()
     _check_shares(spec.pretrain, ranks)
     hardware = choose_hardware(

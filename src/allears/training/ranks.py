@@ -107,9 +107,11 @@ def new_strategy(params: PretrainParams, ranks: Ranks, device: torch.device) -> 
         return ModelParallelStrategy(
             data_parallel_size=ranks.world, tensor_parallel_size=1, save_distributed_checkpoint=False, timeout=timeout
         )
+    # On a CPU the sum takes the core that the backward pass needs: there all gradients are summed at once, at its end.
+    bucket_mb = 1000 if device.type == "cpu" else 25
     return SumDDP(
         cluster_environment=TorchElasticEnvironment(), timeout=timeout, broadcast_buffers=False,
-        gradient_as_bucket_view=True,
+        gradient_as_bucket_view=True, bucket_cap_mb=bucket_mb,
     )  # fmt: skip
 
 
