@@ -1,6 +1,7 @@
 """One training on this machine's cores: processes × threads, on a free and on a busy machine, and against other code.
 
-Run `python tests/benchmark/bench_processes.py [--against CHECKOUT] [--rounds N] [OBJECTIVE]`. The recipe is that of
+Run `python tests/benchmark/bench_processes.py [--against CHECKOUT] [--rounds N] [--updates N] [OBJECTIVE]`.
+The recipe is that of
 `conf/base` on synthetic shards. With several processes the seconds of a micro-batch are shared out, so each row hears
 the same audio per update. Times real time is audio over wall time between the first and the last row of metrics:
 start-up is not counted. Busy: as many processes as cores count in a loop, with no priority over the training.
@@ -24,7 +25,6 @@ from contextlib import contextmanager
 from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
-UPDATES = 50  # two rows of metrics apart
 SETUPS = ((1, 2), (1, 1), (2, 1))  # processes, threads of each
 # Runs in the checkout that is measured: writes a spec for this many processes, and trains it.
 CHILD = """
@@ -57,9 +57,10 @@ def main() -> None:
     parser.add_argument("objective", nargs="?", default="masked_units")
     parser.add_argument("--against", type=Path)
     parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--updates", type=int, default=50)
     asked = parser.parse_args()
     trees = {"this code": ROOT} | ({"other code": asked.against.resolve()} if asked.against else {})
-    print(f"{asked.objective}, {UPDATES} updates of 10 s, {asked.rounds} rounds, {os.cpu_count()} cores")
+    print(f"{asked.objective}, {asked.updates} updates of 10 s, {asked.rounds} rounds, {os.cpu_count()} cores")
     print(f"{'processes × threads':22}{'machine':10}" + "".join(f"{name:>14}" for name in trees) + f"{'ratio':>8}")
     for busy in (False, True):
         for processes, threads in SETUPS:
@@ -67,21 +68,21 @@ def main() -> None:
             for _ in range(asked.rounds):
                 for name, tree in trees.items():
                     with burning(os.cpu_count() or 1 if busy else 0):
-                        found[name].append(times_real_time(tree, asked.objective, processes, threads))
+                        found[name].append(times_real_time(tree, asked.objective, asked.updates, processes, threads))
             medians = [statistics.median(each) for each in found.values()]
             ratio = statistics.median(a / b for a, b in zip(*found.values(), strict=True)) if asked.against else 1.0
             row = f"{f'{processes} × {threads}':22}{'busy' if busy else 'free':10}"
             print(row + "".join(f"{median:12.0f} ×" for median in medians) + f"{ratio:8.2f}", flush=True)
 
 
-def times_real_time(tree: Path, objective: str, processes: int, threads: int) -> float:
+def times_real_time(tree: Path, objective: str, updates: int, processes: int, threads: int) -> float:
     """Train in a fresh process, and read its log."""
     paths = {"PYTHONPATH": os.pathsep.join([str(tree / "src"), str(tree)])}
     around = os.environ | paths | {"OMP_NUM_THREADS": str(processes * threads)}  # shared out by the launcher
     with tempfile.TemporaryDirectory() as folder:
         script = Path(folder) / "child.py"
         script.write_text(CHILD)
-        command = [sys.executable, str(script), folder, str(processes), str(UPDATES), objective]
+        command = [sys.executable, str(script), folder, str(processes), str(updates), objective]
         subprocess.run(command, cwd=tree, env=around, check=True, stdout=subprocess.DEVNULL)
         lines = [json.loads(line) for line in (Path(folder) / "run" / "events.jsonl").read_text().splitlines()]
     rows = [line for line in lines if line["kind"] == "metrics"]

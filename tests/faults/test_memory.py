@@ -64,7 +64,7 @@ def large(tmp_path_factory: pytest.TempPathFactory) -> PretrainSpec:
 
 
 @needs_linux
-@pytest.mark.parametrize("room_mb", [1000])
+@pytest.mark.parametrize("room_mb", [1000, 400])
 def test_a_batch_that_is_too_large_is_one_sentence_whose_advice_fits(large: PretrainSpec, room_mb: int) -> None:
     failed = train(large, room_mb)
     assert failed.returncode == 1, failed.stderr

@@ -22,7 +22,6 @@ from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
-from transformers import PreTrainedModel
 
 from allears.checkpoints.heard import Heard, save_heard
 from allears.checkpoints.known import WEIGHTS
@@ -70,8 +69,8 @@ def _save_module(folder: Path, name: str, module: nn.Module) -> str:
         write_json(place / "preprocessor_config.json", published.preprocessor)
         write_weights(place / WEIGHTS, published.weights, {"format": "pt"})
         return published.usage if name == "encoder" else ""
-    if isinstance(module, PreTrainedModel):
-        module.save_pretrained(folder / name)
+    if save := getattr(module, "save_pretrained", None):  # a model of transformers, whose import takes seconds
+        save(folder / name)
         return ""
     write_weights(folder / f"{name}.safetensors", module.state_dict(), {"format": "pt"})
     kind = f"{type(module).__module__}.{type(module).__qualname__}"

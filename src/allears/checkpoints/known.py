@@ -13,7 +13,7 @@ WEIGHTS = "model.safetensors"
 
 
 def holds_encoder(export: Path) -> bool:
-    """Whether an export folder holds an encoder to probe, fine-tune and register; an objective may export others."""
+    """Return whether an export folder holds an encoder to probe, fine-tune and register; there may be others."""
     return (export / WEIGHTS).exists()
 
 

@@ -34,7 +34,7 @@ CONTENDERS = 2  # options that all seeds try: one seed alone chooses badly where
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Bench:
-    """What all arms share: parameters, where results go, the pretrained encoder, features, the hardware.
+    """Parameters, folders of results, pretrained encoder, features and hardware, which all arms share.
 
     `folder` has the results of the pretrained arm, `baselines` those of the others.
     """
@@ -284,7 +284,7 @@ class ArmRun:
             "clip": examples.clips,
             "group": examples.groups,
             "reference": examples.references,
-            "prediction": [model.as_text(one) for one in said],
+            "prediction": [model.as_text(prediction) for prediction in said],
             "errors": [errors for errors, _ in pairs],
             "total": [total for _, total in pairs],
         }

@@ -48,10 +48,10 @@ class Examples:
 
 def pad(sequences: Sequence[Tensor], device: torch.device) -> Padded:
     """Return sequences of different lengths as one float32 batch on `device`; a GPU is sent it without waiting."""
-    lengths = [len(one) for one in sequences]
+    lengths = [len(sequence) for sequence in sequences]
     data, lengths_B = pad_sequence(list(sequences), batch_first=True), torch.tensor(lengths)
     if device.type != "cpu":
-        data, lengths_B = (each.pin_memory().to(device, non_blocking=True) for each in (data, lengths_B))
+        data, lengths_B = (part.pin_memory().to(device, non_blocking=True) for part in (data, lengths_B))
     full = min(lengths) == max(lengths)
     return Padded(data.to(torch.float32), lengths_B, full, host_lengths=tuple(lengths))
 

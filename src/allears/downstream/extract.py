@@ -94,7 +94,7 @@ def hidden_states(
     pooled_NLD = torch.zeros(len(inputs), config.blocks + 1, config.width)
     frames: dict[int, list[Tensor]] = {layer: [torch.zeros(0)] * len(inputs) for layer in layers}
     most = forward_size(BATCH_FRAMES, device) * encoder.stride
-    for positions in length_batches([len(one) for one in inputs], most):
+    for positions in length_batches([len(clip_FC) for clip_FC in inputs], most):
         chosen = [inputs[int(i)] for i in positions]
         with hardware.autocast():
             output = encoder.encode(pad(chosen, device))

@@ -103,7 +103,7 @@ def predictions(model: TaskModel[Any], examples: Examples, hardware: Hardware) -
     model.to(device).eval()
     found: list[Any] = [None] * len(examples)
     most = forward_size(DEV_FRAMES, device) * (1 if model.encoder is None else model.encoder.stride)
-    for positions in length_batches([len(one) for one in examples.inputs], most):
+    for positions in length_batches([len(clip_FC) for clip_FC in examples.inputs], most):
         with hardware.autocast():
             predicted = model.predict(examples.batch(positions, device))
         for position, prediction in zip(positions, predicted, strict=True):

@@ -153,12 +153,12 @@ def _fields(model: type[BaseModel], where: list[str]) -> list[str]:
             elif part in candidate.model_fields:
                 inner += _models(candidate.model_fields[part].annotation)
         inner = inner or models  # list indices name no field
-        models = [each for each in inner if _is_tagged(each, part)] or inner
+        models = [member for member in inner if _is_tagged(member, part)] or inner
     return list(dict.fromkeys(name for candidate in models for name in candidate.model_fields))
 
 
 def _is_tagged(model: type[BaseModel], name: str) -> bool:
-    """Whether the model is the member of a union that is called `name`."""
+    """Return whether the model is the member of a union that is called `name`."""
     annotations = (field.annotation for field in model.model_fields.values())
     return any(get_origin(each) is Literal and get_args(each) == (name,) for each in annotations)
 

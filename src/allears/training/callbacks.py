@@ -1,4 +1,4 @@
-"""What happens around the updates: rows of metrics, guards, the loss on dev speakers."""
+"""Callbacks around the updates: rows of metrics, guards, the loss on dev speakers."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from allears.training.events_logger import EventLogger
 from allears.training.flops import peak_flops, training_flops
 from allears.training.guards import Health, check_collapse
 from allears.training.meters import Meters
-from allears.training.module import PretrainModule, UpdateFacts, add_up
+from allears.training.module import PretrainModule, UpdateFacts, add_sums, add_up
 
 
 class Watch(Callback):
@@ -115,9 +115,7 @@ class Watch(Callback):
         skipped = 0
         for some, here in self.ranks.gather((own, self.data.dev_skipped)):
             skipped = here  # every rank reads all of them
-            for name, (total, count) in some.items():
-                before = sums.get(name, (0.0, 0.0))
-                sums[name] = before[0] + total, before[1] + count
+            add_sums(sums, some)
         if sums:
             values = {f"dev_{name}": total / max(1.0, count) for name, (total, count) in sums.items()}
             self.logger.log_metrics(values | {"dev_clips_skipped": skipped}, trainer.global_step)

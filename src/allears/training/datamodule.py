@@ -77,7 +77,7 @@ class Maker:
             step=host.step,
             micro=host.micro,
             audio=None if host.audio_BT is None else Padded(_filled(host.audio_BT, more, 0.0), lengths_B, full),
-            units=self._units(host, more, N) if self.labels is not None and "units" in inputs else None,
+            units=self._units(self.labels, host, more, N) if self.labels and "units" in inputs else None,
             texts=self._texts(host, more) if "text" in inputs else None,
             labels=self._column(host, "labels", more) if "labels" in inputs else None,
         )
@@ -110,15 +110,13 @@ class Maker:
         crops = zip(texts, host.starts_B.tolist(), host.lengths_B.tolist(), strict=False)
         return (*(text[start : start + length] for text, start, length in crops), *("",) * more)
 
-    def _units(self, host: HostBatch, more: int, N: int) -> Padded:
-        if self.labels is None:
-            raise ValueError("no labels")
+    def _units(self, labels: FrameLabels, host: HostBatch, more: int, N: int) -> Padded:
         if self.objective.config.cost == "samples":
             first_B, F = host.starts_B // self.encoder.hop_samples, max(1, self.encoder.frames(N))
             lengths = [self.encoder.frames(length) for length in host.lengths_B.tolist()]
         else:
             first_B, F, lengths = host.starts_B, N, host.lengths_B.tolist()
-        units_BF = self.labels.of(host.place_B, first_B, F)
+        units_BF = labels.of(host.place_B, first_B, F)
         lengths_B = torch.tensor(lengths + [0] * more)
         return Padded(_filled(units_BF, more, -1), lengths_B, full=min(lengths) == F)
 

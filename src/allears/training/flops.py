@@ -11,6 +11,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from allears.errors import is_memory_error
 from allears.objectives.base import Objective
+from allears.training.memory import forget_frames
 from allears.training.plan import TrainingData
 from allears.types import Batch
 
@@ -30,6 +31,7 @@ def training_flops(objective: Objective, batch: Batch, data: TrainingData) -> fl
     except (MemoryError, RuntimeError) as error:
         if not is_memory_error(error):
             raise
+        forget_frames(error)  # they hold the tensors that did not leave room
         return 0.0  # the training itself will find out, and name what fits
     return float(counter.get_total_flops()) / seconds
 

@@ -34,8 +34,8 @@ def out_of_memory(
     """Turn an error of the allocator into a TrainingError that names the largest part of the batch that fits.
 
     `capacity` is the plan's, which not every batch fills. `moments`: whether the optimiser's state is in memory
-    already. What failed must have frames of its own: they are
-    cleared, as they hold the tensors that did not leave room.
+    already. What failed must have frames of its own: they are cleared, as they hold the
+    tensors that left no room.
     """
     try:
         yield

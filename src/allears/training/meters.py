@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from allears.training.guards import codebook_use
-from allears.training.module import UpdateFacts
+from allears.training.module import UpdateFacts, add_histograms, add_sums
 from allears.training.ranks import Ranks
 
 
@@ -39,11 +39,8 @@ class Meters:
         self.clips += facts.clips
         self.learning_rate = facts.learning_rate
         self.norms.append(facts.gradient_norm.detach())
-        for name, (total, count) in facts.metrics.items():
-            before = self.sums.get(name)
-            self.sums[name] = (total, count) if before is None else (before[0] + total, before[1] + count)
-        for name, counts in facts.histograms.items():
-            self.histograms[name] = self.histograms[name] + counts if name in self.histograms else counts
+        add_sums(self.sums, facts.metrics)
+        add_histograms(self.histograms, facts.histograms)
 
     def read(self, hours: float, waited_s: float, paused_s: float) -> dict[str, float]:
         """Return means over the updates, and speed.
@@ -83,9 +80,6 @@ class Meters:
         histograms: dict[str, NDArray[np.int64]] = {}
         everybody = self.ranks.gather((own_sums, own_histograms, waited_s))
         for some_sums, some_histograms, _ in everybody:
-            for name, (total, count) in some_sums.items():
-                before = sums.get(name, (0.0, 0.0))
-                sums[name] = before[0] + total, before[1] + count
-            for name, counts in some_histograms.items():
-                histograms[name] = histograms.get(name, np.zeros_like(counts)) + counts
+            add_sums(sums, some_sums)
+            add_histograms(histograms, some_histograms)
         return sums, histograms, max(waited for _, _, waited in everybody)

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any, cast
+from typing import Any, TypeVar, cast
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from pytorch_lightning import LightningModule
 from pytorch_lightning.core.optimizer import LightningOptimizer
 from torch import Tensor, nn
@@ -23,10 +24,13 @@ from allears.training.ranks import Ranks, shard, synchronised
 from allears.training.schedules import learning_rate
 from allears.types import Batch, ObjectiveOutput
 
+Number = TypeVar("Number", float, Tensor)
+Counts = TypeVar("Counts", Tensor, NDArray[np.int64])
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class UpdateFacts:
-    """What an update found, on the device: nothing here has been waited for.
+    """Results of an update, on the device: nothing here has been waited for.
 
     `metrics`, `histograms` and `losses` (one per micro-batch) are sums of this rank; `gradient_norm` and `lost` (clips
     and length that were skipped) are of all ranks. `keys` are the clips of each micro-batch, `skipped` those of this
@@ -199,12 +203,22 @@ def add_up(outputs: Iterable[ObjectiveOutput]) -> tuple[dict[str, tuple[Tensor, 
     metrics: dict[str, tuple[Tensor, Tensor]] = {}
     histograms: dict[str, Tensor] = {}
     for output in outputs:
-        for name, (total, count) in output.metrics.items():
-            before = metrics.get(name)
-            metrics[name] = (total, count) if before is None else (before[0] + total, before[1] + count)
-        for name, counts in output.histograms.items():
-            histograms[name] = histograms[name] + counts if name in histograms else counts
+        add_sums(metrics, output.metrics)
+        add_histograms(histograms, output.histograms)
     return metrics, histograms
+
+
+def add_sums(sums: dict[str, tuple[Number, Number]], more: Mapping[str, tuple[Number, Number]]) -> None:
+    """Add (sum, count) of each name to `sums`, in place."""
+    for name, (total, count) in more.items():
+        before = sums.get(name)
+        sums[name] = (total, count) if before is None else (before[0] + total, before[1] + count)
+
+
+def add_histograms(histograms: dict[str, Counts], more: Mapping[str, Counts]) -> None:
+    """Add counts of each name to `histograms`, in place."""
+    for name, counts in more.items():
+        histograms[name] = histograms[name] + counts if name in histograms else counts
 
 
 def seed_generators(seed: int, device: torch.device) -> None:

@@ -213,6 +213,7 @@ def summarise_plan(data: TrainingData, begin: Cursor, updates: int) -> dict[str,
     """The plan of `updates` updates from `begin` on, as the catalog stores it; `corpora` are in the order of `data`."""
     clips, rate_hz = data.clips, data.main.shard_set.sample_rate_hz
     lengths_N, weights_N = clips.lengths_N, clips.weights_N
+    samples_N = np.concatenate([corpus.index.samples_N for corpus in data.corpora])
     planned = totals(clips, data.plan, begin, begin.step + updates)
     return {
         "shards": data.main.shard_set.digest,
@@ -221,7 +222,7 @@ def summarise_plan(data: TrainingData, begin: Cursor, updates: int) -> dict[str,
         "corpora": [_summarise(one, data.plan) for one in data.corpora],
         "clips": int((weights_N > 0).sum()),
         "too_short": int(((weights_N > 0) & (lengths_N < data.plan.min_length)).sum()),
-        "hours": to_hours(to_seconds(int(joined_samples(data)[weights_N > 0].sum()), rate_hz)),
+        "hours": to_hours(to_seconds(int(samples_N[weights_N > 0].sum()), rate_hz)),
         "first_update": begin.step,
         "updates": updates,
         "epochs": round(planned.epochs, 2),
@@ -252,6 +253,7 @@ def _read(shard_set: ShardSet, clips: Path, params: PretrainParams, corpus: str 
             f"{model_hz}" + (f" and run `kedro run --pipeline shard --params corpus={corpus}`" if corpus else "")
         )
     weights_N = heard(table, "train")
+    texts = _texts(table, "text") if "text" in params.chosen.inputs or params.chosen.cost == "tokens" else None
     train_N = np.array([split == "train" for split in table.column("split")], dtype=bool)
     return CorpusData(
         corpus=corpus,
@@ -262,8 +264,8 @@ def _read(shard_set: ShardSet, clips: Path, params: PretrainParams, corpus: str 
         held_out_N=~train_N,
         selection=data_digest(shard_set.digest, weights_N),
         train_clips=int(train_N.sum()),
-        lengths_N=_lengths(index, table, params),
-        texts=_texts(table, "text") if "text" in params.chosen.inputs else None,
+        lengths_N=_lengths(index, texts or (), params),
+        texts=texts,
         labels=_texts(table, "label") if "labels" in params.chosen.inputs else None,
     )
 
@@ -274,7 +276,7 @@ def _texts(table: ClipTable, column: str) -> tuple[str, ...]:
     )
 
 
-def _lengths(index: Index, table: ClipTable, params: PretrainParams) -> NDArray[np.int64]:
+def _lengths(index: Index, texts: Sequence[str], params: PretrainParams) -> NDArray[np.int64]:
     """What the plan counts of each clip [N]."""
     match params.chosen.cost:
         case "samples":
@@ -284,7 +286,7 @@ def _lengths(index: Index, table: ClipTable, params: PretrainParams) -> NDArray[
             frames = [params.chosen_encoder.frames(each) for each in samples.tolist()]
             return np.asarray(frames, dtype=np.int64)[place_N]
         case "tokens":
-            return np.array([len(text) for text in _texts(table, "text")], dtype=np.int64)
+            return np.array([len(text) for text in texts], dtype=np.int64)
 
 
 def _of_audio() -> str:
@@ -303,11 +305,6 @@ def _check_inputs(one: CorpusData, objective: ObjectiveConfig) -> None:
                 f"training clips{_of(one.corpus)} has one; choose an objective that learns from audio alone "
                 f"({_of_audio()}), or ingest the corpus with its {what}s"
             )
-
-
-def joined_samples(data: TrainingData) -> NDArray[np.int64]:
-    """Samples of each clip of all corpora."""
-    return np.concatenate([one.index.samples_N for one in data.corpora])
 
 
 def _with_shares(

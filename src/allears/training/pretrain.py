@@ -61,13 +61,17 @@ def run(spec: PretrainSpec) -> None:
     module = PretrainModule(data.make.objective, spec, ranks, hardware.precision)
     logger = EventLogger(EventLog(spec.folder) if ranks.first else SilentLog(spec.folder), lambda: data.hours)
     watch = Watch(module, data, logger)
-    begin = _checkpoint(spec, hardware.precision)
-    done = 0 if begin is None else int(load_state(begin)["global_step"])
-    if done == spec.last_update and begin is not None:  # killed before its receipt was there
-        data.load_state_dict(data_of(load_state(begin)))
+    begin = _checkpoint(spec)
+    state = None if begin is None else load_state(begin)
+    done = 0 if state is None else int(state["global_step"])
+    if state is not None and begin != (spec.extends and spec.extends.checkpoint):
+        _check_precision(spec, str(state["precision"]), hardware.precision)
+    if state is not None and done == spec.last_update:  # killed before its receipt was there
+        data.load_state_dict(data_of(state))
     else:
         if ranks.first:
             _announce(watch, done, hardware)
+        del state  # Lightning reads it again
         trainer = Trainer(
             accelerator=hardware.accelerator,
             devices=[ranks.local] if ranks.world == 1 and hardware.accelerator == "gpu" else ranks.node,
@@ -150,19 +154,21 @@ def _check_plan(spec: PretrainSpec, found: TrainingData) -> None:
         )
 
 
-def _checkpoint(spec: PretrainSpec, precision: str) -> Path | None:
-    """The run's own last checkpoint, else that of the run it extends, else None."""
-    found = steps(spec.folder / CHECKPOINTS)
-    if not found:
-        return None if spec.extends is None else spec.extends.checkpoint
-    path = step_file(spec.folder / CHECKPOINTS, found[-1])
-    if (begun := load_state(path)["precision"]) != precision:
+def _checkpoint(spec: PretrainSpec) -> Path | None:
+    """Return the run's own last checkpoint, else that of the run it extends, else None."""
+    if found := steps(spec.folder / CHECKPOINTS):
+        return step_file(spec.folder / CHECKPOINTS, found[-1])
+    return spec.extends.checkpoint if spec.extends else None
+
+
+def _check_precision(spec: PretrainSpec, begun: str, precision: str) -> None:
+    """Raise TrainingError when a run would go on in another precision than it was begun in."""
+    if begun != precision:
         raise TrainingError(
             f"run {spec.folder.name} was begun in precision {begun}, and would go on in {precision} here: resuming in "
             f"another precision would mix two runs. Finish it where it was begun, or start another with "
             f"pretrain.precision={precision}"
         )
-    return path
 
 
 def _check_shares(params: PretrainParams, ranks: Ranks) -> None:

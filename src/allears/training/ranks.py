@@ -1,8 +1,8 @@
-"""The processes that share one training: who they are, what they tell each other, and how their gradients add up.
+"""The processes that share one training: their ranks, what they exchange, and how their gradients add up.
 
 Lightning's DDP averages gradients of equal parts; ours are sums over counts that differ between ranks. So a hook sums
-them while the backward pass goes on (as fairseq2's `nn/ddp.py` does), and `module.divide_and_clip` divides by the count
-of the whole update.
+them (on GPUs while the backward pass goes on, as fairseq2's `nn/ddp.py` does), and `module.divide_and_clip` divides by
+the count of the whole update.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What the module of a layout with tables provides. `read.READERS` finds it by the name of its layout."""
+"""Interface of the module of a layout with tables. `read.READERS` finds it by the name of its layout."""
 
 from __future__ import annotations
 
