@@ -47,9 +47,9 @@ def launch(spec: PretrainSpec | ProbeSpec | FinetuneSpec, folder: Path) -> None:
 def tuning() -> dict[str, str]:
     """Return environment variables for a training's threads and memory; each may be set otherwise from outside.
 
-    One thread per process: the second one of a small model gains little on free cores, and where other work takes a
-    core the two wait for each other (`tests/benchmark/bench_processes.py`; RESULTS.md has the table). Who asks for more
-    threads gets ones that spin for some 50 us when they wait, and then sleep (libgomp by itself: milliseconds).
+    One thread per process: a second one makes a small model 1.4 times as fast on two free cores, and almost four times
+    slower where other work takes one (`tests/benchmark/bench_processes.py`; RESULTS.md has the table). More threads,
+    where they are set, spin for some 50 us when they wait, and then sleep (libgomp by itself: milliseconds).
 
     Memory of activations is kept for the next update (glibc; by itself it gives everything over 128 KiB back and gets
     it anew, zeroed page by page): the front end takes half the time, a whole update 4 % less.

@@ -146,10 +146,28 @@ class PretrainModule(LightningModule):
         checkpoint["state_dict"] = frozen | checkpoint["state_dict"]
 
     def _reach_all(self) -> Tensor | int:
-        """Under DDP a zero that reaches every parameter: it waits for the gradients of all, used or not."""
+        """Return, under DDP, a zero that reaches every parameter: it waits for the gradients of all, used or not."""
         if not isinstance(self.trainer.strategy.model, DistributedDataParallel):
             return 0
-        return torch.stack([each.sum() * 0.0 for each in self.objective.parameters() if each.requires_grad]).sum()
+        zero: Tensor = _Reach.apply(*(each for each in self.objective.parameters() if each.requires_grad))  # type: ignore[no-untyped-call]
+        return zero
+
+
+class _Reach(torch.autograd.Function):
+    """A zero that depends on its arguments, and adds nothing to their gradients."""
+
+    @staticmethod
+    def forward(ctx: Any, *parameters: Tensor) -> Tensor:
+        """Return the zero."""
+        ctx.count = len(parameters)
+        return parameters[0].new_zeros(())
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[None, ...]:
+        """Return no gradient for each; DDP counts it as arrived."""
+        del gradients
+        none: tuple[None, ...] = (None,) * ctx.count
+        return none
 
 
 def mark_dynamic(batch: Batch) -> Batch:
