@@ -42,7 +42,7 @@ test: $(STAMP)
 	$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder --durations 15
 
 # What runs in these are scripts of tests/benchmark; RESULTS.md holds what they printed last.
-bench-train: scripts := bench_reader bench_startup bench_train
+bench-train: scripts := bench_reader bench_startup bench_train bench_wav2vec2
 bench-data: scripts := bench_data bench_plan bench_scale bench_remote
 bench-audit: scripts := bench_audit bench_audit_tables bench_duplicates bench_unchanged
 calibrate: scripts := calibrate calibrate_measures calibrate_fingerprint calibrate_texts

@@ -60,12 +60,14 @@ class Batch:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EncoderOutput:
     """`layers`: input of the first block, then the output of each block, each [B, F, D] (so blocks + 1 entries);
-    `last_BFD` the final output after the last norm; `frames_B` int64, true lengths.
+    `last_BFD` the final output after the last norm; `frames_B` int64, true lengths; `local_BFC` the normalised features
+    of each frame before anything is hidden or looks at other frames (`local_width` values).
     """
 
     layers: tuple[Tensor, ...]
     last_BFD: Tensor
     frames_B: Tensor
+    local_BFC: Tensor
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

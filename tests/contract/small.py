@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import replace
-from typing import Any, ClassVar, Self
+from typing import Any
 
 import torch
-from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from allears.models.base import Encoder
@@ -18,14 +17,15 @@ from allears.params.base import members
 from allears.params.model import AnyEncoderConfig, EncoderConfig
 from allears.params.objective import AnyObjectiveConfig, ObjectiveConfig
 from allears.params.task import AnyTaskConfig
-from allears.types import Batch, EncoderOutput, Padded
+from allears.types import Batch, Padded
 
 OBJECTIVES: dict[str, type[ObjectiveConfig]] = members(AnyObjectiveConfig, "name")
 ENCODERS: dict[str, type[EncoderConfig]] = members(AnyEncoderConfig, "family")
 TASKS = members(AnyTaskConfig, "task")
 SMALL = {
     "width": 16, "blocks": 2, "heads": 2, "ffn_width": 32, "kernel_frames": 3, "units": 7, "final_width": 8,
-    "codebooks": 2, "codes": 8, "code_width": 4,
+    "codebooks": 2, "codes": 8, "code_width": 4, "channels": 8, "position_kernel": 4, "position_groups": 2,
+    "negatives": 5,
 }  # fmt: skip
 LENGTHS = (16000, 9000, 12000)
 
@@ -41,64 +41,11 @@ def encoder_config() -> EncoderConfig:
     return config
 
 
-class RawConfig(EncoderConfig):
-    """Frames of 40 ms."""
-
-    family: str = "raw"
-    width: int = 16
-    blocks: int = 1
-    sample_rate_hz: ClassVar[int] = 16000
-    hop_samples: ClassVar[int] = 640
-
-    def frames(self, samples: int) -> int:
-        """Whole frames of so many samples."""
-        return samples // 640
-
-
-class RawEncoder(Encoder):
-    """The least encoder that takes the audio itself, as no listed family does: its features count samples."""
-
-    cacheable_features = False
-
-    def __init__(self, config: RawConfig, seed: int = 0) -> None:
-        super().__init__()
-        self.config = config
-        self.convolution = nn.Conv1d(1, config.width, 640, 640)
-        self.block = nn.Linear(config.width, config.width)
-        for parameter in self.parameters():
-            nn.init.uniform_(parameter, -0.05, 0.05, generator=torch.Generator().manual_seed(seed))
-
-    def features(self, audio: Padded) -> Padded:
-        """The audio."""
-        return audio
-
-    def encode(self, features: Padded, mask_BF: Tensor | None = None) -> EncoderOutput:
-        """Both layers."""
-        below_BFD = self.convolution(features.data[:, None]).transpose(1, 2)
-        if mask_BF is not None:
-            below_BFD = below_BFD.masked_fill(mask_BF[..., None], 0.0)
-        above_BFD = below_BFD + torch.tanh(self.block(below_BFD))
-        frames_B = torch.div(features.lengths_B, 640, rounding_mode="floor")
-        return EncoderOutput(layers=(below_BFD, above_BFD), last_BFD=above_BFD, frames_B=frames_B)
-
-    def lowest(self, blocks: int) -> Iterator[nn.Parameter]:
-        """All or none."""
-        yield from self.parameters() if blocks else ()
-
-    def truncated(self, blocks: int) -> Self:
-        """There is one block."""
-        assert blocks == 1
-        return self
-
-
 def _maker(family: str) -> Callable[[], Encoder]:
     return lambda: build_encoder(small(ENCODERS[family]))
 
 
-MAKERS: dict[str, Callable[[], Encoder]] = {
-    **{family: _maker(family) for family in ENCODERS},
-    "raw audio": lambda: RawEncoder(RawConfig()),
-}
+MAKERS: dict[str, Callable[[], Encoder]] = {family: _maker(family) for family in ENCODERS}
 
 
 def objective(name: str, encoder: EncoderConfig | None = None, **changes: Any) -> Objective:

@@ -4,9 +4,12 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
+import torch
 from kedro.io import DataCatalog, MemoryDataset
 from kedro.runner import SequentialRunner
+from transformers import Wav2Vec2Config, Wav2Vec2Model
 
+from allears.checkpoints.bases import declare_base
 from allears.checkpoints.export import save_export
 from allears.checkpoints.heard import Heard
 from allears.downstream.export import load_task_model
@@ -119,6 +122,20 @@ def test_a_second_encoder_meets_the_same_baselines_and_is_compared_with_the_firs
     assert {path: path.stat().st_mtime_ns for path in baselines.rglob("*.json")} == before
 
 
+def test_a_public_base_is_fine_tuned_as_it_is_and_named(paths, caplog):
+    torch.manual_seed(0)
+    sizes = {"conv_dim": [8] * 7, "num_conv_pos_embeddings": 6, "num_conv_pos_embedding_groups": 4}
+    config = Wav2Vec2Config(hidden_size=16, num_hidden_layers=2, num_attention_heads=2, intermediate_size=24, **sizes)
+    Wav2Vec2Model(config).save_pretrained(paths.data / "public")
+    declare_base(paths.data, "acme", paths.data / "public", "MIT", "ACME, trained on audiobooks")
+    with caplog.at_level("WARNING"):
+        found = _run(paths, PARAMS.model_copy(update={"encoder": "acme", "arms": ("pretrained", "scratch")}))
+    assert "what that was trained on is unknown" in caplog.text
+    folder = Path(found["task_model"]["folder"])
+    assert _json(folder / "provenance.json")["base"]["licence"] == "MIT"
+    assert load_task_model(folder).encoder.config.family == "waveform"
+
+
 def test_the_precision_is_part_of_what_a_result_is_called_and_the_machine_is_not():
     def names(**changes):
         finetune, pretrain = PARAMS.model_copy(update=changes), PretrainParams.model_validate(changes)
@@ -175,8 +192,8 @@ def test_an_export_without_an_encoder_is_not_probed(paths):
 def test_an_encoder_is_found_by_corpus_or_folder(paths):
     folder = paths.models / "encoder" / "run"
     other = Paths(corpus="other", data=paths.data)
-    assert find_encoder({}, PARAMS.model_copy(update={"encoder": "tiny"}), other) == (folder, "tiny")
-    assert find_encoder({}, PARAMS.model_copy(update={"encoder": str(folder)}), other) == (folder, "run")
+    assert find_encoder({}, PARAMS.model_copy(update={"encoder": "tiny"}), other) == (folder, "tiny", None)
+    assert find_encoder({}, PARAMS.model_copy(update={"encoder": str(folder)}), other) == (folder, "run", None)
 
 
 def test_a_missing_encoder_is_one_sentence_with_what_to_do(paths):

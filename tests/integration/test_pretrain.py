@@ -23,10 +23,9 @@ from allears.checkpoints.trained import trained_on
 from allears.checkpoints.training_state import data_of, load_state
 from allears.cli.stages import _pretrain_is_fresh
 from allears.errors import ConfigError, StaleError, TrainingError
-from allears.params.audit import AuditParams
 from allears.params.base import Paths
 from allears.params.pretrain import PretrainParams
-from allears.pipelines.pretrain import create_pipeline, runs
+from allears.pipelines.pretrain import runs
 from allears.pipelines.pretrain.corpora import find_others
 from allears.pipelines.pretrain.probe_nodes import probe_encoder
 from allears.pipelines.report.nodes import write_model_card
@@ -37,20 +36,9 @@ from allears.tracking.current import entered
 from allears.tracking.outbox import Outbox, boxes, read_ops
 from allears.tracking.run import TrackedRun
 from allears.types import Padded
+from tests.pretrain_pipeline import NO_EVALUATION, NOT_TUNED, PROBE, changed, run
 from tests.pretraining import audited, tiny
 from tests.support import make_shards
-
-AUDIT = {
-    "corpus": "tiny", "version": "f" * 64, "quarantine": {"zero_byte": 2}, "total": {"hours": 0.02},
-    "verdicts": {"keep": {"clips": 60}, "soft": {"clips": 3}, "hard": {"clips": 1}}, "selected": {"hours": 0.015},
-    "reasons": {"noisy": {"counted": 3}, "byte_duplicate": {"counted": 1}},
-}  # fmt: skip
-PROBE = {
-    "limits": {"train": 40, "dev": 8, "test": 16, "seconds": 4.0}, "shares": [1.0], "text_updates": 2,
-    "text_width": 4, "min_clips_per_class": 2, "min_text_clips": 1000,
-}  # fmt: skip
-NO_EVALUATION = pd.DataFrame(columns=["axis", "baseline", "share"])
-NOT_TUNED = {"encoder": {"digest": ""}}
 
 
 @pytest.fixture(scope="module")
@@ -58,35 +46,6 @@ def paths(tmp_path_factory: pytest.TempPathFactory) -> Paths:
     paths = Paths(corpus="tiny", data=tmp_path_factory.mktemp("data"))
     make_shards(paths.shards, clips=60)
     return paths
-
-
-def run(paths: Paths, params: PretrainParams, *, until: str | None = None) -> dict[str, Any]:
-    """Run the nodes, or those that `until` needs, and pass the results on as the catalog does: through JSON."""
-    pipeline = create_pipeline()
-    assert pipeline.inputs() == {
-        "shard_set",
-        "clips",
-        "audit_summary",
-        "params:pretrain",
-        "params:audit",
-        "params:paths",
-    }
-    data: dict[str, Any] = {
-        "shard_set": read_json(paths.shards / "shards.json"),
-        "clips": pd.read_parquet(paths.shards / "clips.parquet"),
-        "audit_summary": AUDIT,
-        "params:pretrain": params,
-        "params:audit": AuditParams(),
-        "params:paths": paths,
-    }
-    for node in (pipeline.to_outputs(until) if until else pipeline).nodes:
-        outputs = node.run({name: data[name] for name in node.inputs})
-        data |= {name: json.loads(json.dumps(v)) if isinstance(v, dict) else v for name, v in outputs.items()}
-    return data
-
-
-def changed(paths: Paths) -> dict[str, int]:
-    return {str(path): path.stat().st_mtime_ns for path in paths.data.rglob("*") if path.is_file()}
 
 
 def test_from_shards_to_an_encoder_that_others_load(
@@ -300,10 +259,17 @@ def test_several_corpora_are_heard_and_named_everywhere(
 
     table.to_parquet(clips)
     labelled = changed(other)
-    unlike = tiny(objective="masked_units", probe=PROBE, updates=2, extend=data["pretrained"]["run"])
-    with pytest.raises(TrainingError, match="the unit model must be the same"):
-        run(mine, unlike, until="encoder")
+    unlike = {"objective": "masked_units", "probe": PROBE, "updates": 2, "extend": data["pretrained"]["run"]}
+    with pytest.raises(TrainingError, match=r"cannot be extended: pretrain\.units must be the same"):
+        run(mine, tiny(**unlike, units={"normalise": "none"}), until="encoder")
     assert changed(other) == labelled
+
+
+def test_a_corpus_to_hear_must_be_another_and_have_shards(paths: Paths) -> None:
+    with pytest.raises(ConfigError, match=r"pretrain\.corpora names 'tiny', the corpus itself"):
+        run(paths, tiny(corpora={"tiny": 0.3}), until="pretrain_plan")
+    with pytest.raises(ConfigError, match=r"names 'tinny', which has no shards.*kedro run .*corpus=tinny"):
+        run(paths, tiny(corpora={"tinny": 0.3}), until="pretrain_plan")
 
 
 @pytest.mark.parametrize(
@@ -324,10 +290,3 @@ def test_a_corpus_that_was_audited_again_must_be_sharded_again(
     rows.to_parquet(file)
     with pytest.raises(StaleError, match=r"'other', whose shards are of another version, or of other verdicts"):
         find_others(tiny(corpora={"other": 0.4}), mine)
-
-
-def test_a_corpus_to_hear_must_be_another_and_have_shards(paths: Paths) -> None:
-    with pytest.raises(ConfigError, match=r"pretrain\.corpora names 'tiny', the corpus itself"):
-        run(paths, tiny(corpora={"tiny": 0.3}), until="pretrain_plan")
-    with pytest.raises(ConfigError, match=r"names 'tinny', which has no shards.*kedro run .*corpus=tinny"):
-        run(paths, tiny(corpora={"tinny": 0.3}), until="pretrain_plan")

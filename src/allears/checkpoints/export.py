@@ -6,6 +6,7 @@ model.safetensors           weights under transformers' names
 preprocessor_config.json    SeamlessM4TFeatureExtractor with the right stride
 provenance.json             data digest, licences, run: what the caller says about the weights
 heard.npz                   whom it has heard (`checkpoints.heard`), where that is known
+units.safetensors           centres of k-means, where the objective used units
 README.md                   the model card
 ```
 """
@@ -13,6 +14,7 @@ README.md                   the model card
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -24,7 +26,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from allears.checkpoints.heard import Heard, save_heard
-from allears.checkpoints.known import WEIGHTS
+from allears.checkpoints.known import CONFIG, WEIGHTS
 from allears.errors import ConfigError, StorageError
 from allears.models.base import Encoder
 from allears.models.build import build_encoder, config_of, publish, weights_of
@@ -32,7 +34,20 @@ from allears.params.model import AnyEncoderConfig
 from allears.storage.files import atomic_folder, atomic_path, read_json, storage_error, write_json, write_text
 
 Result = TypeVar("Result")
-CONFIG = "config.json"
+UNITS = "units.safetensors"
+
+
+@dataclass(frozen=True, slots=True)
+class UnitModel:
+    """Centres [V, C] of k-means; `source` says of what: MFCCs, or a layer of an encoder."""
+
+    centres_VC: Tensor
+    source: str
+
+    def card(self) -> str:
+        """Return what the export's card says of them."""
+        V, C = self.centres_VC.shape
+        return f"`{UNITS}` holds the unit model: {V} centres of k-means (`centres_VC`, {C} values) on {self.source}.\n"
 
 
 def save_export(
@@ -41,6 +56,7 @@ def save_export(
     provenance: dict[str, Any],
     card: str,
     heard: Heard | None = None,
+    units: UnitModel | None = None,
 ) -> Path:
     """Write what an objective exports to `folder`, atomically: it holds the old export or the whole new one.
 
@@ -54,7 +70,10 @@ def save_export(
         write_json(temporary / "provenance.json", provenance)
         if heard is not None:
             save_heard(temporary, heard)
+        if units is not None:
+            write_weights(temporary / UNITS, {"centres_VC": units.centres_VC}, {"source": units.source})
         usage = [_save_module(temporary, name, module) for name, module in modules.items()]
+        usage += [units.card()] if units is not None else []
         write_text(temporary / "README.md", "\n\n".join([card.rstrip(), *filter(None, usage)]))
     return folder
 

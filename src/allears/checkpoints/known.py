@@ -9,7 +9,7 @@ from typing import Any
 from allears.storage.files import read_json
 from allears.storage.receipt import NAME as RECEIPT
 
-WEIGHTS = "model.safetensors"
+CONFIG, WEIGHTS = "config.json", "model.safetensors"
 
 
 def holds_encoder(export: Path) -> bool:

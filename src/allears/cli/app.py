@@ -8,6 +8,7 @@ from typing import get_args
 import click
 
 from allears import __version__
+from allears.cli.base import base
 from allears.cli.diff import diff
 from allears.cli.gc import gc
 from allears.cli.page import open_page
@@ -131,5 +132,5 @@ def run(arguments: tuple[str, ...]) -> None:
     kedro_run.main(args=list(arguments), prog_name="allears run")
 
 
-for command in (diff, gc, open_page, shards, trace, withdraw):
+for command in (base, diff, gc, open_page, shards, trace, withdraw):
     app.add_command(command)

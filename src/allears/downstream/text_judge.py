@@ -17,8 +17,7 @@ import torch
 from torch import Tensor
 
 from allears.audio.decode import DECODERS, Mono, mixed, resample
-from allears.checkpoints.export import CONFIG
-from allears.checkpoints.known import WEIGHTS
+from allears.checkpoints.known import CONFIG, WEIGHTS
 from allears.checkpoints.learned import NAME as LEARNED
 from allears.checkpoints.learned import Learned, load_learned
 from allears.corpus.clips import ClipRef

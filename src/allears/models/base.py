@@ -15,7 +15,7 @@ from allears.types import EncoderOutput, Padded
 class Encoder(nn.Module, ABC):
     """A family of encoders. `config` builds it again; its weights are drawn from a seed (`models.build`).
 
-    `cacheable_features`: `features` has no parameters and is worth keeping in memory; otherwise it is the identity.
+    `features` has no parameters. `cacheable_features`: it is worth keeping in memory; otherwise it returns samples.
     A clip's result must not depend on the rest of its batch, and no true frame on padding.
     """
 
@@ -24,12 +24,12 @@ class Encoder(nn.Module, ABC):
 
     @property
     def stride(self) -> int:
-        """Steps of `features` per frame: 1, or the hop where the features are the audio itself."""
+        """Steps of `features` per frame: 1, or the hop where the features are samples."""
         return 1 if self.cacheable_features else self.config.hop_samples
 
     @abstractmethod
     def features(self, audio: Padded) -> Padded:
-        """Return the input of `encode` for audio [B, T] float32 in [-1, 1], or the audio itself."""
+        """Return the input of `encode` for audio [B, T] float32 in [-1, 1]: features, or samples."""
 
     @abstractmethod
     def encode(self, features: Padded, mask_BF: Tensor | None = None) -> EncoderOutput:
@@ -37,7 +37,10 @@ class Encoder(nn.Module, ABC):
 
     @abstractmethod
     def lowest(self, blocks: int) -> Iterator[nn.Parameter]:
-        """Yield the parameters below and in the lowest `blocks` blocks; none when `blocks` is 0."""
+        """Yield the parameters below and in the lowest `blocks` blocks; none when `blocks` is 0.
+
+        The mask embedding is not among them: it is of the objective that hides frames.
+        """
 
     @abstractmethod
     def truncated(self, blocks: int) -> Self:

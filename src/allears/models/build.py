@@ -12,7 +12,9 @@ from allears.models.base import Encoder
 from allears.models.conformer import interop as conformer_interop
 from allears.models.conformer.model import ConformerEncoder
 from allears.models.published import Published
-from allears.params.model import AnyEncoderConfig, ConformerConfig, EncoderConfig
+from allears.models.waveform import interop as waveform_interop
+from allears.models.waveform.model import WaveformEncoder
+from allears.params.model import AnyEncoderConfig, ConformerConfig, EncoderConfig, WaveformConfig
 
 
 def build_encoder(config: EncoderConfig, seed: int = 0) -> Encoder:
@@ -20,6 +22,8 @@ def build_encoder(config: EncoderConfig, seed: int = 0) -> Encoder:
     match config:
         case ConformerConfig():
             return ConformerEncoder(config, seed)
+        case WaveformConfig():
+            return WaveformEncoder(config, seed)
         case _:
             raise TypeError(f"no encoder of {type(config).__name__} is known")
 
@@ -29,6 +33,8 @@ def publish(encoder: Encoder) -> Published:
     match encoder:
         case ConformerEncoder():
             return conformer_interop.publish(encoder)
+        case WaveformEncoder():
+            return waveform_interop.publish(encoder)
         case _:
             raise TypeError(f"no export of a {type(encoder).__name__} is known")
 
@@ -39,9 +45,12 @@ def config_of(values: Mapping[str, Any]) -> AnyEncoderConfig:
     match family or values.get("model_type"):
         case "conformer" | "wav2vec2-bert":
             return conformer_interop.config_from_transformers(values)
+        case "waveform" | "wav2vec2" | "hubert":
+            return waveform_interop.config_from_transformers(values)
         case other:
             raise ConfigError(
-                f"this checkpoint is a model of type {other!r}, which allears does not compute; expected wav2vec2-bert"
+                f"this checkpoint is a model of type {other!r}, which allears does not compute; expected one of "
+                "wav2vec2, hubert, wav2vec2-bert"
             )
 
 
@@ -50,3 +59,19 @@ def weights_of(theirs: Mapping[str, Tensor], config: AnyEncoderConfig) -> dict[s
     match config:
         case ConformerConfig():
             return conformer_interop.from_transformers(theirs, config)
+        case WaveformConfig():
+            return waveform_interop.from_transformers(theirs, config)
+
+
+def left_over(theirs: Mapping[str, Tensor], encoder: Encoder) -> tuple[list[str], list[str]]:
+    """Return the names of weights in a checkpoint that our encoder does not have: in its own part, and of heads."""
+    match encoder:
+        case ConformerEncoder():
+            part = conformer_interop.encoder_part(theirs)
+        case WaveformEncoder():
+            part = waveform_interop.encoder_part(theirs, encoder.config)
+        case _:
+            raise TypeError(f"no export of a {type(encoder).__name__} is known")
+    extra = sorted(part.keys() - publish(encoder).weights.keys())
+    inside = {id(value) for value in part.values()}
+    return extra, sorted(name for name, value in theirs.items() if id(value) not in inside)

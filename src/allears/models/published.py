@@ -1,11 +1,14 @@
-"""What an export folder holds of an encoder, whatever its family."""
+"""What an export folder holds of an encoder, whatever its family, and how its weights are found again."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from torch import Tensor
+
+from allears.errors import ConfigError
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -16,3 +19,20 @@ class Published:
     preprocessor: dict[str, Any]
     weights: dict[str, Tensor]
     usage: str
+
+
+def encoder_weights(weights: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:
+    """Return the encoder's part of a checkpoint: the weights under `prefix`, without it; all where none has it."""
+    inside = {name.removeprefix(prefix): value for name, value in weights.items() if name.startswith(prefix)}
+    return inside or dict(weights)
+
+
+def required_weight(weights: Mapping[str, Tensor], name: str, owner: str) -> Tensor:
+    """Return a weight of a checkpoint; ConfigError when it lacks one that `owner`, a class of transformers, has."""
+    if name not in weights:
+        raise ConfigError(
+            f"the checkpoint has no weight {name!r}, which a {owner} of its config.json has (found {len(weights)} "
+            f"weights, the first is {next(iter(weights), 'none')!r}); config and weights do not belong together, or "
+            "the download is incomplete"
+        )
+    return weights[name]

@@ -6,8 +6,9 @@ from allears.models.build import build_encoder
 from allears.objectives.base import Objective
 from allears.objectives.best_rq import BestRQ
 from allears.objectives.masked_units import MaskedUnits
+from allears.objectives.wav2vec2 import Wav2Vec2
 from allears.params.model import AnyEncoderConfig
-from allears.params.objective import AnyObjectiveConfig, BestRQConfig, MaskedUnitsConfig
+from allears.params.objective import AnyObjectiveConfig, BestRQConfig, MaskedUnitsConfig, Wav2Vec2Config
 
 
 def build_objective(config: AnyObjectiveConfig, encoder: AnyEncoderConfig, seed: int = 0) -> Objective:
@@ -20,3 +21,5 @@ def build_objective(config: AnyObjectiveConfig, encoder: AnyEncoderConfig, seed:
             return MaskedUnits(config, build_encoder(encoder, seed), seed)
         case BestRQConfig():
             return BestRQ(config, build_encoder(encoder, seed), seed)
+        case Wav2Vec2Config():
+            return Wav2Vec2(config, build_encoder(encoder, seed), seed)

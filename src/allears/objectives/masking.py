@@ -113,10 +113,14 @@ def span_masks(
     return masks_BF
 
 
-def clip_generator(seed: int, epoch: int, key: str, start: int, before: int) -> np.random.Generator:
-    """Return the generator of one crop of a clip that the epoch has used `before` times: the same in every process."""
+def clip_generator(seed: int, epoch: int, key: str, start: int, before: int, purpose: str = "") -> np.random.Generator:
+    """Return the generator of one crop of a clip that the epoch has used `before` times: the same in every process.
+
+    What is drawn for another `purpose` (masks have none) is independent.
+    """
     again = f".{before}" if before else ""
-    digest = hashlib.blake2b(f"{seed}|{epoch}{again}|{start}|{key}".encode(), digest_size=16).digest()
+    name = f"{seed}|{epoch}{again}|{start}|{key}" + (f"|{purpose}" if purpose else "")
+    digest = hashlib.blake2b(name.encode(), digest_size=16).digest()
     return np.random.Generator(np.random.Philox(key=np.frombuffer(digest, dtype="<u8")))
 
 

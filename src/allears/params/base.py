@@ -20,6 +20,24 @@ class Params(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
 
+class Base(Params):
+    """A public encoder that is continued: its folder, licence, origin, digest (of configuration and weights).
+
+    `heads`: weights in its file that are no part of the encoder and are left out. `knows_heard`: its folder lists the
+    speakers and clips that it was trained on, as exports of allears do.
+    """
+
+    name: str
+    folder: Path
+    licence: str
+    origin: str
+    digest: str
+    family: str
+    parameters: int
+    heads: tuple[str, ...] = ()
+    knows_heard: bool = False
+
+
 class Paths(Params):
     """Where a corpus lives: `<data>/<layer>/<corpus>`, Kedro's layers."""
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Literal, Self
+import math
+from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
@@ -33,8 +34,13 @@ class EncoderConfig(Params):
 
     @property
     def feature_width(self) -> int:
-        """Values per frame of `Encoder.features`; 0 where these are the audio itself."""
+        """Values per frame of `Encoder.features`; 0 where these are samples."""
         return 0
+
+    @property
+    def local_width(self) -> int:
+        """Values per frame of `EncoderOutput.local_BFC`."""
+        return self.feature_width
 
     @property
     def frame_rate_hz(self) -> float:
@@ -104,4 +110,74 @@ class ConformerConfig(EncoderConfig):
         return self
 
 
-AnyEncoderConfig = ConformerConfig  # once there are two: Annotated[A | B, Field(discriminator="family")]
+class WaveformConfig(EncoderConfig):
+    """A wav2vec 2.0 or HuBERT encoder; names in brackets are those of `transformers.Wav2Vec2Config`.
+
+    Published: base has `extractor_norm: group`, `norm_first: false` and no `convolution_bias`; large (LV-60, XLS-R,
+    HuBERT-large) `layer`, `true` and, but for HuBERT, the bias.
+    """
+
+    family: Literal["waveform"] = "waveform"
+    channels: int = Field(default=64, ge=1, description="of each convolution of the waveform [conv_dim]")
+    kernels: tuple[int, ...] = Field(default=(10, 3, 3, 3, 3, 2, 2), min_length=1, description="[conv_kernel]")
+    strides: tuple[int, ...] = Field(default=(5, 2, 2, 2, 2, 2, 2), min_length=1, description="[conv_stride]")
+    extractor_norm: Literal["group", "layer"] = Field(
+        default="group",
+        description="group: the first convolution over time; layer: each one over channels [feat_extract_norm]",
+    )
+    convolution_bias: bool = Field(default=False, description="[conv_bias]")
+    width: int = Field(default=144, ge=8, description="model width [hidden_size]")
+    blocks: int = Field(default=4, ge=1, description="[num_hidden_layers]")
+    heads: int = Field(default=4, ge=1, description="[num_attention_heads]")
+    ffn_width: int = Field(default=576, ge=8, description="inner width of the feed-forward [intermediate_size]")
+    norm_first: bool = Field(default=True, description="norms come before each part [do_stable_layer_norm]")
+    position_kernel: int = Field(default=64, ge=2, description="frames [num_conv_pos_embeddings]")
+    position_groups: int = Field(default=16, ge=1, description="[num_conv_pos_embedding_groups]")
+    dropout: float = Field(default=0.0, ge=0, lt=1, description="one rate for all dropouts of the encoder")
+    published_as: Literal["wav2vec2", "hubert"] = Field(
+        default="wav2vec2", description="class that an export has in transformers: both compute the same"
+    )
+
+    @property
+    def sample_rate_hz(self) -> int:
+        """Rate of the audio that the encoder takes."""
+        return 16000
+
+    @property
+    def hop_samples(self) -> int:
+        """Samples from one frame to the next."""
+        return math.prod(self.strides)
+
+    @property
+    def receptive_samples(self) -> int:
+        """Samples that one frame of the convolutions depends on."""
+        samples = 1
+        for kernel, stride in zip(reversed(self.kernels), reversed(self.strides), strict=True):
+            samples = (samples - 1) * stride + kernel
+        return samples
+
+    @property
+    def local_width(self) -> int:
+        """Values per frame of `EncoderOutput.local_BFC`."""
+        return self.channels
+
+    def frames(self, samples: int) -> int:
+        """Return the number of frames of a clip of `samples` samples."""
+        for kernel, stride in zip(self.kernels, self.strides, strict=True):
+            samples = max(0, (samples - kernel) // stride + 1)
+        return samples
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        if len(self.kernels) != len(self.strides):
+            raise ValueError(
+                f"kernels {list(self.kernels)} and strides {list(self.strides)} must have one value per convolution"
+            )
+        for name, parts in (("heads", self.heads), ("position_groups", self.position_groups)):
+            if self.width % parts:
+                nearest = max(1, round(self.width / parts)) * parts
+                raise ValueError(f"width {self.width} must be a multiple of {name} ({parts}), such as {nearest}")
+        return self
+
+
+AnyEncoderConfig = Annotated[ConformerConfig | WaveformConfig, Field(discriminator="family")]

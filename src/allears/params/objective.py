@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Annotated, ClassVar, Literal
+from typing import Annotated, ClassVar, Literal, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from allears.params.base import Params
 from allears.params.model import EncoderConfig
@@ -100,4 +100,38 @@ class BestRQConfig(ObjectiveConfig):
             )
 
 
-AnyObjectiveConfig = Annotated[MaskedUnitsConfig | BestRQConfig, Field(discriminator="name")]
+class Wav2Vec2Config(ObjectiveConfig):
+    """Tell a hidden frame's quantized latent from those of other frames (wav2vec 2.0, arXiv 2006.11477).
+
+    Names in brackets are those of fairseq.
+    """
+
+    inputs: ClassVar[frozenset[Input]] = frozenset({"audio"})
+    name: Literal["wav2vec2"] = "wav2vec2"
+    mask: MaskConfig = MaskConfig()
+    negatives: int = Field(default=100, ge=1, description="other hidden frames of the same clip [num_negatives]")
+    codebooks: int = Field(default=2, ge=1, description="[latent_groups]")
+    codes: int = Field(default=320, ge=2, description="of each codebook [latent_vars]")
+    code_width: int = Field(default=256, ge=2, description="of the codes of a frame together [latent_dim]")
+    final_width: int = Field(
+        default=256, ge=2, description="width in which contexts and targets are compared [final_dim]"
+    )
+    temperature: float = Field(default=0.1, gt=0, description="divides the cosine [logit_temp]")
+    gumbel_start: float = Field(
+        default=2.0, gt=0, description="temperature of the codes at the first update [latent_temp]"
+    )
+    gumbel_floor: float = Field(default=0.5, gt=0, description="and at least [latent_temp]")
+    gumbel_decay: float = Field(default=0.999995, gt=0, le=1, description="factor per update [latent_temp]")
+    diversity_weight: float = Field(default=0.1, ge=0, description="of using all codes alike [loss_weights]")
+
+    @model_validator(mode="after")
+    def _whole(self) -> Self:
+        if self.code_width % self.codebooks:
+            raise ValueError(
+                f"code_width {self.code_width} must be a multiple of codebooks ({self.codebooks}): each codebook gives "
+                "as many values"
+            )
+        return self
+
+
+AnyObjectiveConfig = Annotated[MaskedUnitsConfig | BestRQConfig | Wav2Vec2Config, Field(discriminator="name")]

@@ -47,6 +47,9 @@ class OptimiserParams(Params):
     betas: tuple[float, float] = (0.9, 0.98)
     weight_decay: float = Field(default=0.01, ge=0, description="of matrices and kernels; not of biases and norms")
     clip_norm: float = Field(default=1.0, gt=0, description="largest norm of the gradient of an update")
+    layer_decay: float = Field(
+        default=1.0, gt=0, le=1, description="rate of a block over that of the one above it; heads have the full rate"
+    )
 
 
 class UnitParams(Params):
@@ -92,7 +95,18 @@ class PretrainParams(Params):
     batch: BatchParams = BatchParams()
     optimiser: OptimiserParams = OptimiserParams()
     units: UnitParams = UnitParams()
+    units_from: str | None = Field(
+        default=None,
+        pattern=r"^[^:]+:\d+$",
+        description="RUN:LAYER of this corpus, or BASE:LAYER: units of that layer (HuBERT's second iteration)",
+    )
     seed: int = Field(default=0, ge=0)
+    init_from: str | None = Field(
+        default=None, description="a declared base (`allears base add`): its encoder is continued instead of a new one"
+    )
+    frozen_blocks: int = Field(
+        default=0, ge=0, description="with `init_from`: lowest blocks, and all below them, that stay as they are"
+    )
     extend: str | None = Field(default=None, description="a run of this corpus, by the start of its name")
     from_epoch: int | None = Field(
         default=None,
@@ -153,6 +167,15 @@ class PretrainParams(Params):
             raise ValueError(
                 f"pretrain.from_epoch ({self.from_epoch}) says where a run goes on that pretrain.extend names, and "
                 "that names none; a new run begins with epoch 0"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _frozen_from_somewhere(self) -> Self:
+        if self.frozen_blocks and self.init_from is None:
+            raise ValueError(
+                f"pretrain.frozen_blocks is {self.frozen_blocks}, and new weights that stay as they are learn nothing; "
+                "name the base that they are of with pretrain.init_from, or set it to 0"
             )
         return self
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any, Literal
 
-from allears.params.base import Params
+from allears.params.base import Base, Params
 from allears.params.pretrain import PretrainParams
 
 VERSION = 3  # raised when a change of code gives other results for the same spec
@@ -18,6 +18,21 @@ class ExtendedRun(Params):
     identity: str
     checkpoint: Path
     updates: int
+
+
+class UnitSource(Params):
+    """What the units of k-means are of: MFCCs, or layer `layer` of the encoder in `folder` (weights `digest`).
+
+    `centres`: those of the run that is extended, which are used as they are; None: they are fitted. `said`: the source
+    in words; `base`: it is a public encoder.
+    """
+
+    folder: Path | None = None
+    layer: int = 0
+    digest: str = ""
+    centres: Path | None = None
+    said: str = "MFCCs"
+    base: Base | None = None
 
 
 class OtherCorpus(Params):
@@ -47,6 +62,7 @@ class PretrainSpec(Params):
     plan: str | None = None
     targets: dict[str, Any]
     extends: ExtendedRun | None = None
+    base: Base | None = None
     pretrain: PretrainParams
 
     @property

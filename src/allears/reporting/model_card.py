@@ -15,7 +15,8 @@ from allears.reporting.markdown import percent, render_markdown, signed_percent
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ModelFacts:
     """What the head of a card says. `facts`: (name, value) pairs; `others`: corpora that were heard with `corpus`,
-    `before`: those that the runs before heard, which this one extends.
+    `before`: those that the runs before heard, which this one extends. `base`: the public encoder that was continued,
+    in words; `unknown`: the sentence on what that was trained on.
     """
 
     title: str
@@ -25,6 +26,8 @@ class ModelFacts:
     licences: Sequence[dict[str, Any]]
     others: Sequence[str] = ()
     before: Sequence[str] = ()
+    base: str = ""
+    unknown: str = ""
 
 
 def model_card(facts: ModelFacts, probe: pd.DataFrame, evaluation: pd.DataFrame) -> str:
@@ -48,6 +51,8 @@ def model_card(facts: ModelFacts, probe: pd.DataFrame, evaluation: pd.DataFrame)
         "licences": list(facts.licences),
         "others": list(facts.others),
         "before": list(facts.before),
+        "base": facts.base,
+        "unknown": facts.unknown,
         "probe": readable(probe[probe["chosen"]] if len(probe) else probe),
         "comparison": readable(overall),
         "groups": [

@@ -22,7 +22,8 @@ class ReportData:
 
     `pretrained`: the run on this corpus; `tuned`: provenance of the encoder that was fine-tuned, another corpus's
     perhaps; `events`: the lines of the pretraining's event log; `skipped`: sentences on what fine-tuning left out;
-    `costs`: kind, name and cost of each training of the corpus.
+    `unknown`: the sentence on what a public base was trained on; `costs`: kind, name and cost of each training of the
+    corpus.
     """
 
     corpus: str
@@ -38,6 +39,7 @@ class ReportData:
     steps: pd.DataFrame
     truth_scores: pd.DataFrame
     skipped: Sequence[str] = ()
+    unknown: str = ""
     costs: Sequence[tuple[str, str, Cost | None]] = ()
 
 
@@ -52,6 +54,7 @@ def render(data: ReportData) -> str:
         answer=answer(evaluation),
         cards=_cards(data.tuned),
         tuned=data.tuned,
+        unknown=data.unknown,
         comparison=sections.comparison(evaluation),
         share_plots=sections.share_plots(evaluation),
         encoders=sections.encoders(encoders),

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from torch._dynamo import config, maybe_mark_dynamic
 from torch.nn.parallel import DistributedDataParallel
 
+from allears.models.base import Encoder
 from allears.objectives.base import Objective
 from allears.params.pretrain import OptimiserParams
 from allears.params.spec_pretrain import PretrainSpec
@@ -86,7 +87,7 @@ class PretrainModule(LightningModule):
         optimiser = cast("LightningOptimizer", self.optimizers())
         rate = learning_rate(done, self.spec.first_update, self.spec.last_update, params.optimiser)
         for group in optimiser.param_groups:
-            group["lr"] = rate
+            group["lr"] = rate * group.get("scale", 1.0)
         optimiser.zero_grad(set_to_none=True)
         outputs: list[ObjectiveOutput] = []
         counted, summing = batch.counted.clone(), None  # float64: lengths over 2^24 are no whole numbers in float32
@@ -192,13 +193,36 @@ def compile_objective(objective: nn.Module, shapes: int, backend: str = "inducto
 
 
 def build_optimiser(objective: nn.Module, params: OptimiserParams) -> torch.optim.AdamW:
-    """Return AdamW (fused): weight decay for what has two dimensions or more."""
-    trained = [parameter for parameter in objective.parameters() if parameter.requires_grad]
+    """Return AdamW (fused): weight decay for what has two dimensions or more.
+
+    Each group has the `scale` of its rate: 1 for heads, `layer_decay` once more for each block from the top of the
+    encoder (as BEiT, arXiv 2106.08254, appendix).
+    """
     groups = [
-        {"params": [one for one in trained if one.ndim >= 2], "weight_decay": params.weight_decay},
-        {"params": [one for one in trained if one.ndim < 2], "weight_decay": 0.0},
+        {"params": some, "weight_decay": decay, "scale": scale}
+        for scale, trained in by_scale(objective, params.layer_decay).items()
+        for decay, some in (
+            (params.weight_decay, [one for one in trained if one.ndim >= 2]),
+            (0.0, [one for one in trained if one.ndim < 2]),
+        )
+        if some
     ]
     return torch.optim.AdamW(groups, lr=params.learning_rate, betas=params.betas, fused=True)
+
+
+def by_scale(objective: nn.Module, layer_decay: float) -> dict[float, list[nn.Parameter]]:
+    """Return the parameters that are trained, by the scale of their learning rate."""
+    scales: dict[nn.Parameter, float] = {}
+    encoder = objective.exports().get("encoder") if isinstance(objective, Objective) else None
+    if isinstance(encoder, Encoder) and layer_decay < 1:
+        for blocks in range(encoder.config.blocks, 0, -1):
+            scale = layer_decay ** (encoder.config.blocks - blocks + 1)
+            scales |= dict.fromkeys(encoder.lowest(blocks), scale)
+    found: dict[float, list[nn.Parameter]] = {}
+    for each in objective.parameters():
+        if each.requires_grad:
+            found.setdefault(scales.get(each, 1.0), []).append(each)
+    return found
 
 
 def divide_and_clip(module: nn.Module, count: Tensor, clip_norm: float) -> Tensor:

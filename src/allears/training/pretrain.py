@@ -6,14 +6,18 @@ import logging
 import sys
 import warnings
 from pathlib import Path
+from typing import cast
 
 from pytorch_lightning import Trainer
 
+from allears.checkpoints.export import load_export
 from allears.checkpoints.steps import CHECKPOINTS, step_file, steps
 from allears.checkpoints.training_state import data_of, load_state, weights_of
 from allears.errors import ConfigError, StaleError, TrainingError
+from allears.models.base import Encoder
 from allears.objectives.base import Objective
 from allears.objectives.build import build_objective
+from allears.params.base import Base
 from allears.params.pretrain import PretrainParams
 from allears.params.spec_pretrain import PretrainSpec
 from allears.process.events import EventLog, SilentLog, read_events
@@ -97,14 +101,22 @@ def run(spec: PretrainSpec) -> None:
         _finish(watch, hardware)
 
 
-def new_objective(params: PretrainParams) -> Objective:
-    """Return the objective with new weights: the first that `pretrain.seed` draws."""
-    return build_objective(params.chosen, params.chosen_encoder, seed=params.seed)
+def new_objective(params: PretrainParams, base: Base | None = None) -> Objective:
+    """Return the objective with the first weights that `pretrain.seed` draws; its encoder with those of a base, if any,
+    the lowest `pretrain.frozen_blocks` of them frozen.
+    """
+    objective = build_objective(params.chosen, params.chosen_encoder, seed=params.seed)
+    if base is not None:
+        encoder = objective.exports()["encoder"]
+        encoder.load_state_dict(load_export(base.folder).state_dict())
+        for each in cast("Encoder", encoder).lowest(params.frozen_blocks):
+            each.requires_grad_(False)
+    return objective
 
 
-def trained_objective(params: PretrainParams, checkpoint: Path) -> Objective:
+def trained_objective(params: PretrainParams, checkpoint: Path, base: Base | None = None) -> Objective:
     """Return the objective with the weights of a checkpoint; frozen ones, which it does not hold, as they are built."""
-    objective = new_objective(params)
+    objective = new_objective(params, base)
     frozen = {name: each for name, each in objective.named_parameters() if not each.requires_grad}
     objective.load_state_dict(frozen | weights_of(load_state(checkpoint)))
     return objective
@@ -118,7 +130,7 @@ def _data(spec: PretrainSpec, found: TrainingData, ranks: Ranks, *, pinned: bool
     make = Maker(
         data=found,
         labels=labels,
-        objective=new_objective(params),
+        objective=new_objective(params, spec.base),
         encoder=params.chosen_encoder,
         pinned=pinned,
         filled=ranks.world > 1,
@@ -193,6 +205,7 @@ def _announce(watch: Watch, done: int, hardware: Hardware) -> None:
         f"{hardware.accelerator}, precision {hardware.precision}"
         + (f", {ranks.world} processes" if ranks.world > 1 else "")
         + (f", from update {start:,}" if start else "")
+        + (f", continues {spec.base.name}" if spec.base else "")
         + (f", extends {spec.extends.run} ({spec.first_update:,} updates)" if spec.extends else "")
     )
     watch.logger.log.start(

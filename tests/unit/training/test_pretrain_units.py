@@ -2,15 +2,20 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
+from allears.checkpoints.export import save_export
 from allears.errors import ConfigError, StorageError, TrainingError
 from allears.frames import encoder_frames
+from allears.models.build import build_encoder
 from allears.params.model import ConformerConfig
+from allears.params.spec_pretrain import UnitSource
 from allears.shards.clips import read_clips
 from allears.shards.reader import ShardReader
 from allears.shards.sidecar import Sidecar, move_labels
 from allears.training import label
 from allears.training.plan import TrainingData, training_data
+from allears.types import Padded
 from tests.pretraining import tiny
 from tests.support import make_shards
 
@@ -44,7 +49,9 @@ def test_held_out_speakers_are_in_no_clustering_and_test_clips_get_no_labels(tmp
     params = tiny(objective="masked_units")
     data = training_data(shard_set, clips, params)
     splits = read_clips(clips).column("split")
-    sampled = np.concatenate(list(label._sample(data.main, 4, params.units.model_copy(update={"fit_frames": 10**6}))))
+    sampled = np.concatenate(
+        list(label._sample(data.main, label.Extraction(640), params.units.model_copy(update={"fit_frames": 10**6})))
+    )
     train = [row for row, split in enumerate(splits) if split == "train"]
     assert len(sampled) == sum(encoder_frames(int(data.main.index.samples_N[row]), 4) for row in train)
 
@@ -113,6 +120,45 @@ def test_merged_tars_are_not_labelled_again(tmp_path: Path) -> None:
 
 def wanted(data: TrainingData) -> list[str]:
     return sorted(data.main.index.clips.take(np.flatnonzero(label._wanted(data.main))))
+
+
+def test_units_of_a_layer_are_its_nearest_centres(tmp_path: Path) -> None:
+    """HuBERT's second iteration: the oracle runs the whole encoder on each clip, and no hidden state is on disk."""
+    shard_set, clips = make_shards(tmp_path / "shards", clips=40)
+    params = tiny(objective="masked_units")
+    data = training_data(shard_set, clips, params)
+    encoder = build_encoder(params.chosen_encoder, seed=5).eval()
+    folder = save_export(tmp_path / "export", {"encoder": encoder}, {}, "# A card")
+    source = UnitSource(folder=folder, layer=1, digest="d", said="layer 1")
+    handle = label.prepare_units(data, params, tmp_path / "features", source=source)
+    assert handle["source"] == "layer 1"
+    assert handle["digest"] != label.units_handle(data, params, tmp_path / "features")["digest"]
+    centres = np.load(Path(handle["folder"]) / label.MODEL_FILE)
+    assert centres.shape == (8, 16)
+    sidecar = Sidecar(Path(handle["folder"]), handle["digest"], data.main.index)
+    with ShardReader(shard_set) as reader, torch.no_grad():
+        for row in np.flatnonzero(label._wanted(data.main)).tolist():
+            audio = torch.from_numpy(reader.read(row))[None]
+            layer = encoder(Padded(audio, torch.tensor([audio.shape[1]]), full=True)).layers[1][0].numpy()
+            found = sidecar.get(data.main.index.clips[row])
+            distances = ((layer[:, None] - centres[None]) ** 2).sum(-1)
+            assert np.allclose(distances[np.arange(len(found)), found], distances.min(1), atol=1e-4)
+    size = sum(file.stat().st_size for file in Path(handle["folder"]).iterdir())
+    assert size < 4 * int(handle["frames"]) * 16  # less than one hidden state per frame
+
+
+def test_a_unit_model_is_given_to_clips_that_it_has_not_seen(tmp_path: Path) -> None:
+    params = tiny(objective="masked_units")
+    first = training_data(*make_shards(tmp_path / "first", clips=40), params)
+    old = label.prepare_units(first, params, tmp_path / "old")
+    second = training_data(*make_shards(tmp_path / "second", clips=50), params)
+    centres = Path(old["folder"]) / label.MODEL_FILE
+    new = label.prepare_units(second, params, tmp_path / "new", source=UnitSource(centres=centres))
+    assert new["digest"] != old["digest"]
+    assert new["centres"] == old["centres"]
+    assert new["clips"] > old["clips"]
+    own = label.prepare_units(second, params, tmp_path / "own")
+    assert own["centres"] != old["centres"]
 
 
 def test_too_few_frames_for_so_many_units() -> None:

@@ -6,7 +6,7 @@ share their rotated input) and pointwise convolutions as linear layers; all else
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import torch
@@ -14,9 +14,10 @@ from torch import Tensor
 
 from allears.errors import ConfigError
 from allears.models.conformer.model import ConformerEncoder
-from allears.models.published import Published
+from allears.models.published import Published, encoder_weights, required_weight
 from allears.params.model import ConformerConfig, LogMelConfig
 
+_CLASS = "Wav2Vec2BertModel"
 # ours → theirs, of the encoder and of each block; a name is a prefix of its weight and bias.
 _OUTER = {"input_norm": "feature_projection.layer_norm", "input_projection": "feature_projection.projection"}
 _INNER = {
@@ -57,18 +58,22 @@ def from_transformers(theirs: Mapping[str, Tensor], config: ConformerConfig) -> 
     A checkpoint without `masked_spec_embed` (fine-tuned without masks) gets zeros. Raises ConfigError naming the first
     weight that is missing.
     """
-    theirs = {name.removeprefix("wav2vec2_bert."): value for name, value in theirs.items()}
-    get = _getter(theirs)
+    theirs = encoder_part(theirs)
     ours = {"mask_embedding": theirs.get("masked_spec_embed", torch.zeros(config.width))}
     for mine, other in _renamed(config):
-        ours[mine] = get(other)
+        ours[mine] = required_weight(theirs, other, _CLASS)
     for block, layer in _blocks(config):
         for mine, other in _POINTWISE.items():
-            ours[f"{block}.{mine}.weight"] = get(f"{layer}.{other}.weight").squeeze(-1)
+            ours[f"{block}.{mine}.weight"] = required_weight(theirs, f"{layer}.{other}.weight", _CLASS).squeeze(-1)
         for kind in ("weight", "bias"):
-            pair = [get(f"{layer}.self_attn.linear_{name}.{kind}") for name in "qk"]
+            pair = [required_weight(theirs, f"{layer}.self_attn.linear_{name}.{kind}", _CLASS) for name in "qk"]
             ours[f"{block}.attention.query_key.{kind}"] = torch.cat(pair)
     return {name: value.detach().clone().contiguous() for name, value in ours.items()}
+
+
+def encoder_part(theirs: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Return the weights of the encoder in a checkpoint that may have heads."""
+    return encoder_weights(theirs, "wav2vec2_bert.")
 
 
 def publish(encoder: ConformerEncoder) -> Published:
@@ -207,16 +212,3 @@ def _renamed(config: ConformerConfig) -> Iterator[tuple[str, str]]:
     for mine, other in pairs:
         for kind in ("weight", "bias"):
             yield f"{mine}.{kind}", f"{other}.{kind}"
-
-
-def _getter(theirs: Mapping[str, Tensor]) -> Callable[[str], Tensor]:
-    def get(name: str) -> Tensor:
-        if name not in theirs:
-            raise ConfigError(
-                f"the checkpoint has no weight {name!r}, which a Wav2Vec2BertModel of its config.json has (found "
-                f"{len(theirs)} weights, the first is {next(iter(theirs), 'none')!r}); config and weights do not "
-                "belong together, or the download is incomplete"
-            )
-        return theirs[name]
-
-    return get

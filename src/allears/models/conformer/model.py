@@ -17,6 +17,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+from allears.models.attention import key_mask
 from allears.models.base import Encoder
 from allears.models.log_mel import LogMel
 from allears.params.model import ConformerConfig
@@ -47,7 +48,8 @@ class ConformerEncoder(Encoder):
 
     def encode(self, features: Padded, mask_BF: Tensor | None = None) -> EncoderOutput:
         """Return every layer's output; frames where `mask_BF` is True are replaced by the learned mask embedding."""
-        x_BFD = self.dropout(self.input_projection(self.input_norm(features.data)))
+        local_BFC = self.input_norm(features.data)
+        x_BFD = self.dropout(self.input_projection(local_BFC))
         if mask_BF is not None:
             x_BFD = torch.where(mask_BF[..., None], self.mask_embedding.to(x_BFD.dtype), x_BFD)
         keys_B11F = None if features.full else key_mask(features.lengths_B, x_BFD.shape[1])
@@ -55,7 +57,9 @@ class ConformerEncoder(Encoder):
         layers = [x_BFD]
         for block in self.blocks:
             layers.append(block(layers[-1], keys_B11F, turn))
-        return EncoderOutput(layers=tuple(layers), last_BFD=layers[-1], frames_B=features.lengths_B)
+        return EncoderOutput(
+            layers=tuple(layers), last_BFD=layers[-1], frames_B=features.lengths_B, local_BFC=local_BFC
+        )
 
     def lowest(self, blocks: int) -> Iterator[nn.Parameter]:
         """Yield the parameters below and in the lowest `blocks` blocks; none when `blocks` is 0."""
@@ -63,7 +67,9 @@ class ConformerEncoder(Encoder):
             return
         for name, parameter in self.named_parameters():
             part, _, rest = name.partition(".")
-            if part != "blocks" or int(rest.split(".")[0]) < blocks:
+            if part == "blocks" and int(rest.split(".")[0]) >= blocks:
+                continue
+            if part != "mask_embedding":
                 yield parameter
 
     def truncated(self, blocks: int) -> Self:
@@ -182,14 +188,6 @@ class CausalConvolution(nn.Module):
             return functional.conv1d(x_BDF, self.depthwise.weight, groups=self.width)
         # On a CPU, as a picture of height 1 with channels last: what conv1d would first transpose is then in place.
         return functional.conv2d(x_BDF[:, :, None], self.depthwise.weight[:, :, None], groups=self.width)[:, :, 0]
-
-
-def key_mask(frames_B: Tensor, F: int) -> Tensor:
-    """Return bool [B, 1, 1, F], True at true frames.
-
-    A row without any true frame (it only fills a batch) attends to its first frame, so that no softmax is empty.
-    """
-    return (torch.arange(F, device=frames_B.device) < frames_B.clamp(min=1)[:, None])[:, None, None]
 
 
 def rotation(config: ConformerConfig, x_BFD: Tensor) -> tuple[Tensor, Tensor]:

@@ -8,9 +8,10 @@ from typing import Any
 
 import pandas as pd
 
-from allears.checkpoints.known import WEIGHTS
+from allears.checkpoints.bases import declared_bases, find_base, trained_on_unknown
+from allears.checkpoints.known import CONFIG, WEIGHTS
 from allears.errors import ConfigError, StorageError, run_command
-from allears.params.base import Paths
+from allears.params.base import Base, Paths
 from allears.params.corpus import is_name
 from allears.params.finetune import FinetuneParams
 from allears.params.spec_finetune import VERSION, FinetuneSpec
@@ -23,7 +24,7 @@ from allears.storage.tables import table_digest
 from allears.types import SPLITS, Split
 
 logger = logging.getLogger(__name__)
-CONFIG = "config.json"
+PROVENANCE = "provenance.json"
 SCORES, CURVES = "finetune_scores.parquet", "finetune_curves.parquet"
 BESIDE_THE_SCORES = {"encoder", "workers", "accelerator"}  # they depend on the encoder's weights, not on its name
 BESIDE_A_BASELINE = BESIDE_THE_SCORES | {"arms", "frozen_blocks", "frozen_updates"}
@@ -36,7 +37,7 @@ def plan_finetuning(
     from allears.checkpoints.heard import check_unheard
     from allears.downstream.grid import plan_tasks
 
-    export, origin = find_encoder(encoder, params, paths)
+    export, origin, base = find_encoder(encoder, params, paths)
     if params.leave_one_group_out and origin == paths.corpus:
         raise ConfigError(
             f"finetune.leave_one_group_out tests every speaker of '{paths.corpus}', and its own encoder has heard most "
@@ -46,6 +47,10 @@ def plan_finetuning(
     tested: tuple[Split, ...] = SPLITS if params.leave_one_group_out else ("dev", "test")
     cure = "Pretrain on it as it is now, or name the encoder of another corpus with finetune.encoder"
     check_unheard(export, paths.corpus, table, ShardSet.from_json(shard_set), tested, cure)
+    facts = {"base": base.model_dump(mode="json")} if base else _provenance(export)
+    continued = facts.get("base")
+    if continued and (sentence := trained_on_unknown(continued)):
+        logger.warning("%s Origin: %s", sentence, continued["origin"])
     plans = plan_tasks(table, params, int(shard_set["sample_rate_hz"]))
     for plan in plans:
         classes = f"{len(plan.classes)} classes, " if plan.classes else ""
@@ -67,6 +72,7 @@ def plan_finetuning(
         "plans": [plan.model_dump(mode="json") for plan in plans],
         "encoder": str(export),
         "encoder_corpus": origin,
+        "base": base.model_dump(mode="json") if base else None,
         "inputs": inputs,
         "identity": grid_identity(inputs, params),
         "baselines": baselines,
@@ -87,6 +93,7 @@ def run_finetuning(
             "shard_set": shard_set,
             "clips": paths.clips,
             "encoder": plan["encoder"],
+            "base": plan["base"],
             "plans": plan["plans"],
             "finetune": params,
         }
@@ -105,6 +112,7 @@ def run_finetuning(
     skipped = [f"{one.name}: {reason}" for one in spec.plans for reason in one.skipped]
     run = {"run": folder.name, "folder": str(folder), "skipped": skipped, "models": notes.get("models", {})}
     encoder = {"folder": plan["encoder"], "corpus": plan["encoder_corpus"], "digest": plan["inputs"]["encoder"]}
+    encoder["base"] = plan["base"]
     return scores, curves, run | {"encoder": encoder, "alike": finished_alike(plan, params, paths)}
 
 
@@ -148,13 +156,14 @@ def export_task_model(run: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def find_encoder(encoder: dict[str, Any], params: FinetuneParams, paths: Paths) -> tuple[Path, str]:
-    """The export folder to start from, and the corpus it was trained on (or the folder's name).
+def find_encoder(encoder: dict[str, Any], params: FinetuneParams, paths: Paths) -> tuple[Path, str, Base | None]:
+    """The folder to start from, the corpus it was trained on (or its name), and the declared base that it is, if any.
 
-    `finetune.encoder`: null is this corpus's, a name another corpus's, anything else a folder. Raises ConfigError or
-    StorageError with what to do when there is none.
+    `finetune.encoder`: null is this corpus's, a name another corpus's or a base, anything else a folder. Raises
+    ConfigError or StorageError with what to do when there is none.
     """
     asked, origin = params.encoder, paths.corpus
+    bases = [base.name for base in declared_bases(paths.data)]
     if asked is None:
         if not encoder:
             raise ConfigError(
@@ -171,13 +180,16 @@ def find_encoder(encoder: dict[str, Any], params: FinetuneParams, paths: Paths) 
             )
     elif (handle := paths.data / "06_models" / asked / "encoder.json").exists():
         folder, origin = Path(read_json(handle)["folder"]), asked
+    elif asked in bases:
+        base = find_base(paths.data, asked, "finetune.encoder")
+        return base.folder, asked, base
     elif Path(asked).is_dir():
         folder, origin = Path(asked), Path(asked).name
     else:
         made = sorted(path.parent.name for path in (paths.data / "06_models").glob("*/encoder.json"))
         raise ConfigError(
             f"finetune.encoder is '{asked}', which is neither a corpus with an encoder (there are: "
-            f"{', '.join(made) or 'none'}) nor a folder"
+            f"{', '.join(made) or 'none'}), nor a declared base ({', '.join(bases) or 'none'}), nor a folder"
             + (f"; make one with `{run_command('pretrain', {'corpus': asked})}`" if is_name(asked) else "")
         )
     if not (folder / WEIGHTS).exists():
@@ -185,4 +197,9 @@ def find_encoder(encoder: dict[str, Any], params: FinetuneParams, paths: Paths) 
             f"{folder} has no {WEIGHTS}: it is not the export of an encoder, or was deleted; run `kedro run --pipeline "
             f"pretrain --params corpus={origin}`"
         )
-    return portable(folder), origin
+    return portable(folder), origin, None
+
+
+def _provenance(export: Path) -> dict[str, Any]:
+    file = export / PROVENANCE
+    return dict(read_json(file)) if file.exists() else {}

@@ -14,7 +14,7 @@ from allears.params.audit import AuditParams
 from allears.params.base import Paths
 from allears.params.pretrain import PretrainParams
 from allears.params.spec_pretrain import VERSION, PretrainSpec
-from allears.pipelines.pretrain import corpora, probe_nodes, runs, summary
+from allears.pipelines.pretrain import corpora, probe_nodes, runs, summary, units
 from allears.process.energy import METRICS, read_cost
 from allears.reporting.terminal import show_encoders
 from allears.shards.handle import ShardSet
@@ -29,6 +29,7 @@ BESIDE_THE_WEIGHTS = {
     "validate_every", "validate_batches", "processes", "launch", "reader_threads", "shards_from", "cache_gb",
     "on_damage", "encoders", "strategy", "timeout_s",
     "corpora",  # the plan's digest knows them
+    "init_from", "frozen_blocks", "units_from",  # among the inputs
 }  # fmt: skip
 
 
@@ -50,6 +51,9 @@ def plan_pretraining(
 
     del clips
     shards = ShardSet.from_json(shard_set)
+    params, base = runs.with_base(params, paths)
+    if base is not None:
+        runs.check_protected(base, shards, paths)
     read_labelled(paths.clips, params.probe.label)  # a typo must not wait until everything is trained
     _check_probe(params)
     extends = None if params.extend is None else runs.find(paths, params)
@@ -75,19 +79,24 @@ def prepare_targets(
     """Prepare the units of k-means, where the objective uses units.
 
     k-means sees training clips only, of every corpus that is heard; clips of train and dev speakers get labels, those
-    of test speakers none. TrainingError, before anything is labelled, when a run is extended that has other targets.
+    of test speakers none. A run that is extended gives its unit model to clips that it has not seen. TrainingError,
+    before anything is labelled, when it had other settings.
     """
     from allears.training.label import prepare_units, units_handle
     from allears.training.plan import training_data
 
+    params, base = runs.with_base(params, paths)
     if "units" not in params.chosen.inputs:
         return {"kind": "none"}  # nothing is read for it, and `train_encoder` checks what is extended
     others = corpora.read_others(pretrain_plan)
-    data = training_data(ShardSet.from_json(shard_set), paths.clips, params, others)
+    shards = ShardSet.from_json(shard_set)
+    data = training_data(shards, paths.clips, params, others)
     features = [one.features for one in corpora.paths_of(paths, others)]
+    source = units.find_source(params, shards, paths)
     if (extends := corpora.extended(pretrain_plan)) is not None:
-        runs.check_extension(extends, params, units_handle(data, params, *features))
-    return prepare_units(data, params, *features)
+        before = runs.check_extension(extends, params, base)
+        source = units.extended_source(source, before, units_handle(data, params, *features, source=source))
+    return prepare_units(data, params, *features, source=source) | {"base": source.base and source.base.name}
 
 
 def train_encoder(
@@ -99,11 +108,14 @@ def train_encoder(
 ) -> dict[str, Any]:
     """The handle of the trained run; trained in a child process, once for the same plan, targets and parameters."""
     extends = corpora.extended(pretrain_plan)
+    params, base = runs.with_base(params, paths)
     inputs = {
         "plan": str(pretrain_plan["plan"]),
         "targets": str(targets.get("digest", "none")),
         "extends": extends.identity if extends else "none",
     }
+    if base is not None:
+        inputs |= {"base": base.digest, "frozen_blocks": str(params.frozen_blocks)}
     if params.from_epoch is not None:
         inputs["from_epoch"] = str(params.from_epoch)
     asked = params.model_dump(mode="json", exclude=BESIDE_THE_WEIGHTS) | {
@@ -121,6 +133,7 @@ def train_encoder(
         plan=str(pretrain_plan["plan"]),
         targets=targets,
         extends=extends,
+        base=base,
         pretrain=params,
     )
     if read_receipt(folder, name) is None:
@@ -152,7 +165,7 @@ def _train(spec: PretrainSpec, versions: Sequence[str], paths: Paths) -> None:
     from allears.training.plan import training_data
 
     if spec.extends:
-        runs.check_extension(spec.extends, spec.pretrain, spec.targets)
+        runs.check_units(runs.check_extension(spec.extends, spec.pretrain, spec.base), spec.targets)
     elif not spec.folder.exists():
         runs.mention_stopped(paths)
     data = training_data(ShardSet.from_json(spec.shard_set), paths.clips, spec.pretrain, spec.others)
@@ -166,6 +179,7 @@ def _train(spec: PretrainSpec, versions: Sequence[str], paths: Paths) -> None:
 
 def export_encoder(
     pretrain_plan: dict[str, Any],
+    targets: dict[str, Any],
     pretrained: dict[str, Any],
     shard_set: dict[str, Any],
     clips: pd.DataFrame,
@@ -175,20 +189,24 @@ def export_encoder(
     """Return the handle of an export folder that transformers and allears load, with card and provenance."""
     from allears.training.plan import training_data
 
+    params, base = runs.with_base(params, paths)
     others = corpora.read_others(pretrain_plan)
     data = training_data(ShardSet.from_json(shard_set), paths.clips, params, others)
     heard = corpora.heard_corpora(data, clips, others, paths.corpus)
-    provenance = runs.provenance(pretrained, heard, corpora.versions_of(pretrain_plan), paths)
+    provenance = runs.provenance(pretrained, heard, corpora.versions_of(pretrain_plan), paths, base)
+    if "centres" in targets:
+        provenance["units"] = {name: targets[name] for name in ("source", "centres", "base")}
     name = identity("export", EXPORT_VERSION, {"run": pretrained["identity"]}, provenance)
     folder = runs.export_folder(paths, pretrained["run"])
     if read_receipt(folder, name) is None:
         from allears.checkpoints.export import save_export
         from allears.training.pretrain import trained_objective
 
-        exported = trained_objective(params, Path(pretrained["checkpoint"])).exports()
-        whom = runs.whom(pretrained["extends"], heard, paths)
+        exported = trained_objective(params, Path(pretrained["checkpoint"]), base).exports()
+        whom = runs.whom(pretrained["extends"], heard, paths, base)
         provenance["cost"] = pretrained["cost"]  # beside the identity: the same weights may have cost more
-        save_export(folder, exported, provenance, summary.card(provenance, list(exported)), whom)
+        card = summary.card(provenance, list(exported))
+        save_export(folder, exported, provenance, card, whom, units.read_model(targets))
         write_receipt(folder, name, {"modules": sorted(exported)})
     modules = (read_receipt(folder, name) or {})["modules"]
     handle = {"folder": str(folder), "run": pretrained["run"], "corpus": paths.corpus, "identity": name}

@@ -26,7 +26,7 @@ def create_pipeline() -> Pipeline:
             ),
             node(
                 nodes.export_encoder,
-                ["pretrain_plan", "pretrained", "shard_set", "clips", pretrain, paths],
+                ["pretrain_plan", "targets", "pretrained", "shard_set", "clips", pretrain, paths],
                 "encoder",
                 name="export_encoder",
             ),

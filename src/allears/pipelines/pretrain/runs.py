@@ -9,10 +9,12 @@ from functools import reduce
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
+from allears.checkpoints.bases import find_base, trained_on_unknown
 from allears.checkpoints.heard import NAME as HEARD
+from allears.checkpoints.known import CONFIG
 from allears.checkpoints.steps import CHECKPOINTS, step_file, steps
 from allears.errors import ConfigError, TrainingError, nearest
-from allears.params.base import Paths
+from allears.params.base import Base, Paths
 from allears.params.pretrain import PretrainParams
 from allears.params.spec_pretrain import ExtendedRun, PretrainSpec
 from allears.pipelines.pretrain.corpora import HeardCorpus, facts, licences_of
@@ -26,6 +28,7 @@ from allears.storage.receipt import NAME as RECEIPT
 if TYPE_CHECKING:
     from allears.checkpoints.heard import Heard
     from allears.shards.batches import Cursor
+    from allears.shards.handle import ShardSet
     from allears.training.plan import TrainingData
 
 PROVENANCE = "provenance.json"  # where a run or an export comes from
@@ -65,6 +68,43 @@ def find(paths: Paths, params: PretrainParams) -> ExtendedRun:
         checkpoint = step_file(folder / CHECKPOINTS, updates)
         name = value_digest([_spec(folder).identity, updates])
     return ExtendedRun(run=folder.name, identity=name, checkpoint=Path(checkpoint), updates=int(updates))
+
+
+def with_base(params: PretrainParams, paths: Paths) -> tuple[PretrainParams, Base | None]:
+    """Return the parameters with the encoder of the base that `pretrain.init_from` names, and that base; None without.
+
+    ConfigError for a base that is not declared, StaleError for one that has changed, and ConfigError for an objective
+    that does not suit it.
+    """
+    if params.init_from is None:
+        return params, None
+    from allears.models.build import config_of
+
+    base = find_base(paths.data, params.init_from, "pretrain.init_from")
+    config = config_of(read_json(base.folder / CONFIG))
+    if params.frozen_blocks > config.blocks:
+        raise ConfigError(
+            f"pretrain.frozen_blocks is {params.frozen_blocks}, but base '{base.name}' has {config.blocks} blocks; ask "
+            f"for at most {config.blocks}"
+        )
+    try:
+        params.chosen.check(config)
+    except ValueError as error:
+        raise ConfigError(f"{error} (the encoder is that of base '{base.name}')") from error
+    encoders = params.encoders | {config.family: config}
+    return params.model_copy(update={"encoder": config.family, "encoders": encoders}), base
+
+
+def check_protected(base: Base, shards: ShardSet, paths: Paths) -> None:
+    """StaleError when the base lists a speaker of dev or test among those that it was trained on; says so where it
+    lists nobody.
+    """
+    from allears.checkpoints.heard import check_unheard
+
+    cure = "Continue another base, or train on a corpus whose test speakers it has not used"
+    check_unheard(base.folder, paths.corpus, paths.clips, shards, ("dev", "test"), cure)
+    if sentence := trained_on_unknown(base.model_dump()):
+        say(f"warning: {sentence} Origin: {base.origin}")
 
 
 def stopped(paths: Paths) -> list[Path]:
@@ -123,9 +163,10 @@ def begin(spec: PretrainSpec, heard: Sequence[HeardCorpus], versions: Sequence[s
         "objective": spec.pretrain.objective,
         "licences": licences,
         "extends": earlier,
+        **_of_base(spec.base),
     }
     write_json(spec.folder / PROVENANCE, about)
-    save_heard(spec.folder, whom(before, heard, paths))
+    save_heard(spec.folder, whom(before, heard, paths, spec.base))
 
 
 def told(paths: Paths, run: str) -> Path:
@@ -166,28 +207,50 @@ def adopt(spec: PretrainSpec, paths: Paths) -> None:
         write_text(told, "MLflow has been told of this training, which ran elsewhere\n")
 
 
-def check_extension(extends: ExtendedRun, params: PretrainParams, targets: Mapping[str, Any]) -> None:
-    """A run can only be extended by the same model, objective and targets. TrainingError says which differ."""
+def check_extension(extends: ExtendedRun, params: PretrainParams, base: Base | None) -> PretrainSpec:
+    """Return the spec of the run that is extended, which must have had the same model, objective, units and base.
+
+    TrainingError names those that differ.
+    """
     before = _spec(extends.checkpoint.parents[1])
     pairs = {
         "pretrain.encoder": (before.pretrain.chosen_encoder, params.chosen_encoder),
         "pretrain.objective": (before.pretrain.chosen, params.chosen),
-        "the unit model": (before.targets.get("digest"), targets.get("digest")),
+        "pretrain.units": (before.pretrain.units, params.units),
+        "pretrain.units_from": (before.pretrain.units_from, params.units_from),
+        "pretrain.init_from": (before.base and before.base.digest, base and base.digest),
+        "pretrain.frozen_blocks": (before.pretrain.frozen_blocks, params.frozen_blocks),
     }
     if different := [name for name, (was, now) in pairs.items() if was != now]:
         raise TrainingError(
-            f"run {extends.run} cannot be extended: {' and '.join(different)} must be the same as then. Units change "
-            "with the corpus and with pretrain.units; set the parameters back, or start a new run without "
-            "pretrain.extend"
+            f"run {extends.run} cannot be extended: {' and '.join(different)} must be the same as then; set the "
+            "parameters back, or start a new run without pretrain.extend"
+        )
+    return before
+
+
+def check_units(before: PretrainSpec, targets: Mapping[str, Any]) -> None:
+    """Raise TrainingError when the units of a run are not those of the run that it extends."""
+    if before.targets.get("centres") != targets.get("centres"):
+        raise TrainingError(
+            f"run {before.folder.name} cannot be extended: its units are of another unit model than those of "
+            f"{targets.get('folder')}. Run the whole pipeline again, or start a new run without pretrain.extend"
         )
 
 
-def whom(before: str | None, heard: Sequence[HeardCorpus], paths: Paths) -> Heard:
-    """Whom a run hears, and whom the run `before`, which it extends, has heard."""
+def whom(before: str | None, heard: Sequence[HeardCorpus], paths: Paths, base: Base | None) -> Heard:
+    """Return whom a run is trained on, the run `before`, which it extends, and the base, where that lists them."""
     from allears.checkpoints.heard import Heard, load_heard
 
     now = [Heard.of(one.corpus, one.rows["group"], one.pcm_sha256) for one in heard]
-    return reduce(Heard.joined, now).joined(load_heard(told(paths, before)) if before else None)
+    earlier = [load_heard(told(paths, before))] if before else []
+    earlier += [load_heard(base.folder)] if base else []
+    return reduce(Heard.joined, [*now, *(each for each in earlier if each)])
+
+
+def _of_base(base: Base | None) -> dict[str, Any]:
+    """What the provenance of a run says of the base that it continues; nothing without one."""
+    return {} if base is None else {"base": base.model_dump(mode="json", exclude={"heads"})}
 
 
 def _licences(
@@ -205,10 +268,10 @@ def _licences(
 
 
 def provenance(
-    pretrained: dict[str, Any], heard: Sequence[HeardCorpus], versions: Sequence[str], paths: Paths
+    pretrained: dict[str, Any], heard: Sequence[HeardCorpus], versions: Sequence[str], paths: Paths, base: Base | None
 ) -> dict[str, Any]:
     """Where the weights come from: what is `heard` of corpora of these `versions`, under which licences, objective,
-    budget, runs before.
+    budget, base, runs before.
     """
     rate_hz = int(pretrained["sample_rate_hz"])
     licences, earlier = _licences(heard, pretrained["extends"], paths)
@@ -224,4 +287,5 @@ def provenance(
         "accelerator": pretrained["accelerator"],
         "precision": pretrained["precision"],
         "extends": earlier,
+        **_of_base(base),
     }

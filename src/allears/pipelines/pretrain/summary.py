@@ -9,6 +9,7 @@ from typing import Any
 import pandas as pd
 from rich.table import Table
 
+from allears.checkpoints.bases import base_in_words, trained_on_unknown
 from allears.checkpoints.known import heard_before, heard_in, loader
 from allears.params.base import Paths
 from allears.pipelines.pretrain.corpora import in_words
@@ -122,6 +123,10 @@ def card(provenance: dict[str, Any], modules: Sequence[str]) -> str:
     licences = ", ".join(f"{name} ({clips:,} clips)" for name, clips in provenance["licences"].items())
     skipped = _skipped(provenance.get("clips_skipped", 0))
     before = f", after run {provenance['extends']['run']}" if provenance["extends"] else ""
+    base = provenance.get("base")
+    first = f"the weights of base `{base['name']}`" if base else "new weights"
+    continued = f"\n| base | {base_in_words(base)} |" if base else ""
+    unknown = f" {sentence}" if base and (sentence := trained_on_unknown(base)) else ""
     corpora = heard_in(provenance)
     earlier = "".join(f"\n| heard before, in run {run} | {_heard(one)} |" for run, one in heard_before(provenance))
     name, is_encoder = " and ".join(modules), "encoder" in modules
@@ -129,17 +134,17 @@ def card(provenance: dict[str, Any], modules: Sequence[str]) -> str:
     where = f"{COMPARED} " if is_encoder else ""
     return f"""# allears {name}, run {provenance["run"]}
 
-{what}Pretrained without labels ({provenance["objective"]}) from new
-weights{before}: {provenance["updates"]:,} updates, {provenance["hours_heard"]:.2f} hours heard{skipped}.
+{what}Pretrained without labels ({provenance["objective"]}) from
+{first}{before}: {provenance["updates"]:,} updates, {provenance["hours_heard"]:.2f} hours heard{skipped}.
 
 | | |
 |---|---|
-| {"corpus" if len(corpora) == 1 else "corpora"} | {"; ".join(map(_heard, corpora))} |{earlier}
+| {"corpus" if len(corpora) == 1 else "corpora"} | {"; ".join(map(_heard, corpora))} |{earlier}{continued}
 | clips heard | {provenance["clips"]:,} of {provenance["speakers"]:,} speakers, {provenance["hours"]:.2f} h |
 | licences | {licences} |
 | cost of this run | {_cost(provenance.get("cost"))} |
 
-Speakers of dev and test were in no pretraining and no clustering of units. {where}`provenance.json` has
+Speakers of dev and test were in no pretraining and no clustering of units here.{unknown} {where}`provenance.json` has
 the full digests and settings. It knows what its corpus holds; whom the corpus leaves out, it serves worse.
 """
 

@@ -7,6 +7,7 @@ from typing import Any
 
 import pandas as pd
 
+from allears.checkpoints.bases import base_in_words, trained_on_unknown
 from allears.checkpoints.known import WEIGHTS, heard_before, heard_in, holds_encoder
 from allears.corpus.manifest import Manifest
 from allears.errors import StaleError
@@ -32,6 +33,7 @@ def write_model_card(
 
     provenance = read_json(Path(encoder["folder"]) / "provenance.json")
     now, before = heard_in(provenance), heard_before(provenance)
+    base = provenance.get("base")
     facts = ModelFacts(
         title=f"allears {' and '.join(encoder.get('modules', ['encoder']))} of {paths.corpus}",
         corpus=paths.corpus,
@@ -49,6 +51,8 @@ def write_model_card(
         licences=[{"licence": name, "clips": clips} for name, clips in provenance["licences"].items()],
         others=[one["corpus"] for one in now[1:]],
         before=list(dict.fromkeys(one["corpus"] for _, one in before)),
+        base=base_in_words(base) if base else "",
+        unknown=trained_on_unknown(base) if base else "",
     )
     return model_card(facts, probe, evaluation if _is_its(encoder, finetune_run) else evaluation.iloc[:0])
 
@@ -78,12 +82,15 @@ def write_report_page(
             f"earlier one. Run `kedro run --pipeline finetune --params corpus={paths.corpus}`, then evaluate and report"
         )
     provenance = Path(tuned["folder"]) / "provenance.json"
+    facts = read_json(provenance) if provenance.exists() else {}
+    facts |= {"base": tuned["base"]} if tuned.get("base") else {}
     return render(
         ReportData(
             corpus=paths.corpus,
             version=manifest.digest,
             pretrained=pretrained,
-            tuned={"corpus": tuned["corpus"]} | (read_json(provenance) if provenance.exists() else {}),
+            tuned={"corpus": tuned["corpus"]} | facts,
+            unknown=trained_on_unknown(facts["base"]) if facts.get("base") else "",
             events=history(Path(pretrained["folder"])),
             probe=probe,
             probe_encoders=probe_comparison,

@@ -1,0 +1,102 @@
+"""Where the units of a pretraining come from: MFCCs, a layer of an encoder, or the run that is extended."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from allears.checkpoints.bases import declared_bases, find_base, trained_on_unknown
+from allears.checkpoints.known import CONFIG, WEIGHTS
+from allears.errors import ConfigError
+from allears.params.base import Base, Paths
+from allears.params.pretrain import PretrainParams
+from allears.params.spec_pretrain import PretrainSpec, UnitSource
+from allears.process.say import say
+from allears.shards.handle import ShardSet
+from allears.storage.digest import file_digest
+from allears.storage.files import read_json
+
+if TYPE_CHECKING:
+    from allears.checkpoints.export import UnitModel
+
+
+def find_source(params: PretrainParams, shards: ShardSet, paths: Paths) -> UnitSource:
+    """Return what `pretrain.units_from` names. ConfigError for a run or layer that there is not, or frames of another
+    length; StaleError for an encoder that was trained on speakers of dev or test.
+    """
+    if params.units_from is None:
+        return UnitSource()
+    from allears.checkpoints.heard import check_unheard
+    from allears.models.build import config_of
+
+    name, _, number = params.units_from.rpartition(":")
+    folder, base = _encoder(name, paths)
+    config, layer = config_of(read_json(folder / CONFIG)), int(number)
+    if layer > config.blocks:
+        raise ConfigError(
+            f"pretrain.units_from is '{params.units_from}', but that encoder has {config.blocks} blocks: layers are 0 "
+            f"(the input of the first) to {config.blocks}"
+        )
+    mine = params.chosen_encoder
+    if config.hop_samples != mine.hop_samples:
+        raise ConfigError(
+            f"pretrain.units_from is '{params.units_from}', whose units last {1e3 / config.frame_rate_hz:g} ms, and a "
+            f"frame of pretrain.encoder={params.encoder} lasts {1e3 / mine.frame_rate_hz:g} ms; they must be equal: "
+            "take units of an encoder with the same frames, or train such an encoder"
+        )
+    cure = "Take units of an encoder that was not trained on them, or of MFCCs (pretrain.units_from=null)"
+    check_unheard(folder, paths.corpus, paths.clips, shards, ("dev", "test"), cure)
+    if base and (sentence := trained_on_unknown(base.model_dump())):
+        say(f"warning: the units are of base {base.name}. {sentence}")
+    said = f"layer {layer} of {f'base {base.name}' if base else f'run {folder.name}'}"
+    return UnitSource(folder=folder, layer=layer, digest=file_digest(folder / WEIGHTS), said=said, base=base)
+
+
+def extended_source(source: UnitSource, before: PretrainSpec, handle: Mapping[str, Any]) -> UnitSource:
+    """Return the source with the centres of the run that is extended, unless its labels are those of `handle` anyway.
+
+    ConfigError when its unit model is gone.
+    """
+    if before.targets.get("digest") == handle["digest"]:
+        return source
+    from allears.training.label import MODEL_FILE
+
+    centres = Path(before.targets["folder"]) / MODEL_FILE
+    if not centres.exists():
+        raise ConfigError(
+            f"the units of run {before.folder.name} cannot be given to other clips: its unit model {centres} is gone. "
+            "Put it back, or start a new run, without pretrain.extend"
+        )
+    return source.model_copy(update={"centres": centres})
+
+
+def read_model(targets: Mapping[str, Any]) -> UnitModel | None:
+    """Return the unit model of a run's targets, for its export; None where it has no units."""
+    if "centres" not in targets:
+        return None
+    import numpy as np
+    import torch
+
+    from allears.checkpoints.export import UnitModel
+    from allears.training.label import MODEL_FILE
+
+    centres_VC = np.load(Path(targets["folder"]) / MODEL_FILE, allow_pickle=False)
+    return UnitModel(torch.from_numpy(centres_VC), str(targets["source"]))
+
+
+def _encoder(name: str, paths: Paths) -> tuple[Path, Base | None]:
+    """Return the folder of a run's export, by the start of its name, or of a base."""
+    runs = sorted(file.parent for file in (paths.models / "encoder").glob(f"*/{WEIGHTS}"))
+    found = [folder for folder in runs if folder.name.startswith(name)]
+    bases = [base.name for base in declared_bases(paths.data)]
+    if name in bases:
+        base = find_base(paths.data, name, "pretrain.units_from")
+        return base.folder, base
+    if len(found) != 1:
+        raise ConfigError(
+            f"pretrain.units_from names '{name}', and {len(found) or 'no'} runs of corpus '{paths.corpus}' with an "
+            f"encoder begin so (runs: {', '.join(folder.name for folder in runs) or 'none'}; bases: "
+            f"{', '.join(bases) or 'none'})"
+        )
+    return found[0], None

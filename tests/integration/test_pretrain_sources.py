@@ -1,0 +1,106 @@
+"""`pretrain` from a public base, with the units of another run, and with those of a layer."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pytest
+import torch
+from safetensors.torch import load_file
+from transformers import HubertConfig, HubertModel
+
+from allears.checkpoints.bases import declare_base
+from allears.errors import ConfigError, TrainingError
+from allears.params.base import Paths
+from allears.pipelines.report.nodes import write_model_card
+from allears.storage.files import read_json
+from tests.pretrain_pipeline import NO_EVALUATION, NOT_TUNED, PROBE, run
+from tests.pretraining import tiny
+from tests.support import make_shards
+
+
+@pytest.fixture(scope="module")
+def paths(tmp_path_factory: pytest.TempPathFactory) -> Paths:
+    paths = Paths(corpus="tiny", data=tmp_path_factory.mktemp("data"))
+    make_shards(paths.shards, clips=60)
+    return paths
+
+
+def test_a_public_base_is_continued_and_disclosed(
+    paths: Paths, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")
+    torch.manual_seed(0)
+    sizes = {"conv_dim": [8] * 7, "num_conv_pos_embeddings": 6, "num_conv_pos_embedding_groups": 4}
+    HubertModel(
+        HubertConfig(hidden_size=16, num_hidden_layers=2, num_attention_heads=2, intermediate_size=24, **sizes)
+    ).save_pretrained(paths.data / "public")
+    declare_base(paths.data, "acme", paths.data / "public", "MIT", "ACME, trained on audiobooks")
+    params = tiny(objective="masked_units", init_from="acme", updates=3, frozen_blocks=1, probe=PROBE)
+    data = run(paths, params)
+    assert "warning: The weights continue acme; what that was trained on is unknown" in capfd.readouterr().out
+    folder = Path(data["encoder"]["folder"])
+    provenance = read_json(folder / "provenance.json")
+    assert provenance["base"]["licence"] == "MIT"
+    assert provenance["base"]["origin"] == "ACME, trained on audiobooks"
+    assert read_json(folder / "config.json")["model_type"] == "hubert"
+    card = (folder / "README.md").read_text()
+    page = write_model_card(data["pretrained"], data["encoder"], data["probe"], NO_EVALUATION, NOT_TUNED, paths)
+    for text in (card, page):
+        assert "acme, MIT" in text
+        assert "what that was trained on is unknown" in text
+    assert "no public weights are in it" not in page
+    whole = tiny(objective="masked_units", updates=2, extend=data["pretrained"]["run"], probe=PROBE)
+    with pytest.raises(TrainingError, match=r"pretrain\.init_from and pretrain\.frozen_blocks must be the same"):
+        run(paths, whole, until="encoder")
+    more = run(paths, params.model_copy(update={"updates": 2, "extend": data["pretrained"]["run"]}), until="encoder")
+    assert more["pretrained"]["updates"] == 5
+    assert read_json(Path(more["encoder"]["folder"]) / "provenance.json")["base"]["name"] == "acme"
+    with pytest.raises(ConfigError, match="best_rq, which quantizes features"):
+        run(paths, tiny(init_from="acme"), until="encoder")
+    with pytest.raises(ConfigError, match="base 'acme' has 2 blocks"):
+        run(paths, tiny(objective="masked_units", init_from="acme", frozen_blocks=3), until="encoder")
+
+
+def test_masked_units_goes_on_with_the_units_of_its_run_and_another_run_learns_those_of_a_layer(
+    paths: Paths, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Continued on other clips with the same unit model; then HuBERT's second iteration, on a layer of the run."""
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")
+    settings: dict[str, Any] = {"objective": "masked_units", "updates": 3}
+    first = run(paths, tiny(**settings), until="encoder")
+    name = first["pretrained"]["run"]
+    clips = pd.read_parquet(paths.shards / "clips.parquet")
+    try:
+        fewer = clips.assign(keep=clips["keep"] & (clips["speaker"] != "speaker-0"))
+        fewer.to_parquet(paths.shards / "clips.parquet")
+        more = run(paths, tiny(**settings, extend=name, from_epoch=1), until="encoder")
+    finally:
+        clips.to_parquet(paths.shards / "clips.parquet")
+    assert more["targets"]["digest"] != first["targets"]["digest"]
+    assert more["targets"]["centres"] == first["targets"]["centres"]
+    assert more["pretrained"]["updates"] == 6
+
+    second = run(paths, tiny(**settings, units_from=f"{name[:8]}:1"), until="encoder")
+    assert second["targets"]["centres"] != first["targets"]["centres"]
+    folder = Path(second["encoder"]["folder"])
+    provenance = read_json(folder / "provenance.json")
+    assert provenance["units"] == {
+        "source": f"layer 1 of run {name}",
+        "centres": second["targets"]["centres"],
+        "base": None,
+    }
+    assert load_file(folder / "units.safetensors")["centres_VC"].shape == (8, 16)
+    assert f"on layer 1 of run {name}" in (folder / "README.md").read_text()
+    assert load_file(Path(first["encoder"]["folder"]) / "units.safetensors")["centres_VC"].shape == (8, 39)
+
+    faster = {"conformer": {"log_mel": {"stack": 2}, "width": 16, "blocks": 2, "heads": 2, "ffn_width": 32}}
+    for wrong, words in (
+        ({"units_from": f"{name}:3"}, "that encoder has 2 blocks"),
+        ({"units_from": "zzz:1"}, "no runs of corpus 'tiny' with an encoder begin so"),
+        ({"units_from": f"{name}:1", "encoders": faster}, "whose units last 40 ms"),
+    ):
+        with pytest.raises(ConfigError, match=words):
+            run(paths, tiny(**settings, **wrong), until="encoder")
