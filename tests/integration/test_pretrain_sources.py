@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 import pytest
 import torch
@@ -104,3 +105,30 @@ def test_masked_units_goes_on_with_the_units_of_its_run_and_another_run_learns_t
     ):
         with pytest.raises(ConfigError, match=words):
             run(paths, tiny(**settings, **wrong), until="encoder")
+
+
+def test_a_language_model_of_units_is_judged_and_its_export_joins_in_plain_transformers(
+    paths: Paths, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")
+    name = run(paths, tiny(updates=2), until="encoder")["pretrained"]["run"]
+    small = {"units": 8, "width": 16, "blocks": 1, "heads": 2, "ffn_width": 16, "remove_repeats": False}
+    settings: dict[str, Any] = {"objective": "next_unit", "objectives": {"next_unit": small}, "updates": 4}
+    data = run(paths, tiny(**settings))
+    scores = data["unit_scores"].set_index("language")
+    dev = pd.read_parquet(paths.shards / "clips.parquet").query("split == 'dev'")
+    assert scores.loc["all", "clips"] == len(dev)
+    assert 1 < scores.loc["all", "perplexity"] < 20
+    assert "Next unit on dev speakers" in capfd.readouterr().out
+    assert data["encoder"]["modules"] == ["lm"]
+
+    layered = run(paths, tiny(**settings, units_from=f"{name}:1"), until="encoder")
+    folder = Path(layered["encoder"]["folder"])
+    assert layered["encoder"]["modules"] == ["lm", "unit_encoder"]
+    audio = 0.1 * np.random.default_rng(0).standard_normal(16000).astype(np.float32)
+    names: dict[str, Any] = {"folder": folder, "audio": audio}
+    exec((folder / "README.md").read_text().split("```python\n")[1].split("```")[0], names)  # noqa: S102
+    assert names["units"].shape == (25,)
+    assert names["continued"].count("<u") >= 25
+    with pytest.raises(ConfigError, match="trains no encoder"):
+        run(paths, tiny(**settings, init_from="acme"), until="pretrain_plan")

@@ -8,7 +8,7 @@ from allears.objectives.best_rq import BestRQ
 from allears.objectives.masked_units import MaskedUnits
 from allears.objectives.wav2vec2 import Wav2Vec2
 from allears.params.model import AnyEncoderConfig
-from allears.params.objective import AnyObjectiveConfig, BestRQConfig, MaskedUnitsConfig, Wav2Vec2Config
+from allears.params.objective import AnyObjectiveConfig, BestRQConfig, MaskedUnitsConfig, NextUnitConfig, Wav2Vec2Config
 
 
 def build_objective(config: AnyObjectiveConfig, encoder: AnyEncoderConfig, seed: int = 0) -> Objective:
@@ -23,3 +23,7 @@ def build_objective(config: AnyObjectiveConfig, encoder: AnyEncoderConfig, seed:
             return BestRQ(config, build_encoder(encoder, seed), seed)
         case Wav2Vec2Config():
             return Wav2Vec2(config, build_encoder(encoder, seed), seed)
+        case NextUnitConfig():
+            from allears.objectives.next_unit import NextUnit  # imports transformers, which takes seconds
+
+            return NextUnit(config, seed)

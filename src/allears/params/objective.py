@@ -30,11 +30,13 @@ class ObjectiveConfig(Params):
     """What every objective's settings have. `name` chooses it under `pretrain.objective`.
 
     `inputs`: what a batch must carry; nothing else is opened, decoded or sent. `cost`: what the capacity of a batch
-    counts. `unit_classes`: how many units the unit model must have, where units are an input.
+    counts. `has_encoder`: whether it trains one. `unit_classes`: how many units the unit model
+    must have, where units are an input.
     """
 
     inputs: ClassVar[frozenset[Input]]
     cost: ClassVar[Cost] = "samples"
+    has_encoder: ClassVar[bool] = True
     name: str
 
     @property
@@ -134,4 +136,33 @@ class Wav2Vec2Config(ObjectiveConfig):
         return self
 
 
-AnyObjectiveConfig = Annotated[MaskedUnitsConfig | BestRQConfig | Wav2Vec2Config, Field(discriminator="name")]
+class NextUnitConfig(ObjectiveConfig):
+    """Predict the next unit with a Llama-like language model (GSLM, arXiv 2102.01192); there is no encoder."""
+
+    inputs: ClassVar[frozenset[Input]] = frozenset({"units"})
+    cost: ClassVar[Cost] = "units"
+    has_encoder: ClassVar[bool] = False
+    name: Literal["next_unit"] = "next_unit"
+    units: int = Field(default=100, ge=2, description="classes, as many as the unit model has")
+    remove_repeats: bool = Field(default=True, description="a unit that lasts for several frames counts once")
+    context: int = Field(default=512, ge=2, description="places in a packed row [max_position_embeddings]")
+    width: int = Field(default=128, ge=8, description="[hidden_size]")
+    blocks: int = Field(default=4, ge=1, description="[num_hidden_layers]")
+    heads: int = Field(default=4, ge=1, description="[num_attention_heads]")
+    ffn_width: int = Field(default=384, ge=8, description="[intermediate_size]")
+
+    @property
+    def unit_classes(self) -> int:
+        """Classes of the unit model."""
+        return self.units
+
+    @model_validator(mode="after")
+    def _check_heads(self) -> Self:
+        if self.width % self.heads or self.width // self.heads % 2:
+            raise ValueError(f"width {self.width} over {self.heads} heads must give an even head size")
+        return self
+
+
+AnyObjectiveConfig = Annotated[
+    MaskedUnitsConfig | BestRQConfig | Wav2Vec2Config | NextUnitConfig, Field(discriminator="name")
+]

@@ -57,5 +57,30 @@ def show_encoders(title: str, comparison: pd.DataFrame) -> None:
     screen.print("\n".join(f"{number}: {name}" for name, number in short.items()))
 
 
+def show_unit_scores(scores: pd.DataFrame, sampled: Sequence[int]) -> None:
+    """Print what a language model of units does on held-out speakers, and units that it draws."""
+    title = "Next unit on dev speakers: perplexity, and choices that are right (chance 50 %)"
+    table = Table(title=title, title_justify="left", box=None, pad_edge=False)
+    for name in (
+        "language", "clips", "model", "trigram", "unigram", "gain over trigram, nats [95 %]", "own continuation",
+        "true order", "by trigram",
+    ):  # fmt: skip
+        table.add_column(name, no_wrap=name == "language", justify="left" if name == "language" else "right")
+    for row in scores.to_dict("records"):
+        table.add_row(
+            str(row["language"]), f"{row['clips']:,} of {row['speakers']}",
+            *(f"{row[name]:.1f}" for name in ("perplexity", "trigram", "unigram")),
+            f"{row['gain']:+.3f} [{row['low']:+.3f}, {row['high']:+.3f}]",
+            *(_share(row[name]) for name in ("continuation", "order", "trigram_order")),
+        )  # fmt: skip
+    screen = console()
+    screen.print(table)
+    screen.print(f"Drawn from it: {' '.join(map(str, sampled))}")
+
+
+def _share(value: float) -> str:
+    return "–" if pd.isna(value) else f"{100 * value:.0f} %"
+
+
 def _error(row: Mapping[Any, Any], error: str, layer: str) -> str:
     return f"{100 * row[error]:.1f} %" + (f", L{row[layer]}" if layer in row else "")

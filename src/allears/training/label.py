@@ -72,6 +72,8 @@ def units_handle(
     name = identity("units", VERSION, inputs, asked)
     folder, *elsewhere = (str(each / "units" / name[:12]) for each in features)
     handle = {"kind": "units", "folder": folder, "digest": name, "units": units, "source": source.said}
+    if source.folder is not None:
+        handle |= {"encoder": str(source.folder), "layer": source.layer}
     return handle | ({"others": elsewhere} if elsewhere else {})
 
 

@@ -205,7 +205,8 @@ def export_encoder(
         exported = trained_objective(params, Path(pretrained["checkpoint"]), base).exports()
         whom = runs.whom(pretrained["extends"], heard, paths, base)
         provenance["cost"] = pretrained["cost"]  # beside the identity: the same weights may have cost more
-        card = summary.card(provenance, list(exported))
+        exported |= units.joined_encoder(targets, params)
+        card = summary.card(provenance, list(exported)) + units.how_to_join(targets, params)
         save_export(folder, exported, provenance, card, whom, units.read_model(targets))
         write_receipt(folder, name, {"modules": sorted(exported)})
     modules = (read_receipt(folder, name) or {})["modules"]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from kedro.pipeline import Pipeline, node
 
-from allears.pipelines.pretrain import nodes, probe_nodes
+from allears.pipelines.pretrain import nodes, probe_nodes, unit_nodes
 
 
 def create_pipeline() -> Pipeline:
@@ -36,6 +36,12 @@ def create_pipeline() -> Pipeline:
             ),
             node(
                 probe_nodes.summarise_probe, ["probe_scores", "params:audit"], "probe", name="summarise_probe",
+            ),
+            node(
+                unit_nodes.score_units,
+                ["encoder", "targets", "pretrain_plan", "shard_set", "clips", pretrain, paths],
+                "unit_scores",
+                name="score_units",
             ),
             node(
                 nodes.summarise_pretraining,

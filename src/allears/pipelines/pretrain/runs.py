@@ -80,6 +80,11 @@ def with_base(params: PretrainParams, paths: Paths) -> tuple[PretrainParams, Bas
         return params, None
     from allears.models.build import config_of
 
+    if not params.chosen.has_encoder:
+        raise ConfigError(
+            f"pretrain.init_from is '{params.init_from}', and pretrain.objective={params.objective} trains no encoder "
+            "that could be continued; set it to null (pretrain.units_from takes units of a base)"
+        )
     base = find_base(paths.data, params.init_from, "pretrain.init_from")
     config = config_of(read_json(base.folder / CONFIG))
     if params.frozen_blocks > config.blocks:

@@ -10,6 +10,7 @@ from allears.checkpoints.bases import declared_bases, find_base, trained_on_unkn
 from allears.checkpoints.known import CONFIG, WEIGHTS
 from allears.errors import ConfigError
 from allears.params.base import Base, Paths
+from allears.params.model import ConformerConfig
 from allears.params.pretrain import PretrainParams
 from allears.params.spec_pretrain import PretrainSpec, UnitSource
 from allears.process.say import say
@@ -18,6 +19,8 @@ from allears.storage.digest import file_digest
 from allears.storage.files import read_json
 
 if TYPE_CHECKING:
+    from torch import nn
+
     from allears.checkpoints.export import UnitModel
 
 
@@ -83,6 +86,53 @@ def read_model(targets: Mapping[str, Any]) -> UnitModel | None:
 
     centres_VC = np.load(Path(targets["folder"]) / MODEL_FILE, allow_pickle=False)
     return UnitModel(torch.from_numpy(centres_VC), str(targets["source"]))
+
+
+def joined_encoder(targets: Mapping[str, Any], params: PretrainParams) -> dict[str, nn.Module]:
+    """Return the encoder that the units of a language model are of, for its export; none for units of MFCCs."""
+    if params.chosen.has_encoder or "encoder" not in targets:
+        return {}
+    from allears.checkpoints.export import load_export
+
+    return {"unit_encoder": load_export(Path(targets["encoder"]))}
+
+
+def how_to_join(targets: Mapping[str, Any], params: PretrainParams) -> str:
+    """Return the card's section on a language model of units: from audio to units to their continuation."""
+    if params.chosen.has_encoder:
+        return ""
+    if "encoder" not in targets:
+        return (
+            "\n`lm` is a `LlamaForCausalLM` with its tokenizer over `<u0>`, `<u1>` …; its units are the nearest "
+            "centres of MFCCs (`allears.training.label.unit_features` and `assign`).\n"
+        )
+    from allears.models.build import config_of
+
+    config = config_of(read_json(Path(targets["encoder"]) / CONFIG))
+    more = f", pad_to_multiple_of={config.log_mel.stack}" if isinstance(config, ConformerConfig) else ""
+    repeats = "torch.unique_consecutive(units)" if getattr(params.chosen, "remove_repeats", False) else "units"
+    return f"""
+## From audio to units and on
+
+```python
+import torch
+from safetensors.torch import load_file
+from transformers import AutoFeatureExtractor, AutoModel, AutoModelForCausalLM, AutoTokenizer
+
+extractor = AutoFeatureExtractor.from_pretrained(f"{{folder}}/unit_encoder")
+encoder = AutoModel.from_pretrained(f"{{folder}}/unit_encoder").eval()
+lm, tokenizer = AutoModelForCausalLM.from_pretrained(f"{{folder}}/lm"), AutoTokenizer.from_pretrained(f"{{folder}}/lm")
+centres = load_file(f"{{folder}}/units.safetensors")["centres_VC"]
+# audio: float32 in [-1, 1], mono, {config.sample_rate_hz} Hz, one clip
+inputs = extractor(audio, sampling_rate={config.sample_rate_hz}{more}, return_tensors="pt")
+with torch.no_grad():
+    frames = encoder(**inputs, output_hidden_states=True).hidden_states[{targets["layer"]}][0]
+units = torch.cdist(frames, centres).argmin(-1)
+text = "".join(f"<u{{unit}}>" for unit in {repeats}.tolist())
+tokens = tokenizer(text, return_tensors="pt").input_ids
+continued = tokenizer.decode(lm.generate(tokens, do_sample=True, max_new_tokens=20)[0])
+```
+"""
 
 
 def _encoder(name: str, paths: Paths) -> tuple[Path, Base | None]:
