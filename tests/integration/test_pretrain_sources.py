@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 import torch
 from safetensors.torch import load_file
-from transformers import HubertConfig, HubertModel
+from transformers import HubertConfig, HubertModel, Wav2Vec2Config, Wav2Vec2Model
 
 from allears.checkpoints.bases import declare_base
 from allears.errors import ConfigError, TrainingError
@@ -39,7 +39,8 @@ def test_a_public_base_is_continued_and_disclosed(
         HubertConfig(hidden_size=16, num_hidden_layers=2, num_attention_heads=2, intermediate_size=24, **sizes)
     ).save_pretrained(paths.data / "public")
     declare_base(paths.data, "acme", paths.data / "public", "MIT", "ACME, trained on audiobooks")
-    params = tiny(objective="masked_units", init_from="acme", updates=3, frozen_blocks=1, probe=PROBE)
+    settings: dict[str, Any] = {"objective": "masked_units", "init_from": "acme", "updates": 3, "frozen_blocks": 1}
+    params = tiny(**settings, probe=PROBE)
     data = run(paths, params)
     assert "warning: The weights continue acme; what that was trained on is unknown" in capfd.readouterr().out
     folder = Path(data["encoder"]["folder"])
@@ -56,6 +57,9 @@ def test_a_public_base_is_continued_and_disclosed(
     whole = tiny(objective="masked_units", updates=2, extend=data["pretrained"]["run"], probe=PROBE)
     with pytest.raises(TrainingError, match=r"pretrain\.init_from and pretrain\.frozen_blocks must be the same"):
         run(paths, whole, until="encoder")
+    slower = tiny(**settings, extend=data["pretrained"]["run"], optimiser={"layer_decay": 0.5})
+    with pytest.raises(TrainingError, match=r"pretrain\.optimiser\.layer_decay must be the same"):
+        run(paths, slower, until="encoder")
     more = run(paths, params.model_copy(update={"updates": 2, "extend": data["pretrained"]["run"]}), until="encoder")
     assert more["pretrained"]["updates"] == 5
     assert read_json(Path(more["encoder"]["folder"]) / "provenance.json")["base"]["name"] == "acme"
@@ -96,6 +100,25 @@ def test_masked_units_goes_on_with_the_units_of_its_run_and_another_run_learns_t
     assert load_file(folder / "units.safetensors")["centres_VC"].shape == (8, 16)
     assert f"on layer 1 of run {name}" in (folder / "README.md").read_text()
     assert load_file(Path(first["encoder"]["folder"]) / "units.safetensors")["centres_VC"].shape == (8, 39)
+
+    (Path(first["targets"]["folder"]) / "units.npy").unlink()  # it is fitted again, and the same
+    again = run(paths, tiny(**settings), until="encoder")
+    assert again["targets"] == first["targets"]
+    with pytest.raises(
+        TrainingError, match=f"its units are of MFCCs, and those of this run would be of layer 1 of run {name}"
+    ):
+        run(paths, tiny(**settings, extend=name, units_from=f"{name}:1"), until="encoder")
+
+    torch.manual_seed(1)
+    sizes = {"conv_dim": [8] * 7, "num_conv_pos_embeddings": 6, "num_conv_pos_embedding_groups": 4}
+    size = {"hidden_size": 16, "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 24}
+    Wav2Vec2Model(Wav2Vec2Config(**size, **sizes)).save_pretrained(paths.data / "waves")
+    declare_base(paths.data, "waves", paths.data / "waves", "MIT", "WAVES, trained on the sea")
+    waves = {"waveform": {"channels": 8, "width": 16, "blocks": 1, "heads": 2, "ffn_width": 16, "position_groups": 2}}
+    third = run(paths, tiny(**settings, units_from="waves:2", encoder="waveform", encoders=waves), until="encoder")
+    card = (Path(third["encoder"]["folder"]) / "README.md").read_text()
+    assert "| base of the units | waves, MIT" in card
+    assert "The units are of waves; what that was trained on is unknown" in card
 
     faster = {"conformer": {"log_mel": {"stack": 2}, "width": 16, "blocks": 2, "heads": 2, "ffn_width": 32}}
     for wrong, words in (

@@ -126,8 +126,8 @@ def test_the_contrast_is_that_of_a_loop():
     contexts, targets = (torch.randn(6, 5, generator=generator) for _ in range(2))
     codes = torch.tensor([[0, 1], [0, 1], [2, 1], [3, 0], [0, 1], [5, 5]])
     negatives = torch.tensor([[1, 2], [0, 4], [3, 4], [2, 0], [0, 1], [5, 5]])
-    loss, correct = contrast(contexts, targets, codes, negatives, 0.1)
-    expected, right = 0.0, 0
+    loss, correct, judged = contrast(contexts, targets, codes, negatives, 0.1)
+    expected, right, some = 0.0, 0, 0
     for m in range(6):
         own = functional.cosine_similarity(contexts[m], targets[m], dim=0) / 0.1
         others = [
@@ -136,9 +136,11 @@ def test_the_contrast_is_that_of_a_loop():
             if not torch.equal(codes[n], codes[m])
         ]
         expected += torch.logsumexp(torch.stack([own, *others]), 0) - own
-        right += all(own > other for other in others)
+        right += bool(others) and all(own > other for other in others)
+        some += bool(others)
     torch.testing.assert_close(loss, expected, rtol=1e-5, atol=1e-5)
     assert int(correct) == right
+    assert int(judged) == some == 3
 
 
 def test_targets_are_taken_before_anything_is_hidden():

@@ -1,4 +1,4 @@
-"""Public encoders that a project has declared as bases: whose they are, under which licence, and their digest.
+"""Public encoders that a project has declared as bases, with their licence, origin and digest.
 
 A base stays in its folder; the project keeps one small file about it. It is never copied, and checked before each use.
 """
@@ -19,15 +19,17 @@ from allears.params.corpus import is_name
 from allears.storage.digest import file_digest, value_digest
 from allears.storage.files import read_json, write_json
 
-PREPROCESSOR = "preprocessor_config.json"
+PREPROCESSOR, PROVENANCE = "preprocessor_config.json", "provenance.json"
+RATE_HZ = 16000
 PICKLES = ("*.bin", "*.pt", "*.pth", "*.ckpt", "*.pkl")
 
 
-def declare_base(data: Path, name: str, folder: Path, licence: str, origin: str) -> Base:
-    """Check the encoder in `folder`, and keep what is said of it under `name`; returns the base.
+def declare_base(data: Path, name: str, folder: Path, licence: str, origin: str, *, replace: bool = False) -> Base:
+    """Check the encoder in `folder` and record it under `name`; returns the base.
 
-    `licence` is an SPDX name that the caller has checked. ConfigError or StorageError for what cannot be a base:
-    pickles, remote code, missing or extra weights, a model that no family here computes.
+    `licence` is an SPDX name that the caller has checked. Another base of that name is kept unless `replace`.
+    ConfigError or StorageError for what cannot be a base: pickles, remote code, missing or extra weights, a model that
+    no family here computes.
     """
     from allears.checkpoints.export import load_export, read_weights
     from allears.models.build import left_over
@@ -36,6 +38,8 @@ def declare_base(data: Path, name: str, folder: Path, licence: str, origin: str)
         raise ConfigError(f"'{name}' cannot be the name of a base: use lower-case letters, digits, - and _")
     if not origin.strip():
         raise ConfigError("--origin is empty; say who made the model, which revision it is, and what it was trained on")
+    if any((data / layer / name).exists() for layer in ("01_raw", "02_intermediate", "06_models")):
+        raise ConfigError(f"'{name}' is a corpus of this project; give the base another name")
     _check_safe(folder)
     encoder = load_export(folder)
     extra, heads = left_over(read_weights(folder / WEIGHTS), encoder)
@@ -44,10 +48,19 @@ def declare_base(data: Path, name: str, folder: Path, licence: str, origin: str)
             f"{folder / WEIGHTS} has weights that allears does not compute, such as {', '.join(extra[:3])} "
             f"({len(extra)} in all): the encoder would not be the one that was published"
         )
+    digest, before = base_digest(folder), base_before(folder)
+    if _file(data, name).exists() and not replace and (known := _read(_file(data, name))).digest != digest:
+        raise ConfigError(
+            f"base '{name}' is declared already, in {known.folder} with digest {known.digest[:12]} (this one has "
+            f"{digest[:12]}): choose another name, or replace it with --replace; runs that continue it can then not be "
+            "extended"
+        )
+    lists_speakers = (folder / HEARD).exists() and (before is None or bool(before["lists_speakers"]))
     base = Base(
         name=name, folder=folder.absolute(), licence=licence, origin=" ".join(origin.split()),
-        digest=_digest(folder), family=encoder.config.family, heads=tuple(heads),
-        parameters=sum(each.numel() for each in encoder.parameters()), knows_heard=(folder / HEARD).exists(),
+        digest=digest, family=encoder.config.family, heads=tuple(heads),
+        parameters=sum(each.numel() for each in encoder.parameters()), lists_speakers=lists_speakers,
+        earlier=base_in_words(before) if before else "",
     )  # fmt: skip
     write_json(_file(data, name), base.model_dump(mode="json"))
     return base
@@ -67,14 +80,39 @@ def find_base(data: Path, name: str, key: str) -> Base:
         )
     base = _read(_file(data, name))
     again = f"declare it again: allears base add {name} FOLDER --licence {base.licence} --origin …"
-    if not (base.folder / WEIGHTS).exists():
-        raise StaleError(f"base '{name}' is not in {base.folder} any more; put it back there, or {again}")
-    if (found := _digest(base.folder)) != base.digest:
-        raise StaleError(
-            f"base '{name}' in {base.folder} has changed since it was declared (digest {found[:12]}, then "
-            f"{base.digest[:12]}); put the files back, or {again}"
-        )
+    check_unchanged(base, again)
     return base
+
+
+def check_unchanged(base: Base, cure: str = "declare it again") -> None:
+    """Raise StaleError when the files of a base are gone or not those that were declared; `cure`: what else to do."""
+    if not all((base.folder / file).exists() for file in (CONFIG, WEIGHTS)):
+        raise StaleError(f"base '{base.name}' is not in {base.folder} any more; put it back there, or {cure}")
+    if (found := base_digest(base.folder)) != base.digest:
+        raise StaleError(
+            f"base '{base.name}' in {base.folder} has changed since it was declared (digest {found[:12]}, then "
+            f"{base.digest[:12]}); put the files back, or {cure}"
+        )
+
+
+def base_before(folder: Path) -> dict[str, Any] | None:
+    """Return the record of the public base that an export of allears continues, itself or through earlier runs."""
+    file = folder / PROVENANCE
+    return base_of(read_json(file)) if file.exists() else None
+
+
+def base_of(provenance: object) -> dict[str, Any] | None:
+    """Return the record of the public base in a provenance, or in those of the runs and encoders that it names."""
+    if not isinstance(provenance, Mapping):
+        return None
+    if isinstance(provenance.get("base"), Mapping):
+        return dict(provenance["base"])
+    return base_of(provenance.get("extends")) or base_of(provenance.get("encoder"))
+
+
+def disclosed(base: Base) -> dict[str, Any]:
+    """Return what is published of a base: not where it lies here."""
+    return base.model_dump(mode="json", exclude={"heads", "folder"})
 
 
 def declared_bases(data: Path) -> list[Base]:
@@ -82,19 +120,29 @@ def declared_bases(data: Path) -> list[Base]:
     return [_read(file) for file in sorted(_file(data, "x").parent.glob("*.json"))]
 
 
-def trained_on_unknown(base: Mapping[str, Any]) -> str:
-    """Return the sentence that stands wherever test speakers are protected; '' for a base that lists what it used."""
-    if base["knows_heard"]:
+def trained_on_unknown(base: Mapping[str, Any], how: str = "The weights continue") -> str:
+    """Return the sentence that stands wherever test speakers are protected; '' for a base that lists its speakers."""
+    if base["lists_speakers"]:
         return ""
     return (
-        f"The weights continue {base['name']}; what that was trained on is unknown beyond its origin, so it may have "
-        "used speakers of dev and test."
+        f"{how} {base['name']}; what that was trained on is unknown beyond its origin, so it may have used speakers of "
+        "dev and test."
     )
+
+
+def unknown_speakers(provenance: Mapping[str, Any]) -> list[str]:
+    """Return such sentences for the base that a run continues and the one that its units are of; the same base once."""
+    base, of_units = base_of(provenance), (provenance.get("units") or {}).get("base")
+    found = [trained_on_unknown(base)] if base else []
+    if of_units and of_units != base:
+        found.append(trained_on_unknown(of_units, "The units are of"))
+    return [sentence for sentence in found if sentence]
 
 
 def base_in_words(base: Mapping[str, Any]) -> str:
     """Return name, licence, origin and digest, for a card."""
-    return f"{base['name']}, {base['licence']}, digest `{base['digest'][:12]}`: {base['origin']}"
+    earlier = f"; it continues {base['earlier']}" if base.get("earlier") else ""
+    return f"{base['name']}, {base['licence']}, digest `{base['digest'][:12]}`: {base['origin']}{earlier}"
 
 
 def _check_safe(folder: Path) -> None:
@@ -107,6 +155,11 @@ def _check_safe(folder: Path) -> None:
             "model that transformers itself has"
         )
     if not (folder / WEIGHTS).exists():
+        if (folder / f"{WEIGHTS}.index.json").exists():
+            raise ConfigError(
+                f"{folder} holds its weights in several files; expected one {WEIGHTS} (transformers: "
+                "save_pretrained(…, max_shard_size='100GB'))"
+            )
         pickles = sorted(file.name for pattern in PICKLES for file in folder.glob(pattern))
         if pickles:
             raise ConfigError(
@@ -116,15 +169,22 @@ def _check_safe(folder: Path) -> None:
             )
         raise StorageError(f"{folder} has no {WEIGHTS}; expected the folder of a model in one safetensors file")
     file = folder / PREPROCESSOR
-    if file.exists() and read_json(file).get("do_normalize") is False:
+    settings = read_json(file) if file.exists() else {}
+    if (rate_hz := settings.get("sampling_rate", RATE_HZ)) != RATE_HZ:
+        raise ConfigError(
+            f"{file} has sampling_rate={rate_hz}; encoders here take {RATE_HZ} Hz, and get no other audio"
+        )
+    if settings.get("do_normalize") is False:
         raise ConfigError(
             f"{file} has do_normalize=false, and allears always normalises the samples of each clip: the encoder would "
             "get other input than it was trained on"
         )
 
 
-def _digest(folder: Path) -> str:
-    return value_digest([file_digest(folder / CONFIG), file_digest(folder / WEIGHTS)])
+def base_digest(folder: Path) -> str:
+    """Return the digest of all files that a base is used by."""
+    files = [folder / name for name in (CONFIG, WEIGHTS, PREPROCESSOR, HEARD, PROVENANCE)]
+    return value_digest([file_digest(file) if file.exists() else None for file in files])
 
 
 def _file(data: Path, name: str) -> Path:

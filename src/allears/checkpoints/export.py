@@ -102,7 +102,7 @@ def load_export(folder: Path) -> Encoder:
     Raises StorageError when a file is missing or broken, ConfigError when the model is another one, or configuration
     and weights do not belong together.
     """
-    config = _read_config(folder / CONFIG)
+    config = read_config(folder / CONFIG)
     encoder = build_encoder(config)
     weights = weights_of(read_weights(folder / WEIGHTS), config)
     _check_shapes(folder, {name: value.shape for name, value in encoder.state_dict().items()}, weights)
@@ -143,9 +143,12 @@ def load_head(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
     return read_weights(path), _reading(path, metadata)
 
 
-def _read_config(path: Path) -> AnyEncoderConfig:
+def read_config(path: Path) -> AnyEncoderConfig:
+    """Return our configuration of a `config.json`; ConfigError when no family here computes that model."""
     try:
         return config_of(read_json(path))
+    except (TypeError, AttributeError, KeyError) as error:
+        raise ConfigError(f"{path} is not the configuration of an encoder ({type(error).__name__}: {error})") from error
     except ValidationError as error:
         wrong = "; ".join(_detail(one) for one in error.errors(include_url=False))
         raise ConfigError(

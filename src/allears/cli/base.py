@@ -22,15 +22,16 @@ def base() -> None:
 @click.argument("folder", type=click.Path(path_type=Path))
 @click.option("--licence", required=True, help="Of the weights: an SPDX name (Apache-2.0 …) or LicenseRef-NAME.")
 @click.option("--origin", required=True, help='"who, which revision, trained on what"; it is shown on every card.')
+@click.option("--replace", is_flag=True, help="Replace a base of this name that has other files.")
 @_verbose
-def add_base(name: str, folder: Path, licence: str, origin: str, *, verbose: bool) -> None:
+def add_base(name: str, folder: Path, licence: str, origin: str, *, replace: bool, verbose: bool) -> None:
     """Declare the encoder in FOLDER (config.json and model.safetensors) as base NAME. The folder stays where it is."""
     with sentences(verbose=verbose):
         from allears.checkpoints.bases import declare_base, trained_on_unknown
 
-        folder = folder.expanduser().absolute()
+        folder = folder.expanduser().resolve()
         enter_project()
-        found = declare_base(DATA, name, folder, _allowed(licence), origin)
+        found = declare_base(DATA, name, folder, _allowed(licence), origin, replace=replace)
         heads = f"; left out, as heads: {', '.join(found.heads)}" if found.heads else ""
         click.echo(
             f"{found.name}: {found.family} encoder of {found.parameters / 1e6:.1f} M parameters, {found.licence}, "

@@ -10,6 +10,7 @@ from typing import Any
 
 from pydantic import TypeAdapter, ValidationError
 
+from allears.checkpoints.bases import base_in_words, base_of, unknown_speakers
 from allears.checkpoints.export import load_export, load_head, save_export, save_head
 from allears.checkpoints.heard import Heard
 from allears.checkpoints.learned import Learned, save_learned
@@ -32,7 +33,7 @@ def save_task_model(
     """Write encoder and head to `folder`; the head comes last. Raises ValueError for a task without an encoder."""
     if model.encoder is None:
         raise ValueError("a task on the outputs of a frozen encoder has no encoder to export")
-    save_export(folder, {"encoder": model.encoder}, provenance, task_card(model), heard)
+    save_export(folder, {"encoder": model.encoder}, provenance, task_card(model, provenance), heard)
     if learned is not None:
         save_learned(folder, learned)
     save_head(folder / HEAD, model.head, {"config": model.config.model_dump_json()})
@@ -60,10 +61,14 @@ def load_task_model(folder: Path) -> TaskModel[Any]:
     return model.eval()
 
 
-def task_card(model: TaskModel[Any]) -> str:
-    """Return what the model does, as Markdown."""
+def task_card(model: TaskModel[Any], provenance: dict[str, Any]) -> str:
+    """Return what the model does and which public base it continues, as Markdown."""
+    base = base_of(provenance)
+    continued = f"\nIt continues a public encoder: {base_in_words(base)}. " if base else ""
+    continued += " ".join(unknown_speakers(provenance))
     return f"""# Fine-tuned listening model
 
 {model.card()} `allears.downstream.export.load_task_model(folder)` loads encoder and head; `provenance.json` names the
 recordings and licences it comes from.
+{continued}
 """

@@ -150,7 +150,7 @@ def _export(spec: FinetuneSpec, plan: TaskPlan, arms: list[ArmRun]) -> dict[str,
         "share": cell.share,
         "shards": spec.shard_set.get("digest"),
         "encoder": read_json(source) if source.exists() else spec.encoder.name,
-        **({"base": spec.base.model_dump(mode="json")} if spec.base else {}),
+        **({"base": spec.base} if spec.base else {}),
     }
     save_task_model(folder, best.model(cell), provenance, *_known(spec, best, cell))
     return {"folder": str(folder), "dev_error": best.dev_rate(cell), "share": cell.share, "seed": cell.seed}

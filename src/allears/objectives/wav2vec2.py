@@ -65,7 +65,7 @@ class Wav2Vec2(Objective):
             rows(output.local_BFC, ready["hidden_M"]), ready["gumbel_temperature"]
         )
         contexts_MD = self.context_projection(rows(output.last_BFD, ready["hidden_M"]))
-        contrastive, correct = contrast(
+        contrastive, correct, judged = contrast(
             contexts_MD, self.target_projection(targets_MD), codes_MG, ready["negatives_MJ"], self.config.temperature
         )
         hidden, _, masked, frames = ready["counts"].unbind()
@@ -76,7 +76,7 @@ class Wav2Vec2(Objective):
             count=hidden,
             metrics={
                 "loss": (contrastive.detach(), hidden),
-                "contrastive_accuracy": (correct, hidden),
+                "contrastive_accuracy": (correct, judged),
                 "code_perplexity": (perplexity.detach() * hidden, hidden),
                 "masked_share": (masked, frames),
             },
@@ -128,8 +128,9 @@ class GumbelQuantizer(nn.Module):
 
 def contrast(
     contexts_MD: Tensor, targets_MD: Tensor, codes_MG: Tensor, negatives_MJ: Tensor, temperature: float
-) -> tuple[Tensor, Tensor]:
-    """Return the summed contrastive loss (equation 3), and how many frames are closest to their own target.
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Return the summed contrastive loss (equation 3), how many frames are closest to their own target, and of how many
+    that can be said: those with a negative that is left.
 
     Negatives with the codes of the target are left out. transformers compares the vectors instead, which the rounding
     of the straight-through softmax can make unequal for the same codes.
@@ -143,7 +144,8 @@ def contrast(
         own_M = torch.zeros_like(logits_MK[:, 0], dtype=torch.int64)
         loss = functional.cross_entropy(logits_MK, own_M, reduction="sum")
         with torch.no_grad():
-            return loss, (logits_MK[:, 1:] < logits_MK[:, :1]).all(-1).sum()
+            judged_M = ~same_MJ.all(-1)
+            return loss, ((logits_MK[:, 1:] < logits_MK[:, :1]).all(-1) & judged_M).sum(), judged_M.sum()
 
 
 def draw_negatives(batch: Batch, found: Masked, J: int, seed: int) -> NDArray[np.int64]:

@@ -23,8 +23,9 @@ class Params(BaseModel):
 class Base(Params):
     """A public encoder that is continued: its folder, licence, origin, digest (of configuration and weights).
 
-    `heads`: weights in its file that are no part of the encoder and are left out. `knows_heard`: its folder lists the
-    speakers and clips that it was trained on, as exports of allears do.
+    `heads`: weights in its file that are no part of the encoder and are left out. `lists_speakers`: its folder lists
+    the speakers and clips that it was trained on, as exports of allears do, and so does every base before it, which
+    `earlier` names.
     """
 
     name: str
@@ -35,7 +36,8 @@ class Base(Params):
     family: str
     parameters: int
     heads: tuple[str, ...] = ()
-    knows_heard: bool = False
+    lists_speakers: bool = False
+    earlier: str = ""
 
 
 class Paths(Params):

@@ -119,8 +119,12 @@ class WaveformConfig(EncoderConfig):
 
     family: Literal["waveform"] = "waveform"
     channels: int = Field(default=64, ge=1, description="of each convolution of the waveform [conv_dim]")
-    kernels: tuple[int, ...] = Field(default=(10, 3, 3, 3, 3, 2, 2), min_length=1, description="[conv_kernel]")
-    strides: tuple[int, ...] = Field(default=(5, 2, 2, 2, 2, 2, 2), min_length=1, description="[conv_stride]")
+    kernels: tuple[Annotated[int, Field(ge=1)], ...] = Field(
+        default=(10, 3, 3, 3, 3, 2, 2), min_length=1, description="[conv_kernel]"
+    )
+    strides: tuple[Annotated[int, Field(ge=1)], ...] = Field(
+        default=(5, 2, 2, 2, 2, 2, 2), min_length=1, description="[conv_stride]"
+    )
     extractor_norm: Literal["group", "layer"] = Field(
         default="group",
         description="group: the first convolution over time; layer: each one over channels [feat_extract_norm]",

@@ -180,6 +180,15 @@ class PretrainParams(Params):
         return self
 
     @model_validator(mode="after")
+    def _units_of_something(self) -> Self:
+        if self.units_from is not None and "units" not in self.chosen.inputs:
+            raise ValueError(
+                f"pretrain.units_from is '{self.units_from}', but pretrain.objective={self.objective} learns no units; "
+                "set it to null, or choose masked_units or next_unit"
+            )
+        return self
+
+    @model_validator(mode="after")
     def _something_left(self) -> Self:
         shares = {name: share for name, share in self.corpora.items() if share is not None}
         if math.fsum(shares.values()) >= 1:
@@ -226,7 +235,8 @@ class PretrainParams(Params):
 
     @model_validator(mode="after")
     def _suit_each_other(self) -> Self:
-        self.chosen.check(self.chosen_encoder)
+        if self.init_from is None:  # else the encoder is that of the base
+            self.chosen.check(self.chosen_encoder)
         return self
 
     @property

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any, Literal
 
-from allears.params.base import Base, Params
+from allears.params.base import Params
 from allears.params.finetune import FinetuneParams
 
 VERSION = 4  # raised when a change of code gives other results for the same spec
@@ -32,7 +32,7 @@ class TaskPlan(Params):
 
 class FinetuneSpec(Params):
     """`shard_set` is the handle's JSON, `clips` the table of labels of `corpus`, `encoder` an export folder or
-    that of a `base`.
+    that of a public base, whose record is `base`.
 
     `baselines`: where the arms that do not depend on the pretrained weights lie. Every encoder that is fine-tuned with
     the same labels, settings and architecture is compared with the same ones, trained once.
@@ -46,6 +46,6 @@ class FinetuneSpec(Params):
     shard_set: dict[str, Any]
     clips: Path
     encoder: Path
-    base: Base | None = None
+    base: dict[str, Any] | None = None
     plans: tuple[TaskPlan, ...]
     finetune: FinetuneParams

@@ -21,18 +21,18 @@ class ExtendedRun(Params):
 
 
 class UnitSource(Params):
-    """What the units of k-means are of: MFCCs, or layer `layer` of the encoder in `folder` (weights `digest`).
+    """Source of units: MFCCs, or layer `layer` of the encoder in `folder` (`digest` of its configuration and weights).
 
-    `centres`: those of the run that is extended, which are used as they are; None: they are fitted. `said`: the source
-    in words; `base`: it is a public encoder.
+    `centres`: those of the run that is extended, which are used as they are; None: they are fitted. `words`: for
+    people; `base`: the record of the public base that the encoder is, or continues.
     """
 
     folder: Path | None = None
     layer: int = 0
     digest: str = ""
     centres: Path | None = None
-    said: str = "MFCCs"
-    base: Base | None = None
+    words: str = "MFCCs"
+    base: dict[str, Any] | None = None
 
 
 class OtherCorpus(Params):

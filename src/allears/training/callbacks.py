@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from dataclasses import asdict
 from typing import Any, NoReturn
@@ -140,12 +141,17 @@ class Watch(Callback):
 
     def _guard(self, done: int, values: dict[str, float]) -> None:
         """Stop a run that cannot learn any more; an objective without codes has no such guard."""
-        if not {"codes_perplexity", "predictions_perplexity"} <= values.keys():
+        if "codes_perplexity" not in values:
             return
         params = self.spec.pretrain
         warm = self.spec.first_update + 2 * params.optimiser.warmup_updates + params.guards.patience_updates // 2
         self.health, sentence, stop = check_collapse(
-            self.health, done, values["codes_perplexity"], values["predictions_perplexity"], params.guards, warm
+            self.health,
+            done,
+            values["codes_perplexity"],
+            values.get("predictions_perplexity", math.inf),
+            params.guards,
+            warm,
         )
         if sentence:
             self.logger.note(done, {"guard": sentence})

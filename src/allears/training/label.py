@@ -34,12 +34,13 @@ from allears.storage.files import atomic_path, sweep
 from allears.storage.receipt import read_receipt, write_receipt
 from allears.training.plan import CorpusData, TrainingData
 
-VERSION = 1
+VERSION = 2
 WINDOW_HOP = 160  # samples between two windows of the MFCCs at 16 kHz
 MODEL_FILE = "units.npy"
 JOURNAL = "labelled.jsonl"
 BATCH_FRAMES = 10_000  # of k-means, and n_init below: HuBERT's dump_km.py has 10,000 and 20
 STARTS = 5
+SLOWEST = 20.0  # seconds for a second of audio, after which a worker counts as stuck: a large encoder on a busy core
 
 Features = NDArray[np.float32]
 MFCCS = UnitSource()
@@ -71,7 +72,8 @@ def units_handle(
         inputs["others"] = value_digest([[one.labelled_digest, round(one.share, 6)] for one in others])
     name = identity("units", VERSION, inputs, asked)
     folder, *elsewhere = (str(each / "units" / name[:12]) for each in features)
-    handle = {"kind": "units", "folder": folder, "digest": name, "units": units, "source": source.said}
+    handle = {"kind": "units", "folder": folder, "digest": name, "units": units, "source": source.words}
+    handle["features"] = "mfcc" if source.folder is None else f"{source.digest}:{source.layer}"
     if source.folder is not None:
         handle |= {"encoder": str(source.folder), "layer": source.layer}
     return handle | ({"others": elsewhere} if elsewhere else {})
@@ -93,6 +95,9 @@ def prepare_units(
     extraction = Extraction(params.chosen_encoder.hop_samples, params.units.normalise, source.folder, source.layer)
     folder, *_ = folders = [Path(each) for each in (handle["folder"], *handle.get("others", ()))]
     notes = read_receipt(folder, name)
+    if notes is not None and not _is_whole(folder / MODEL_FILE, notes["centres"]):
+        (folder / MODEL_FILE).unlink(missing_ok=True)
+        notes = None
     lost = [_lost(one, each, name) for one, each in zip(data.corpora, folders, strict=True)]
     if notes is None or any(lost):
         for each, shards in zip(folders, lost, strict=True):
@@ -111,6 +116,10 @@ def prepare_units(
     return handle | notes
 
 
+def _is_whole(model: Path, digest: str) -> bool:
+    return model.exists() and file_digest(model) == digest
+
+
 def unit_features(audio_T: NDArray[np.float32], rate_hz: int, stack: int, normalise: str) -> Features:
     """What k-means sees of a clip, [F, C]: MFCCs with deltas, averaged over each encoder frame."""
     features_FC = stack_mean(mfcc(audio_T, rate_hz), stack)
@@ -123,7 +132,7 @@ def unit_features(audio_T: NDArray[np.float32], rate_hz: int, stack: int, normal
 
 @dataclass(frozen=True, slots=True)
 class Extraction:
-    """What k-means sees of a clip: MFCCs (`normalise`), or a layer of the encoder in `folder`."""
+    """Features of a clip for k-means: MFCCs (`normalise`), or a layer of the encoder in `folder`."""
 
     hop_samples: int
     normalise: str = "mean"
@@ -178,6 +187,10 @@ def label_tar(
     tar: Tar, *, shard_set: ShardSet, folder: Path, model: Path, digest: str, extraction: Extraction
 ) -> list[int]:
     """Label the wanted clips of one tar; returns how often each unit occurs [V]. Runs in a worker."""
+    if extraction.folder is not None:
+        from allears.training.layer import use_one_thread
+
+        use_one_thread()  # workers run side by side
     centres_VC = np.load(model, allow_pickle=False)
     labels: dict[str, NDArray[np.int32]] = {}
     counts_V = np.zeros(len(centres_VC), dtype=np.int64)
@@ -242,9 +255,15 @@ def _lost(one: CorpusData, folder: Path, digest: str) -> list[str]:
 def _label(one: CorpusData, folder: Path, units: int, work: Callable[..., list[int]]) -> NDArray[np.int64]:
     """Label one corpus; how often each unit occurs [V]. `work` is `label_tar` that knows the unit model."""
     mine = partial(work, shard_set=one.shard_set, folder=folder)
+    longest_s = max((tar.index.samples_N.sum() for tar in _tars(one)), default=0) / one.shard_set.sample_rate_hz
     counts_V = np.zeros(units, dtype=np.int64)
     outcomes = map_items(
-        mine, _tars(one), key=lambda tar: tar.name, journal=folder / JOURNAL, title="Labelling", timeout_s=3600.0
+        mine,
+        _tars(one),
+        key=lambda tar: tar.name,
+        journal=folder / JOURNAL,
+        title="Labelling",
+        timeout_s=max(3600.0, SLOWEST * float(longest_s)),
     )
     for outcome in outcomes:
         if outcome.reason is not None:

@@ -10,6 +10,7 @@ from typing import cast
 
 from pytorch_lightning import Trainer
 
+from allears.checkpoints.bases import check_unchanged
 from allears.checkpoints.export import load_export
 from allears.checkpoints.steps import CHECKPOINTS, step_file, steps
 from allears.checkpoints.training_state import data_of, load_state, weights_of
@@ -51,6 +52,8 @@ def run(spec: PretrainSpec) -> None:
     sys.setswitchinterval(5e-4)  # reader threads run Python too: the step must not wait 5 ms for them
     ranks = from_environment()
     _check_shares(spec.pretrain, ranks)
+    if spec.base is not None:
+        check_unchanged(spec.base)
     hardware = choose_hardware(
         "pretrain", spec.pretrain.accelerator, spec.pretrain.precision, gpus=count_gpus(), local=ranks.local,
         processes=ranks.node,

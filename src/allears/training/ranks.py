@@ -116,8 +116,13 @@ def new_strategy(params: PretrainParams, ranks: Ranks, device: torch.device) -> 
 
 
 def shard(objective: nn.Module, mesh: Any) -> None:
-    """Shard weights over the GPUs of `mesh` (FSDP2), block by block; gradients are summed, not averaged."""
-    blocks = [block for each in objective.modules() if isinstance(each, nn.ModuleList) for block in each]
+    """Shard weights over the GPUs of `mesh` (FSDP2), block by block; gradients are summed, not averaged.
+
+    Blocks are the members of lists called `blocks` or, in transformers, `layers`: others may be parts that are never
+    called by themselves, whose weights would not be gathered.
+    """
+    lists = [each for name, each in objective.named_modules() if name.rpartition(".")[2] in ("blocks", "layers")]
+    blocks = [block for each in lists if isinstance(each, nn.ModuleList) for block in each]
     for each in (*blocks, objective):
         fully_shard(each, mesh=mesh)
         sharded = cast("FSDPModule", each)

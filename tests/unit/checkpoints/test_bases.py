@@ -8,7 +8,14 @@ import torch
 from safetensors.torch import load_file, save_file
 from transformers import HubertConfig, HubertModel, Wav2Vec2Config, Wav2Vec2ForPreTraining
 
-from allears.checkpoints.bases import declare_base, declared_bases, find_base, trained_on_unknown
+from allears.checkpoints.bases import (
+    base_in_words,
+    declare_base,
+    declared_bases,
+    disclosed,
+    find_base,
+    trained_on_unknown,
+)
 from allears.checkpoints.export import load_export, save_export
 from allears.checkpoints.heard import Heard
 from allears.errors import AllearsError, ConfigError, StaleError, StorageError
@@ -65,7 +72,7 @@ def test_what_a_base_was_trained_on_is_unknown_unless_it_lists_it(tmp_path, fami
     sentence = trained_on_unknown(declare(tmp_path, silent).model_dump())
     assert "acme" in sentence
     assert "unknown" in sentence
-    assert trained_on_unknown(declare(tmp_path, listing).model_dump()) == ""
+    assert trained_on_unknown(declare(tmp_path, listing, "other").model_dump()) == ""
 
 
 def weights_changed(folder, changes):
@@ -98,6 +105,14 @@ REFUSED = {
     "samples as they are": (
         lambda folder: change(folder, "preprocessor_config.json", do_normalize=False), "do_normalize=false",
     ),
+    "another rate": (
+        lambda folder: change(folder, "preprocessor_config.json", sampling_rate=8000), "sampling_rate=8000",
+    ),
+    "several files": (
+        lambda folder: (folder / "model.safetensors").rename(folder / "model.safetensors.index.json"), "several files",
+    ),
+    "a configuration of something else": (lambda folder: change(folder, "config.json", conv_dim=8), "TypeError"),
+    "strides of nothing": (lambda folder: change(folder, "config.json", conv_stride=[0] * 7), "strides"),
     "no weights": (lambda folder: (folder / "model.safetensors").unlink(), "has no model.safetensors"),
     "no configuration": (lambda folder: (folder / "config.json").unlink(), "config.json"),
     "no folder": (shutil.rmtree, "is not a folder"),
@@ -128,6 +143,55 @@ def test_a_base_that_moved_or_changed_is_not_used(tmp_path, public):
     public.rename(tmp_path / "elsewhere")
     with pytest.raises(StaleError, match="is not in"):
         find_base(tmp_path / "data", "acme", "key")
+
+
+def test_a_base_that_lost_a_file_is_not_used(tmp_path):
+    """Without its list of speakers nobody would be protected from it; without its configuration it cannot be built."""
+    encoder = build_encoder(small(ENCODERS["waveform"]), 1)
+    for name in ("heard.npz", "config.json", "preprocessor_config.json"):
+        folder = save_export(tmp_path / name, {"encoder": encoder}, {}, "# A card", Heard.of("c", ["s"], ["0" * 64]))
+        declare(tmp_path, folder, name.split(".")[0].replace("_", "-"))
+        (folder / name).unlink()
+        with pytest.raises(StaleError):
+            find_base(tmp_path / "data", name.split(".")[0].replace("_", "-"), "key")
+
+
+def test_an_export_that_continues_a_base_brings_it_along(tmp_path, public):
+    """Its own speakers are listed, but those of the public encoder before it are as unknown as ever."""
+    record = disclosed(declare(tmp_path, public))
+    heard = Heard.of("c", ["s"], ["0" * 64])
+    for number, provenance in enumerate(
+        ({"base": record}, {"extends": {"base": record}}, {"encoder": {"base": record}})
+    ):
+        folder = save_export(tmp_path / str(number), {"encoder": load_export(public)}, provenance, "# A card", heard)
+        second = declare(tmp_path, folder, f"second-{number}")
+        assert not second.lists_speakers
+        assert "unknown" in trained_on_unknown(second.model_dump())
+        assert "Apache-2.0" in base_in_words(second.model_dump())
+        assert "ACME" in second.earlier
+    assert "folder" not in record
+
+
+def test_a_name_is_not_given_twice(tmp_path, public):
+    first = declare(tmp_path, public)
+    assert declare(tmp_path, public) == first  # the same again
+    weights_changed(public, lambda found: {k: v + 1e-3 for k, v in found.items()})
+    with pytest.raises(ConfigError, match="declared already"):
+        declare(tmp_path, public)
+    replaced = declare_base(tmp_path / "data", "acme", public, "MIT", ORIGIN, replace=True)
+    assert find_base(tmp_path / "data", "acme", "key") == replaced
+    (tmp_path / "data" / "06_models" / "so762").mkdir(parents=True)
+    with pytest.raises(ConfigError, match="is a corpus"):
+        declare(tmp_path, public, "so762")
+
+
+def test_half_precision_is_read_as_single(tmp_path, public):
+    before = load_export(public).state_dict()
+    weights_changed(public, lambda found: {k: v.half() for k, v in found.items()})
+    declare(tmp_path, public)
+    for name, value in load_export(public).state_dict().items():
+        assert value.dtype == torch.float32
+        torch.testing.assert_close(value, before[name], rtol=1e-3, atol=1e-4)
 
 
 def test_an_unknown_base_is_answered_with_those_there_are(tmp_path, public):

@@ -79,7 +79,7 @@ def test_a_truncated_weight_file_is_named(tmp_path):
 @pytest.mark.parametrize(
     ("change", "words"),
     [
-        ({"model_type": "hubert"}, "a model of type 'hubert', which allears does not compute"),
+        ({"model_type": "whisper"}, "a model of type 'whisper', which allears does not compute"),
         ({"add_adapter": True}, "add_adapter=True"),
         ({"use_intermediate_ffn_before_adapter": True}, "use_intermediate_ffn_before_adapter=True"),
         ({"conv_depthwise_kernel_size": 4}, r"config\.json describes .*kernel_frames must be odd, found 4"),

@@ -129,7 +129,7 @@ def test_units_of_a_layer_are_its_nearest_centres(tmp_path: Path) -> None:
     data = training_data(shard_set, clips, params)
     encoder = build_encoder(params.chosen_encoder, seed=5).eval()
     folder = save_export(tmp_path / "export", {"encoder": encoder}, {}, "# A card")
-    source = UnitSource(folder=folder, layer=1, digest="d", said="layer 1")
+    source = UnitSource(folder=folder, layer=1, digest="d", words="layer 1")
     handle = label.prepare_units(data, params, tmp_path / "features", source=source)
     assert handle["source"] == "layer 1"
     assert handle["digest"] != label.units_handle(data, params, tmp_path / "features")["digest"]

@@ -8,7 +8,7 @@ from typing import Any
 
 import pandas as pd
 
-from allears.checkpoints.bases import declared_bases, find_base, trained_on_unknown
+from allears.checkpoints.bases import declared_bases, disclosed, find_base, unknown_speakers
 from allears.checkpoints.known import CONFIG, WEIGHTS
 from allears.errors import ConfigError, StorageError, run_command
 from allears.params.base import Base, Paths
@@ -47,10 +47,9 @@ def plan_finetuning(
     tested: tuple[Split, ...] = SPLITS if params.leave_one_group_out else ("dev", "test")
     cure = "Pretrain on it as it is now, or name the encoder of another corpus with finetune.encoder"
     check_unheard(export, paths.corpus, table, ShardSet.from_json(shard_set), tested, cure)
-    facts = {"base": base.model_dump(mode="json")} if base else _provenance(export)
-    continued = facts.get("base")
-    if continued and (sentence := trained_on_unknown(continued)):
-        logger.warning("%s Origin: %s", sentence, continued["origin"])
+    facts = {"base": disclosed(base)} if base else dict(read_json(export / PROVENANCE))
+    for sentence in unknown_speakers(facts):
+        logger.warning(sentence)
     plans = plan_tasks(table, params, int(shard_set["sample_rate_hz"]))
     for plan in plans:
         classes = f"{len(plan.classes)} classes, " if plan.classes else ""
@@ -72,7 +71,7 @@ def plan_finetuning(
         "plans": [plan.model_dump(mode="json") for plan in plans],
         "encoder": str(export),
         "encoder_corpus": origin,
-        "base": base.model_dump(mode="json") if base else None,
+        "base": disclosed(base) if base else None,
         "inputs": inputs,
         "identity": grid_identity(inputs, params),
         "baselines": baselines,
@@ -197,9 +196,9 @@ def find_encoder(encoder: dict[str, Any], params: FinetuneParams, paths: Paths) 
             f"{folder} has no {WEIGHTS}: it is not the export of an encoder, or was deleted; run `kedro run --pipeline "
             f"pretrain --params corpus={origin}`"
         )
+    if not (folder / PROVENANCE).exists():
+        raise ConfigError(
+            f"{folder} is not an export of allears: it lacks {PROVENANCE}. Declare a public encoder as a base first, "
+            f"with its licence and origin: allears base add NAME {folder} --licence SPDX --origin …"
+        )
     return portable(folder), origin, None
-
-
-def _provenance(export: Path) -> dict[str, Any]:
-    file = export / PROVENANCE
-    return dict(read_json(file)) if file.exists() else {}

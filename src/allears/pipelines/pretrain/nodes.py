@@ -96,7 +96,7 @@ def prepare_targets(
     if (extends := corpora.extended(pretrain_plan)) is not None:
         before = runs.check_extension(extends, params, base)
         source = units.extended_source(source, before, units_handle(data, params, *features, source=source))
-    return prepare_units(data, params, *features, source=source) | {"base": source.base and source.base.name}
+    return prepare_units(data, params, *features, source=source) | {"base": source.base}
 
 
 def train_encoder(
@@ -203,7 +203,7 @@ def export_encoder(
         from allears.training.pretrain import trained_objective
 
         exported = trained_objective(params, Path(pretrained["checkpoint"]), base).exports()
-        whom = runs.whom(pretrained["extends"], heard, paths, base)
+        whom = runs.whom(pretrained["extends"], heard, paths, runs.encoders_of(base, targets))
         provenance["cost"] = pretrained["cost"]  # beside the identity: the same weights may have cost more
         exported |= units.joined_encoder(targets, params)
         card = summary.card(provenance, list(exported)) + units.how_to_join(targets, params)

@@ -9,7 +9,7 @@ from functools import reduce
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
-from allears.checkpoints.bases import find_base, trained_on_unknown
+from allears.checkpoints.bases import disclosed, find_base, trained_on_unknown
 from allears.checkpoints.heard import NAME as HEARD
 from allears.checkpoints.known import CONFIG
 from allears.checkpoints.steps import CHECKPOINTS, step_file, steps
@@ -78,7 +78,7 @@ def with_base(params: PretrainParams, paths: Paths) -> tuple[PretrainParams, Bas
     """
     if params.init_from is None:
         return params, None
-    from allears.models.build import config_of
+    from allears.checkpoints.export import read_config
 
     if not params.chosen.has_encoder:
         raise ConfigError(
@@ -86,7 +86,7 @@ def with_base(params: PretrainParams, paths: Paths) -> tuple[PretrainParams, Bas
             "that could be continued; set it to null (pretrain.units_from takes units of a base)"
         )
     base = find_base(paths.data, params.init_from, "pretrain.init_from")
-    config = config_of(read_json(base.folder / CONFIG))
+    config = read_config(base.folder / CONFIG)
     if params.frozen_blocks > config.blocks:
         raise ConfigError(
             f"pretrain.frozen_blocks is {params.frozen_blocks}, but base '{base.name}' has {config.blocks} blocks; ask "
@@ -171,7 +171,7 @@ def begin(spec: PretrainSpec, heard: Sequence[HeardCorpus], versions: Sequence[s
         **_of_base(spec.base),
     }
     write_json(spec.folder / PROVENANCE, about)
-    save_heard(spec.folder, whom(before, heard, paths, spec.base))
+    save_heard(spec.folder, whom(before, heard, paths, encoders_of(spec.base, spec.targets)))
 
 
 def told(paths: Paths, run: str) -> Path:
@@ -222,7 +222,7 @@ def check_extension(extends: ExtendedRun, params: PretrainParams, base: Base | N
         "pretrain.encoder": (before.pretrain.chosen_encoder, params.chosen_encoder),
         "pretrain.objective": (before.pretrain.chosen, params.chosen),
         "pretrain.units": (before.pretrain.units, params.units),
-        "pretrain.units_from": (before.pretrain.units_from, params.units_from),
+        "pretrain.optimiser.layer_decay": (before.pretrain.optimiser.layer_decay, params.optimiser.layer_decay),
         "pretrain.init_from": (before.base and before.base.digest, base and base.digest),
         "pretrain.frozen_blocks": (before.pretrain.frozen_blocks, params.frozen_blocks),
     }
@@ -243,19 +243,26 @@ def check_units(before: PretrainSpec, targets: Mapping[str, Any]) -> None:
         )
 
 
-def whom(before: str | None, heard: Sequence[HeardCorpus], paths: Paths, base: Base | None) -> Heard:
-    """Return whom a run is trained on, the run `before`, which it extends, and the base, where that lists them."""
+def whom(before: str | None, heard: Sequence[HeardCorpus], paths: Paths, encoders: Sequence[Path]) -> Heard:
+    """Return whom a run is trained on: its own speakers, those of the run `before`, which it extends, and those of the
+    `encoders` that it continues or takes units of, where these list them.
+    """
     from allears.checkpoints.heard import Heard, load_heard
 
     now = [Heard.of(one.corpus, one.rows["group"], one.pcm_sha256) for one in heard]
     earlier = [load_heard(told(paths, before))] if before else []
-    earlier += [load_heard(base.folder)] if base else []
+    earlier += [load_heard(folder) for folder in encoders]
     return reduce(Heard.joined, [*now, *(each for each in earlier if each)])
+
+
+def encoders_of(base: Base | None, targets: Mapping[str, Any]) -> list[Path]:
+    """Return the folders of the encoders that a run continues, or takes units of."""
+    return [*([base.folder] if base else []), *([Path(targets["encoder"])] if "encoder" in targets else [])]
 
 
 def _of_base(base: Base | None) -> dict[str, Any]:
     """What the provenance of a run says of the base that it continues; nothing without one."""
-    return {} if base is None else {"base": base.model_dump(mode="json", exclude={"heads"})}
+    return {} if base is None else {"base": disclosed(base)}
 
 
 def _licences(

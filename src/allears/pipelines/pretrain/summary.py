@@ -9,7 +9,7 @@ from typing import Any
 import pandas as pd
 from rich.table import Table
 
-from allears.checkpoints.bases import base_in_words, trained_on_unknown
+from allears.checkpoints.bases import base_in_words, unknown_speakers
 from allears.checkpoints.known import heard_before, heard_in, loader
 from allears.params.base import Paths
 from allears.pipelines.pretrain.corpora import in_words
@@ -126,7 +126,9 @@ def card(provenance: dict[str, Any], modules: Sequence[str]) -> str:
     base = provenance.get("base")
     first = f"the weights of base `{base['name']}`" if base else "new weights"
     continued = f"\n| base | {base_in_words(base)} |" if base else ""
-    unknown = f" {sentence}" if base and (sentence := trained_on_unknown(base)) else ""
+    unit_base = (provenance.get("units") or {}).get("base")
+    continued += f"\n| base of the units | {base_in_words(unit_base)} |" if unit_base else ""
+    unknown = "".join(f" {sentence}" for sentence in unknown_speakers(provenance))
     corpora = heard_in(provenance)
     earlier = "".join(f"\n| heard before, in run {run} | {_heard(one)} |" for run, one in heard_before(provenance))
     name, is_encoder = " and ".join(modules), "encoder" in modules

@@ -6,17 +6,16 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from allears.checkpoints.bases import declared_bases, find_base, trained_on_unknown
+from allears.checkpoints.bases import base_before, declared_bases, disclosed, find_base, trained_on_unknown
 from allears.checkpoints.known import CONFIG, WEIGHTS
-from allears.errors import ConfigError
+from allears.errors import ConfigError, TrainingError
 from allears.params.base import Base, Paths
 from allears.params.model import ConformerConfig
 from allears.params.pretrain import PretrainParams
 from allears.params.spec_pretrain import PretrainSpec, UnitSource
 from allears.process.say import say
 from allears.shards.handle import ShardSet
-from allears.storage.digest import file_digest
-from allears.storage.files import read_json
+from allears.storage.digest import file_digest, value_digest
 
 if TYPE_CHECKING:
     from torch import nn
@@ -30,12 +29,12 @@ def find_source(params: PretrainParams, shards: ShardSet, paths: Paths) -> UnitS
     """
     if params.units_from is None:
         return UnitSource()
+    from allears.checkpoints.export import read_config
     from allears.checkpoints.heard import check_unheard
-    from allears.models.build import config_of
 
     name, _, number = params.units_from.rpartition(":")
     folder, base = _encoder(name, paths)
-    config, layer = config_of(read_json(folder / CONFIG)), int(number)
+    config, layer = read_config(folder / CONFIG), int(number)
     if layer > config.blocks:
         raise ConfigError(
             f"pretrain.units_from is '{params.units_from}', but that encoder has {config.blocks} blocks: layers are 0 "
@@ -50,17 +49,25 @@ def find_source(params: PretrainParams, shards: ShardSet, paths: Paths) -> UnitS
         )
     cure = "Take units of an encoder that was not trained on them, or of MFCCs (pretrain.units_from=null)"
     check_unheard(folder, paths.corpus, paths.clips, shards, ("dev", "test"), cure)
-    if base and (sentence := trained_on_unknown(base.model_dump())):
-        say(f"warning: the units are of base {base.name}. {sentence}")
-    said = f"layer {layer} of {f'base {base.name}' if base else f'run {folder.name}'}"
-    return UnitSource(folder=folder, layer=layer, digest=file_digest(folder / WEIGHTS), said=said, base=base)
+    record = disclosed(base) if base else base_before(folder)
+    if record and (sentence := trained_on_unknown(record, "The units are of")):
+        say(f"warning: {sentence} Origin: {record['origin']}")
+    words = f"layer {layer} of {f'base {base.name}' if base else f'run {folder.name}'}"
+    digest = value_digest([file_digest(folder / name) for name in (CONFIG, WEIGHTS)])
+    return UnitSource(folder=folder, layer=layer, digest=digest, words=words, base=record)
 
 
 def extended_source(source: UnitSource, before: PretrainSpec, handle: Mapping[str, Any]) -> UnitSource:
     """Return the source with the centres of the run that is extended, unless its labels are those of `handle` anyway.
 
-    ConfigError when its unit model is gone.
+    ConfigError when its unit model is gone, TrainingError when its units are of something else.
     """
+    if before.targets.get("features") != handle["features"]:
+        raise TrainingError(
+            f"run {before.folder.name} cannot be extended: its units are of {before.targets.get('source')}, and those "
+            f"of this run would be of {handle['source']}; set pretrain.units_from (and the files behind it) back, or "
+            "start a new run without pretrain.extend"
+        )
     if before.targets.get("digest") == handle["digest"]:
         return source
     from allears.training.label import MODEL_FILE
@@ -106,9 +113,9 @@ def how_to_join(targets: Mapping[str, Any], params: PretrainParams) -> str:
             "\n`lm` is a `LlamaForCausalLM` with its tokenizer over `<u0>`, `<u1>` …; its units are the nearest "
             "centres of MFCCs (`allears.training.label.unit_features` and `assign`).\n"
         )
-    from allears.models.build import config_of
+    from allears.checkpoints.export import read_config
 
-    config = config_of(read_json(Path(targets["encoder"]) / CONFIG))
+    config = read_config(Path(targets["encoder"]) / CONFIG)
     more = f", pad_to_multiple_of={config.log_mel.stack}" if isinstance(config, ConformerConfig) else ""
     repeats = "torch.unique_consecutive(units)" if getattr(params.chosen, "remove_repeats", False) else "units"
     return f"""

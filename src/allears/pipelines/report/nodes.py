@@ -7,7 +7,7 @@ from typing import Any
 
 import pandas as pd
 
-from allears.checkpoints.bases import base_in_words, trained_on_unknown
+from allears.checkpoints.bases import base_in_words, unknown_speakers
 from allears.checkpoints.known import WEIGHTS, heard_before, heard_in, holds_encoder
 from allears.corpus.manifest import Manifest
 from allears.errors import StaleError
@@ -52,7 +52,7 @@ def write_model_card(
         others=[one["corpus"] for one in now[1:]],
         before=list(dict.fromkeys(one["corpus"] for _, one in before)),
         base=base_in_words(base) if base else "",
-        unknown=trained_on_unknown(base) if base else "",
+        unknown=" ".join(unknown_speakers(provenance)),
     )
     return model_card(facts, probe, evaluation if _is_its(encoder, finetune_run) else evaluation.iloc[:0])
 
@@ -90,7 +90,7 @@ def write_report_page(
             version=manifest.digest,
             pretrained=pretrained,
             tuned={"corpus": tuned["corpus"]} | facts,
-            unknown=trained_on_unknown(facts["base"]) if facts.get("base") else "",
+            unknown=" ".join(unknown_speakers(facts)),
             events=history(Path(pretrained["folder"])),
             probe=probe,
             probe_encoders=probe_comparison,
