@@ -26,7 +26,9 @@ NO_EVALUATION = pd.DataFrame(columns=["axis", "baseline", "share"])
 NOT_TUNED = {"encoder": {"digest": ""}}
 
 
-def run(paths: Paths, params: PretrainParams, *, until: str | None = None) -> dict[str, Any]:
+def run(
+    paths: Paths, params: PretrainParams, *, until: str | None = None, audit: AuditParams | None = None
+) -> dict[str, Any]:
     """Run the nodes, or those that `until` needs, and pass the results on as the catalog does: through JSON."""
     pipeline = create_pipeline()
     assert pipeline.inputs() == {
@@ -42,7 +44,7 @@ def run(paths: Paths, params: PretrainParams, *, until: str | None = None) -> di
         "clips": pd.read_parquet(paths.shards / "clips.parquet"),
         "audit_summary": AUDIT,
         "params:pretrain": params,
-        "params:audit": AuditParams(),
+        "params:audit": audit or AuditParams(),
         "params:paths": paths,
     }
     for node in (pipeline.to_outputs(until) if until else pipeline).nodes:

@@ -14,6 +14,7 @@ from transformers import HubertConfig, HubertModel, Wav2Vec2Config, Wav2Vec2Mode
 
 from allears.checkpoints.bases import declare_base
 from allears.errors import ConfigError, TrainingError
+from allears.params.audit import AuditParams
 from allears.params.base import Paths
 from allears.pipelines.report.nodes import write_model_card
 from allears.storage.files import read_json
@@ -57,6 +58,9 @@ def test_a_public_base_is_continued_and_disclosed(
     whole = tiny(objective="masked_units", updates=2, extend=data["pretrained"]["run"], probe=PROBE)
     with pytest.raises(TrainingError, match=r"pretrain\.init_from and pretrain\.frozen_blocks must be the same"):
         run(paths, whole, until="encoder")
+    forbidden = AuditParams.model_validate({"licences": {"deny": ["MIT"]}})  # since it was declared
+    with pytest.raises(ConfigError, match="licence MIT is on the list of those that may not be used"):
+        run(paths, params, until="encoder", audit=forbidden)
     slower = tiny(**settings, extend=data["pretrained"]["run"], optimiser={"layer_decay": 0.5})
     with pytest.raises(TrainingError, match=r"pretrain\.optimiser\.layer_decay must be the same"):
         run(paths, slower, until="encoder")

@@ -211,6 +211,7 @@ def test_the_table_of_clips_is_made_again_when_another_audit_selects_others(tmp_
         (["--load-versions", "manifest"], "Expected the form of 'load_versions'"),
         (["--pipeline", "adit"], "there is no pipeline 'adit'; did you mean 'audit'?"),
         (["--pipeline", "shard", "--params", "corpus=nobody"], "corpus 'nobody' is not known"),
+        (["--pipeline", "pretrain", "--params", "pretrain.init_from=acme"], "'acme', which is no declared base"),
         (["--nodes", "judge_clips"], "Did you mean: ['audit.judge_clips']?"),
     ],
 )

@@ -15,6 +15,7 @@ from typing import Literal
 import pandas as pd
 
 from allears.corpus.licences import UNKNOWN
+from allears.errors import ConfigError
 from allears.params.audit import LicenceParams
 
 Standing = Literal["allowed", "denied", "unknown"]
@@ -30,6 +31,21 @@ def standing(licence: str, params: LicenceParams) -> Standing:
     if not rest and found is not None:
         return found
     return "denied" if "denied" in [_standing_of_name(name, params) for name in _names(licence)] else "unknown"
+
+
+def check_weights(licence: str, params: LicenceParams) -> None:
+    """Raise ConfigError when the weights of a public encoder may not be used under their licence."""
+    match standing(licence, params):
+        case "denied":
+            raise ConfigError(
+                f"licence {licence} is on the list of those that may not be used (audit.licences.deny): this base "
+                "cannot be continued here"
+            )
+        case "unknown" if params.unknown == "refuse":
+            raise ConfigError(
+                f"licence {licence} is in neither list of audit.licences; if you may use these weights, add the name "
+                "to audit.licences.allow in conf/local/parameters_audit.yml"
+            )
 
 
 def own_words(parts: Iterable[pd.DataFrame]) -> tuple[str, ...]:

@@ -66,11 +66,8 @@ def declare_base(data: Path, name: str, folder: Path, licence: str, origin: str,
     return base
 
 
-def find_base(data: Path, name: str, key: str) -> Base:
-    """Return a declared base whose files are as they were. `key`, a parameter, is named in errors.
-
-    ConfigError lists the bases there are; StaleError for one that has moved or changed since it was declared.
-    """
+def check_declared(data: Path, name: str, key: str) -> None:
+    """Raise ConfigError, which lists the bases there are, when none of this name is declared. `key` is a parameter."""
     if not _file(data, name).exists():
         known = [base.name for base in declared_bases(data)]
         raise ConfigError(
@@ -78,6 +75,14 @@ def find_base(data: Path, name: str, key: str) -> Base:
             f"{', '.join(known) or 'none is declared yet'}. Declare one with "
             f'`allears base add {name} FOLDER --licence SPDX --origin "who, which revision, trained on what"`'
         )
+
+
+def find_base(data: Path, name: str, key: str) -> Base:
+    """Return a declared base whose files are as they were. `key`, a parameter, is named in errors.
+
+    ConfigError for a name that is not declared; StaleError for a base that has moved or changed since it was declared.
+    """
+    check_declared(data, name, key)
     base = _read(_file(data, name))
     again = f"declare it again: allears base add {name} FOLDER --licence {base.licence} --origin …"
     check_unchanged(base, again)

@@ -63,24 +63,12 @@ def list_bases(*, verbose: bool) -> None:
 
 def _allowed(licence: str) -> str:
     """Return the SPDX spelling of a licence that `audit.licences` allows; ConfigError otherwise."""
-    from allears.audit.licences import standing
+    from allears.audit.licences import check_weights
     from allears.corpus.licences import checked
-    from allears.errors import ConfigError
     from allears.params.audit import LicenceParams
     from allears.settings import CONFIG_LOADER_ARGS, CONFIG_LOADER_CLASS
 
     name = checked(licence, "--licence")
     loader = CONFIG_LOADER_CLASS("conf", None, {"corpus": "sample"}, **CONFIG_LOADER_ARGS)
-    lists = LicenceParams.model_validate(loader["parameters"]["audit"]["licences"])
-    match standing(name, lists):
-        case "denied":
-            raise ConfigError(
-                f"licence {name} is on the list of those that may not be used (audit.licences.deny): this base cannot "
-                "be continued here"
-            )
-        case "unknown" if lists.unknown == "refuse":
-            raise ConfigError(
-                f"licence {name} is in neither list of audit.licences; if you may use these weights, add the name to "
-                "audit.licences.allow in conf/local/parameters_audit.yml"
-            )
+    check_weights(name, LicenceParams.model_validate(loader["parameters"]["audit"]["licences"]))
     return name

@@ -16,6 +16,7 @@ from kedro.framework.cli.utils import KedroCliError
 from kedro.framework.startup import bootstrap_project
 from kedro.utils import find_kedro_project, load_obj
 
+from allears.checkpoints.bases import check_declared
 from allears.cli.needs import Asked
 from allears.cli.project import DATA
 from allears.cli.sentences import sentences
@@ -120,6 +121,8 @@ def do_first(params: dict[str, Any]) -> None:
         return  # refused, with a sentence, when Kedro builds the context
     paths = Paths(corpus=parameters["corpus"], data=project_path / DATA)
     encoder = (parameters.get("finetune") or {}).get("encoder")
+    if "pretrain" in asked and (base := (parameters.get("pretrain") or {}).get("init_from")):
+        check_declared(paths.data, str(base), "pretrain.init_from")  # not after hours of ingesting
     first = Asked(pipelines=tuple(asked), paths=paths, given=params["params"], encoder=encoder).missing()
     if first:
         click.echo(f"{', '.join(asked)} of corpus {paths.corpus} needs first: {', '.join(first)}", err=True)

@@ -42,9 +42,12 @@ class Encoder(nn.Module, ABC):
         The mask embedding is not among them: it is of the objective that hides frames.
         """
 
-    @abstractmethod
     def truncated(self, blocks: int) -> Self:
         """Return a copy that keeps the lowest `blocks` blocks (1 to all of them)."""
+        shorter = type(self)(self.config.model_copy(update={"blocks": blocks}))
+        weights = self.state_dict()
+        shorter.load_state_dict({name: weights[name] for name in shorter.state_dict()})
+        return shorter
 
     def forward(self, audio: Padded, mask_BF: Tensor | None = None) -> EncoderOutput:
         """Return every layer's output for audio [B, T] float32 in [-1, 1]."""

@@ -52,8 +52,6 @@ def run(spec: PretrainSpec) -> None:
     sys.setswitchinterval(5e-4)  # reader threads run Python too: the step must not wait 5 ms for them
     ranks = from_environment()
     _check_shares(spec.pretrain, ranks)
-    if spec.base is not None:
-        check_unchanged(spec.base)
     hardware = choose_hardware(
         "pretrain", spec.pretrain.accelerator, spec.pretrain.precision, gpus=count_gpus(), local=ranks.local,
         processes=ranks.node,
@@ -160,7 +158,11 @@ def _fit(trainer: Trainer, watch: Watch, begin: Path | None) -> None:
 
 
 def _check_plan(spec: PretrainSpec, found: TrainingData) -> None:
-    """What was handed over may be trained much later, and the batches be others by then: StaleError."""
+    """Raise StaleError when batches or base are not those that were planned: a run that was handed over may be trained
+    much later.
+    """
+    if spec.base is not None:
+        check_unchanged(spec.base)
     if spec.plan is not None and (now := plan_digest(found.plan)) != spec.plan:
         raise StaleError(
             f"run {spec.folder.name} was planned on other batches than those found now (plan {spec.plan[:12]}, now "

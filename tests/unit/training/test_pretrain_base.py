@@ -13,6 +13,7 @@ from allears.checkpoints.bases import declare_base
 from allears.checkpoints.export import CONFIG, load_export
 from allears.checkpoints.steps import CHECKPOINTS, step_file
 from allears.checkpoints.training_state import load_state
+from allears.errors import StaleError
 from allears.models.build import config_of
 from allears.params.base import Base
 from allears.params.pretrain import PretrainParams
@@ -73,6 +74,13 @@ def test_frozen_blocks_stay_and_the_rest_learns_and_a_killed_run_goes_on(base: B
     resumed = load_state(last)["state_dict"]
     assert resumed.keys() == held.keys()
     assert all(torch.equal(value, held[name]) for name, value in resumed.items())
+
+
+def test_a_base_that_changed_after_planning_is_not_trained_on(base: Base, tmp_path: Path) -> None:
+    spec = make_spec(make_shards(tmp_path / "shards", clips=30), tmp_path / "run", continued(base), base=base)
+    (base.folder / "model.safetensors").write_bytes(b"other")
+    with pytest.raises(StaleError, match=r"base 'acme' .* has changed since"):
+        pretrain.run(spec)
 
 
 def test_rates_fall_block_by_block_from_the_top(base: Base) -> None:

@@ -11,7 +11,6 @@ Legend: `B` clips, `F` frames, `D` width, `H` heads, `E` head size, `C` input fe
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Self
 
 import torch
 from torch import Tensor, nn
@@ -71,13 +70,6 @@ class ConformerEncoder(Encoder):
                 continue
             if part != "mask_embedding":
                 yield parameter
-
-    def truncated(self, blocks: int) -> Self:
-        """Return a copy that keeps the lowest `blocks` blocks."""
-        shorter = type(self)(self.config.model_copy(update={"blocks": blocks}))
-        weights = self.state_dict()
-        shorter.load_state_dict({name: weights[name] for name in shorter.state_dict()})
-        return shorter
 
 
 class ConformerBlock(nn.Module):

@@ -11,7 +11,7 @@ Legend: `B` clips, `T` samples, `C` channels, `N` steps of a convolution, `F` fr
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Self, cast
+from typing import cast
 
 import torch
 from torch import Tensor, nn
@@ -75,13 +75,6 @@ class WaveformEncoder(Encoder):
                     yield parameter
             elif part != "mask_embedding" and not (part == "norm" and self.config.norm_first):
                 yield parameter
-
-    def truncated(self, blocks: int) -> Self:
-        """Return a copy that keeps the lowest `blocks` blocks."""
-        shorter = type(self)(self.config.model_copy(update={"blocks": blocks}))
-        weights = self.state_dict()
-        shorter.load_state_dict({name: weights[name] for name in shorter.state_dict()})
-        return shorter
 
 
 class Extractor(nn.Module):

@@ -8,9 +8,11 @@ from typing import Any
 
 import pandas as pd
 
+from allears.audit.licences import check_weights
 from allears.checkpoints.bases import declared_bases, disclosed, find_base, unknown_speakers
 from allears.checkpoints.known import CONFIG, WEIGHTS
 from allears.errors import ConfigError, StorageError, run_command
+from allears.params.audit import AuditParams
 from allears.params.base import Base, Paths
 from allears.params.corpus import is_name
 from allears.params.finetune import FinetuneParams
@@ -31,13 +33,20 @@ BESIDE_A_BASELINE = BESIDE_THE_SCORES | {"arms", "frozen_blocks", "frozen_update
 
 
 def plan_finetuning(
-    clips: pd.DataFrame, shard_set: dict[str, Any], encoder: dict[str, Any], params: FinetuneParams, paths: Paths
+    clips: pd.DataFrame,
+    shard_set: dict[str, Any],
+    encoder: dict[str, Any],
+    params: FinetuneParams,
+    audit: AuditParams,
+    paths: Paths,
 ) -> dict[str, Any]:
     """Tasks, classes, shares and counts, what is skipped and why; which encoder; and the identity of the grid."""
     from allears.checkpoints.heard import check_unheard
     from allears.downstream.grid import plan_tasks
 
     export, origin, base = find_encoder(encoder, params, paths)
+    if base is not None:
+        check_weights(base.licence, audit.licences)
     if params.leave_one_group_out and origin == paths.corpus:
         raise ConfigError(
             f"finetune.leave_one_group_out tests every speaker of '{paths.corpus}', and its own encoder has heard most "

@@ -14,7 +14,7 @@ def create_pipeline() -> Pipeline:
         [
             node(
                 nodes.plan_finetuning,
-                ["clips", "shard_set", "encoder", finetune, paths],
+                ["clips", "shard_set", "encoder", finetune, "params:audit", paths],
                 "finetune_plan",
                 name="plan_finetuning",
             ),

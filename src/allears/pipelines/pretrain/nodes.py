@@ -9,6 +9,7 @@ from typing import Any
 
 import pandas as pd
 
+from allears.audit.licences import check_weights
 from allears.errors import ConfigError
 from allears.params.audit import AuditParams
 from allears.params.base import Paths
@@ -38,6 +39,7 @@ def plan_pretraining(
     clips: pd.DataFrame,
     audit_summary: dict[str, Any],
     params: PretrainParams,
+    audit: AuditParams,
     paths: Paths,
 ) -> dict[str, Any]:
     """What will be heard: digests, updates, hours, padding, corpora; and which run is extended. Reads no audio.
@@ -53,6 +55,7 @@ def plan_pretraining(
     shards = ShardSet.from_json(shard_set)
     params, base = runs.with_base(params, paths)
     if base is not None:
+        check_weights(base.licence, audit.licences)
         runs.check_protected(base, shards, paths)
     read_labelled(paths.clips, params.probe.label)  # a typo must not wait until everything is trained
     _check_probe(params)

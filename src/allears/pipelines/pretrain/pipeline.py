@@ -13,7 +13,9 @@ def create_pipeline() -> Pipeline:
     return Pipeline(
         [
             node(
-                nodes.plan_pretraining, ["shard_set", "clips", "audit_summary", pretrain, paths], "pretrain_plan",
+                nodes.plan_pretraining,
+                ["shard_set", "clips", "audit_summary", pretrain, "params:audit", paths],
+                "pretrain_plan",
                 name="plan_pretraining",
             ),
             node(
