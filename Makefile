@@ -12,7 +12,7 @@ export MLFLOW_DISABLE_TELEMETRY := true
 export RAY_USAGE_STATS_ENABLED := 0
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: pretrain test test-faults bench-train bench-data bench-audit calibrate prove-curation viz ui install
+.PHONY: pretrain test test-faults parity bench-train bench-data bench-audit calibrate prove-curation viz ui install
 .DEFAULT_GOAL := pretrain
 
 pretrain: $(STAMP)
@@ -42,12 +42,13 @@ test: $(STAMP)
 	$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder --durations 15
 
 # What runs in these are scripts of tests/benchmark; RESULTS.md holds what they printed last.
-bench-train: scripts := bench_reader bench_startup bench_train bench_wav2vec2
+bench-train: scripts := bench_reader bench_startup bench_train bench_processes bench_wav2vec2
+parity: scripts := parity
 bench-data: scripts := bench_data bench_plan bench_scale bench_remote
 bench-audit: scripts := bench_audit bench_audit_tables bench_duplicates bench_unchanged
 calibrate: scripts := calibrate calibrate_measures calibrate_fingerprint calibrate_texts
 prove-curation: scripts := prove_curation
-bench-train bench-data bench-audit calibrate prove-curation: $(STAMP)
+parity bench-train bench-data bench-audit calibrate prove-curation: $(STAMP)
 	@$(BIN)/python tests/benchmark/in_turn.py $(scripts)
 
 # The long versions of the fault tests, and the tables that stand in RESULTS.md.
