@@ -2,9 +2,9 @@
 
 Run `python tests/benchmark/bench_processes.py [--against CHECKOUT] [--rounds N] [--updates N] [OBJECTIVE]`.
 The recipe is that of `conf/base` on synthetic shards. With several processes the seconds of a micro-batch are shared
-out, so each row hears the same audio per update. Times real time is audio over wall time between the first and the last
-row of training metrics: start-up, the last checkpoint and the row of its cost are not counted. Busy: as many processes
-as cores count in a loop, with no priority over the training.
+out, so each row processes the same audio per update. Times real time is audio over wall time between the first and the
+last row of training metrics: start-up, the last checkpoint and the row of its cost are not counted. Busy: as many
+processes as cores count in a loop, with no priority over the training.
 
 `--against` measures another checkout (its own code, tests and conf) in turns with this one. Each figure is the median
 over the rounds.

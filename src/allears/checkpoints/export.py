@@ -3,7 +3,7 @@
 ```
 config.json                 transformers' configuration, ours in its `allears` block
 model.safetensors           weights under transformers' names
-preprocessor_config.json    SeamlessM4TFeatureExtractor with the right stride
+preprocessor_config.json    transformers' feature extractor for it
 provenance.json             data digest, licences, run: what the caller says about the weights
 heard.npz                   whom it has heard (`checkpoints.heard`), where that is known
 units.safetensors           centres of k-means, where the objective used units

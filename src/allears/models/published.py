@@ -1,4 +1,4 @@
-"""What an export folder holds of an encoder, whatever its family, and how its weights are found again."""
+"""The form in which an encoder of any family is exported, and lookups in checkpoints."""
 
 from __future__ import annotations
 

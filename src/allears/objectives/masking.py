@@ -116,7 +116,7 @@ def span_masks(
 def clip_generator(seed: int, epoch: int, key: str, start: int, before: int, purpose: str = "") -> np.random.Generator:
     """Return the generator of one crop of a clip that the epoch has used `before` times: the same in every process.
 
-    What is drawn for another `purpose` (masks have none) is independent.
+    Another `purpose` gives an independent generator; masks have none.
     """
     again = f".{before}" if before else ""
     name = f"{seed}|{epoch}{again}|{start}|{key}" + (f"|{purpose}" if purpose else "")

@@ -4,7 +4,7 @@ HuBERT's first iteration (arXiv 2106.07447, section 3.1) clusters MFCCs: with de
 a frame of the encoder. Its second one clusters a layer of an encoder. Labels go into the shards' sidecar; features are
 never written. Free of torch, but for layers.
 
-Legend: `N` clips, `F` frames, `C` = 39 features, `V` units.
+Legend: `N` clips, `F` frames, `C` features (39 of MFCCs), `V` units.
 """
 
 from __future__ import annotations
