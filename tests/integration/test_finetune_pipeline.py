@@ -134,6 +134,10 @@ def test_a_public_base_is_fine_tuned_as_it_is_and_named(paths, caplog):
     folder = Path(found["task_model"]["folder"])
     assert _json(folder / "provenance.json")["base"]["licence"] == "MIT"
     assert load_task_model(folder).encoder.config.family == "waveform"
+    assert "acme, MIT" in (folder / "README.md").read_text()
+    declare_base(paths.data, "acme", paths.data / "public", "Apache-2.0", "ACME, trained on audiobooks")
+    again = _run(paths, PARAMS.model_copy(update={"encoder": "acme", "arms": ("pretrained", "scratch")}))
+    assert _json(Path(again["task_model"]["folder"]) / "provenance.json")["base"]["licence"] == "Apache-2.0"
 
 
 def test_the_precision_is_part_of_what_a_result_is_called_and_the_machine_is_not():

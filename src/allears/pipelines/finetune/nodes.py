@@ -18,7 +18,7 @@ from allears.params.corpus import is_name
 from allears.params.finetune import FinetuneParams
 from allears.params.spec_finetune import VERSION, FinetuneSpec
 from allears.shards.handle import ShardSet
-from allears.storage.digest import file_digest, identity
+from allears.storage.digest import file_digest, identity, value_digest
 from allears.storage.files import read_json
 from allears.storage.portable import portable
 from allears.storage.receipt import read_receipt
@@ -74,6 +74,7 @@ def plan_finetuning(
         "shards": str(shard_set["digest"]),
         "clips": table_digest(clips),
     }
+    of_base = {"base": value_digest(disclosed(base))} if base else {}  # its task models state licence and origin
     alike = inputs | {"encoder": file_digest(export / CONFIG)}
     baselines = identity("baselines", VERSION, alike, params.model_dump(mode="json", exclude=BESIDE_A_BASELINE))
     return {
@@ -82,7 +83,7 @@ def plan_finetuning(
         "encoder_corpus": origin,
         "base": disclosed(base) if base else None,
         "inputs": inputs,
-        "identity": grid_identity(inputs, params),
+        "identity": grid_identity(inputs | of_base, params),
         "baselines": baselines,
     }
 
