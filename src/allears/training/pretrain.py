@@ -10,7 +10,7 @@ from typing import cast
 
 from pytorch_lightning import Trainer
 
-from allears.checkpoints.bases import check_unchanged
+from allears.checkpoints.bases import check_unchanged, disclosed
 from allears.checkpoints.export import load_export
 from allears.checkpoints.steps import CHECKPOINTS, step_file, steps
 from allears.checkpoints.training_state import data_of, load_state, weights_of
@@ -219,7 +219,8 @@ def _announce(watch: Watch, done: int, hardware: Hardware) -> None:
         {"identity": spec.identity, **{f"{name}_parameters": n for name, n in parameters.items()}},
     )
     if not start:
-        watch.logger.log_hyperparams(spec.pretrain.model_dump(mode="json", exclude={"probe"}))
+        base = {"base": disclosed(spec.base)} if spec.base else {}
+        watch.logger.log_hyperparams(spec.pretrain.model_dump(mode="json", exclude={"probe"}) | base)
 
 
 def _parameters(objective: Objective) -> dict[str, int]:

@@ -17,6 +17,7 @@ from allears.errors import StaleError
 from allears.models.build import config_of
 from allears.params.base import Base
 from allears.params.pretrain import PretrainParams
+from allears.process.events import read_events
 from allears.storage.files import read_json
 from allears.training import pretrain
 from allears.training.module import build_optimiser
@@ -57,6 +58,9 @@ def test_frozen_blocks_stay_and_the_rest_learns_and_a_killed_run_goes_on(base: B
     whole = make_spec(shards, tmp_path / "whole", params, base=base)
     pretrain.run(whole)
     last = step_file(whole.folder / CHECKPOINTS, 6)
+    (told,) = [event["values"] for event in read_events(whole.folder) if event["kind"] == "params"]
+    assert told["base"]["licence"] == "MIT"
+    assert told["base"]["origin"] == "ACME, trained on audiobooks"
     frozen = [
         name for name in load_export(base.folder).state_dict() if name.startswith(("extractor", "blocks.0", "pos"))
     ]
