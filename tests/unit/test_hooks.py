@@ -223,6 +223,22 @@ def test_rules_that_are_set_aside_and_the_comparison_of_splits_are_tables_in_mlf
     ]  # fmt: skip
 
 
+def test_a_language_model_of_units_is_a_table_and_metrics_in_mlflow(tmp_path):
+    box = Outbox(tmp_path, "f" * 32)
+    run = TrackedRun(box, "f" * 32, "mine pretrain", {"corpus": "mine"})
+    row = {"language": "all", "perplexity": 26.4, "trigram": 36.6, "gain": 0.33, "continuation": float("nan")}
+    scores = pd.DataFrame([row, row | {"language": "en", "perplexity": 9.0}])
+    note_output(run, "unit_scores", scores.iloc[:0], DataCatalog())
+    note_output(run, "unit_scores", scores, DataCatalog())
+    box.close()
+    assert [file.stem for file in (box.folder / "files" / "ffffffff" / "tables").iterdir()] == ["unit_scores"]
+    values = {}
+    for each in boxes(tmp_path):
+        for op, _ in read_ops(each):
+            values |= op.get("values", {}) if op["op"] == "metrics" else {}
+    assert values == {"next_unit.perplexity": 26.4, "next_unit.trigram_perplexity": 36.6, "next_unit.gain": 0.33}
+
+
 def test_a_run_s_name_says_what_was_asked():
     asked = {"audit": AuditParams(policy="strict"), "pretrain": PretrainParams(objective="best_rq", seed=3)}
     assert run_name(["__default__"], "mine", asked) == "mine all, strict, best_rq, seed 3"

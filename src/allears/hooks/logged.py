@@ -117,6 +117,9 @@ def note_output(run: TrackedRun, name: str, data: Any, catalog: CatalogProtocol)
         run.table(name, data)
         if name in HEADLINES:
             run.metrics(gains(data, name, HEADLINES[name]))
+    if name == "unit_scores" and len(data):  # empty for objectives without a language model
+        run.table(name, data)
+        run.metrics(unit_headlines(data))
     if name in HANDLES:
         paths: Paths | Mapping[str, Any] = catalog.load("params:paths")
         corpus = paths.corpus if isinstance(paths, Paths) else paths["corpus"]
@@ -148,6 +151,18 @@ def set_aside_table(summary: Mapping[str, Any]) -> pd.DataFrame:
 def pretrain_headlines(summary: Mapping[str, Any]) -> dict[str, float]:
     """Return what the pretraining cost, and what it skipped."""
     return {f"pretrain.{name}": float(summary[name]) for name in ("updates", "hours_heard", "clips_skipped")}
+
+
+def unit_headlines(scores: pd.DataFrame) -> dict[str, float]:
+    """Return what a language model of units does on all held-out clips: `next_unit.perplexity`."""
+    row = scores[scores["language"] == "all"].iloc[0]
+    names = {
+        "perplexity": "perplexity",
+        "trigram": "trigram_perplexity",
+        "gain": "gain",
+        "continuation": "continuation",
+    }
+    return {f"next_unit.{shown}": float(row[name]) for name, shown in names.items() if not pd.isna(row[name])}
 
 
 def gains(table: pd.DataFrame, name: str, baseline: str) -> dict[str, float]:
