@@ -67,6 +67,19 @@ def test_too_few_speakers_answer_nothing():
     assert mixed["headline"].startswith("Not shown")
 
 
+def test_a_public_base_is_disclosed_whether_it_was_continued_or_taken_as_it_is():
+    base = {"name": "acme", "licence": "MIT", "origin": "ACME, <audiobooks>"}
+    evaluation, unknown = pd.DataFrame([_row(1.0, 0.01, 0.1)]), "What that was trained on is unknown."
+    as_it_is = render(replace(_data(evaluation), tuned={"corpus": "acme", "base": base}, unknown=unknown))
+    continued = render(replace(_data(evaluation), tuned={"corpus": "c", "run": "abc", "base": base}, unknown=unknown))
+    assert "is the public base <b>acme</b>" in as_it_is
+    assert "continues the public base acme" in continued
+    for page in (as_it_is, continued):
+        assert "licence MIT; ACME, &lt;audiobooks&gt;" in page
+        assert f"<b>{unknown}</b>" in page
+    assert "public base" not in render(_data(evaluation))
+
+
 def test_the_page_says_what_is_not_assessable_and_fetches_nothing():
     evaluation = pd.DataFrame(
         [_row(1.0, 0.01, 0.1), _row(1.0, -0.1, 0.3, axis="gender", cell="<b>f", clips=20, assessable=False)]

@@ -91,7 +91,7 @@ def test_units_are_fitted_on_all_by_share_and_labels_lie_with_their_corpus(tmp_p
     beside = other(tmp_path / "beside", 0.4, clips=30, seed=1, shards=3)
     data = training_data(*shards, params, [beside])
     few = params.units.model_copy(update={"fit_frames": 500})
-    frames = [sum(len(found) for found in label._sample(one, 4, few)) for one in data.corpora]
+    frames = [sum(len(found) for found in label._sample(one, label.Extraction(640), few)) for one in data.corpora]
     assert frames == [pytest.approx(500 * share, abs=40) for share in (0.6, 0.4)]  # to within a clip
 
     folders = [tmp_path / "features" / name for name in ("mine", "beside")]
