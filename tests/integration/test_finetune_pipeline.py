@@ -4,10 +4,8 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
-import torch
 from kedro.io import DataCatalog, MemoryDataset
 from kedro.runner import SequentialRunner
-from transformers import Wav2Vec2Config, Wav2Vec2Model
 
 from allears.checkpoints.bases import declare_base
 from allears.checkpoints.export import save_export
@@ -37,6 +35,7 @@ from allears.pipelines.pretrain.probe_nodes import (
 )
 from allears.storage.files import write_json
 from allears.storage.receipt import write_receipt
+from tests.public import save_wav2vec2
 from tests.support import make_shards
 
 LIMITS = ClipLimits(train=30, dev=6, test=12, seconds=3.0)
@@ -123,10 +122,7 @@ def test_a_second_encoder_meets_the_same_baselines_and_is_compared_with_the_firs
 
 
 def test_a_public_base_is_fine_tuned_as_it_is_and_named(paths, caplog):
-    torch.manual_seed(0)
-    sizes = {"conv_dim": [8] * 7, "num_conv_pos_embeddings": 6, "num_conv_pos_embedding_groups": 4}
-    config = Wav2Vec2Config(hidden_size=16, num_hidden_layers=2, num_attention_heads=2, intermediate_size=24, **sizes)
-    Wav2Vec2Model(config).save_pretrained(paths.data / "public")
+    save_wav2vec2(paths.data / "public")
     declare_base(paths.data, "acme", paths.data / "public", "MIT", "ACME, trained on audiobooks")
     with caplog.at_level("WARNING"):
         found = _run(paths, PARAMS.model_copy(update={"encoder": "acme", "arms": ("pretrained", "scratch")}))

@@ -8,9 +8,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
-import torch
 from safetensors.torch import load_file
-from transformers import HubertConfig, HubertModel, Wav2Vec2Config, Wav2Vec2Model
 
 from allears.checkpoints.bases import declare_base
 from allears.errors import ConfigError, TrainingError
@@ -20,6 +18,7 @@ from allears.pipelines.report.nodes import write_model_card
 from allears.storage.files import read_json
 from tests.pretrain_pipeline import NO_EVALUATION, NOT_TUNED, PROBE, run
 from tests.pretraining import tiny
+from tests.public import save_hubert, save_wav2vec2
 from tests.support import make_shards
 
 
@@ -34,11 +33,7 @@ def test_a_public_base_is_continued_and_disclosed(
     paths: Paths, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setenv("OMP_NUM_THREADS", "1")
-    torch.manual_seed(0)
-    sizes = {"conv_dim": [8] * 7, "num_conv_pos_embeddings": 6, "num_conv_pos_embedding_groups": 4}
-    HubertModel(
-        HubertConfig(hidden_size=16, num_hidden_layers=2, num_attention_heads=2, intermediate_size=24, **sizes)
-    ).save_pretrained(paths.data / "public")
+    save_hubert(paths.data / "public")
     declare_base(paths.data, "acme", paths.data / "public", "MIT", "ACME, trained on audiobooks")
     settings: dict[str, Any] = {"objective": "masked_units", "init_from": "acme", "updates": 3, "frozen_blocks": 1}
     params = tiny(**settings, probe=PROBE)
@@ -113,13 +108,13 @@ def test_masked_units_goes_on_with_the_units_of_its_run_and_another_run_learns_t
     ):
         run(paths, tiny(**settings, extend=name, units_from=f"{name}:1"), until="encoder")
 
-    torch.manual_seed(1)
-    sizes = {"conv_dim": [8] * 7, "num_conv_pos_embeddings": 6, "num_conv_pos_embedding_groups": 4}
-    size = {"hidden_size": 16, "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 24}
-    Wav2Vec2Model(Wav2Vec2Config(**size, **sizes)).save_pretrained(paths.data / "waves")
+    save_wav2vec2(paths.data / "waves")
     declare_base(paths.data, "waves", paths.data / "waves", "MIT", "WAVES, trained on the sea")
     waves = {"waveform": {"channels": 8, "width": 16, "blocks": 1, "heads": 2, "ffn_width": 16, "position_groups": 2}}
-    third = run(paths, tiny(**settings, units_from="waves:2", encoder="waveform", encoders=waves), until="encoder")
+    of_waves = tiny(**settings, units_from="waves:2", encoder="waveform", encoders=waves)
+    with pytest.raises(ConfigError, match="licence MIT is on the list of those that may not be used"):
+        run(paths, of_waves, until="encoder", audit=AuditParams.model_validate({"licences": {"deny": ["MIT"]}}))
+    third = run(paths, of_waves, until="encoder")
     card = (Path(third["encoder"]["folder"]) / "README.md").read_text()
     assert "| base of the units | waves, MIT" in card
     assert "The units are of waves; what that was trained on is unknown" in card

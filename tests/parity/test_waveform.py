@@ -29,11 +29,8 @@ from allears.models.waveform.interop import (
 from allears.models.waveform.model import WaveformEncoder
 from allears.params.model import WaveformConfig
 from allears.types import Padded
+from tests.public import TINY
 
-TINY = {
-    "hidden_size": 16, "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 24, "conv_dim": [8] * 7,
-    "num_conv_pos_embeddings": 6, "num_conv_pos_embedding_groups": 4,
-}  # fmt: skip
 STYLES = {
     "group": {"feat_extract_norm": "group", "do_stable_layer_norm": False, "conv_bias": False},
     "layer": {"feat_extract_norm": "layer", "do_stable_layer_norm": True, "conv_bias": True},

@@ -5,25 +5,18 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-import torch
 from click.testing import CliRunner, Result
-from transformers import Wav2Vec2Config, Wav2Vec2ForPreTraining
 
 from allears.checkpoints.bases import find_base
 from allears.cli.app import app
 from tests.project import make_project
+from tests.public import save_wav2vec2
 
 
 @pytest.fixture
 def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A project, beside the folder of a public model."""
-    torch.manual_seed(0)
-    sizes = {"conv_dim": [8] * 7, "num_conv_pos_embeddings": 6, "num_conv_pos_embedding_groups": 4}
-    config = Wav2Vec2Config(
-        hidden_size=16, num_hidden_layers=2, num_attention_heads=2, intermediate_size=24, codevector_dim=8,
-        proj_codevector_dim=8, **sizes,
-    )  # fmt: skip
-    Wav2Vec2ForPreTraining(config).save_pretrained(tmp_path / "public")
+    save_wav2vec2(tmp_path / "public", heads=True)
     project = make_project(tmp_path / "project")
     monkeypatch.chdir(project)
     return project

@@ -12,14 +12,14 @@ from typing import Any
 from pydantic import ValidationError
 
 from allears.checkpoints.heard import NAME as HEARD
-from allears.checkpoints.known import CONFIG, WEIGHTS
+from allears.checkpoints.known import CONFIG, PROVENANCE, WEIGHTS
 from allears.errors import ConfigError, StaleError, StorageError, nearest
 from allears.params.base import Base
 from allears.params.corpus import is_name
 from allears.storage.digest import file_digest, value_digest
 from allears.storage.files import read_json, write_json
 
-PREPROCESSOR, PROVENANCE = "preprocessor_config.json", "provenance.json"
+PREPROCESSOR = "preprocessor_config.json"
 RATE_HZ = 16000
 PICKLES = ("*.bin", "*.pt", "*.pth", "*.ckpt", "*.pkl")
 

@@ -26,7 +26,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from allears.checkpoints.heard import Heard, save_heard
-from allears.checkpoints.known import CONFIG, WEIGHTS
+from allears.checkpoints.known import CONFIG, PROVENANCE, WEIGHTS
 from allears.errors import ConfigError, StorageError
 from allears.models.base import Encoder
 from allears.models.build import build_encoder, config_of, publish, weights_of
@@ -67,7 +67,7 @@ def save_export(
     how to load the model is added.
     """
     with atomic_folder(folder) as temporary:
-        write_json(temporary / "provenance.json", provenance)
+        write_json(temporary / PROVENANCE, provenance)
         if heard is not None:
             save_heard(temporary, heard)
         if units is not None:

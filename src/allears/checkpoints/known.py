@@ -9,7 +9,7 @@ from typing import Any
 from allears.storage.files import read_json
 from allears.storage.receipt import NAME as RECEIPT
 
-CONFIG, WEIGHTS = "config.json", "model.safetensors"
+CONFIG, WEIGHTS, PROVENANCE = "config.json", "model.safetensors", "provenance.json"
 
 
 def holds_encoder(export: Path) -> bool:
@@ -51,7 +51,7 @@ def heard_before(provenance: Mapping[str, Any]) -> list[tuple[str, dict[str, Any
 
 def encoder_name(export: Path) -> str:
     """`best_rq of so762, 4,000 updates, seed 0, run 875e99e3`, from what an export says of itself; else its folder."""
-    file = export / "provenance.json"
+    file = export / PROVENANCE
     facts = read_json(file) if file.exists() else {}
     try:
         before = [one["corpus"] for _, one in heard_before(facts)]

@@ -16,6 +16,7 @@ import torch
 
 from allears.checkpoints.export import load_export
 from allears.checkpoints.heard import Heard, load_heard
+from allears.checkpoints.known import PROVENANCE
 from allears.checkpoints.learned import Learned
 from allears.downstream.arm import ArmRun, Bench
 from allears.downstream.export import save_task_model
@@ -135,7 +136,7 @@ def _export(spec: FinetuneSpec, plan: TaskPlan, arms: list[ArmRun]) -> dict[str,
     best = min(mine, key=lambda arm: arm.dev_rate(arm.best()))
     cell = best.best()
     folder = spec.folder / "models" / plan.name
-    source = spec.encoder / "provenance.json"
+    source = spec.encoder / PROVENANCE
     train = best.labelled.take(best.labelled.of("train"))
     provenance = {
         "corpus": spec.corpus,

@@ -1,4 +1,4 @@
-"""How well a language model of units predicts clips of speakers that it was not trained on. Pure.
+"""Evaluation of a language model of units on clips of speakers that it was not trained on. Pure.
 
 Three questions: perplexity against a unigram and a trigram of the same units; whether a clip's own continuation is more
 likely than that of another clip of the same language; whether its true order is more likely than a shuffled one.

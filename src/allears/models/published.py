@@ -27,6 +27,12 @@ def encoder_weights(weights: Mapping[str, Tensor], prefix: str) -> dict[str, Ten
     return inside or dict(weights)
 
 
+def check_computed(values: Mapping[str, Any], wrong: Mapping[str, bool], expected: str) -> None:
+    """Raise ConfigError, which names the settings of a `config.json` that are `wrong` here; `expected` in words."""
+    if found := ", ".join(f"{name}={values.get(name)!r}" for name, is_wrong in wrong.items() if is_wrong):
+        raise ConfigError(f"this checkpoint has {found}, which allears does not compute; expected {expected}")
+
+
 def required_weight(weights: Mapping[str, Tensor], name: str, owner: str) -> Tensor:
     """Return a weight of a checkpoint; ConfigError when it lacks one that `owner`, a class of transformers, has."""
     if name not in weights:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
@@ -19,12 +18,10 @@ def use_one_thread() -> None:
     torch.set_num_threads(1)
 
 
-@lru_cache(maxsize=1)
 def layer_features(folder: Path, layer: int) -> Callable[[NDArray[np.float32], int], NDArray[np.float32]]:
     """Return a function of a clip's samples [T] at the encoder's rate that gives the layer's output [F, D].
 
-    `layer`: 0 is the input of the first block. Blocks above it are not computed. The last encoder is kept: a worker
-    labels several tars.
+    `layer`: 0 is the input of the first block. Blocks above it are not computed.
     """
     encoder = load_export(folder).truncated(max(1, layer)).eval()
 

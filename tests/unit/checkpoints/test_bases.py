@@ -6,7 +6,6 @@ import shutil
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
-from transformers import HubertConfig, HubertModel, Wav2Vec2Config, Wav2Vec2ForPreTraining
 
 from allears.checkpoints.bases import (
     base_in_words,
@@ -21,21 +20,15 @@ from allears.checkpoints.heard import Heard
 from allears.errors import AllearsError, ConfigError, StaleError, StorageError
 from allears.models.build import build_encoder
 from tests.contract.small import ENCODERS, small
+from tests.public import save_hubert, save_wav2vec2
 
-SIZES = {
-    "hidden_size": 16, "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 24, "conv_dim": [8] * 7,
-    "num_conv_pos_embeddings": 6, "num_conv_pos_embedding_groups": 4,
-}  # fmt: skip
 ORIGIN = "ACME, revision 1, trained on 960 h of audiobooks"
 
 
 @pytest.fixture
 def public(tmp_path):
     """A folder as transformers writes it, heads included."""
-    torch.manual_seed(0)
-    config = Wav2Vec2Config(**SIZES, codevector_dim=8, proj_codevector_dim=8)
-    Wav2Vec2ForPreTraining(config).save_pretrained(tmp_path / "public")
-    return tmp_path / "public"
+    return save_wav2vec2(tmp_path / "public", heads=True)
 
 
 def declare(tmp_path, folder, name="acme", origin=ORIGIN):
@@ -58,8 +51,7 @@ def test_a_base_is_found_again_with_licence_origin_and_digest(tmp_path, public):
 
 
 def test_a_hubert_is_a_base_too(tmp_path):
-    HubertModel(HubertConfig(**SIZES)).save_pretrained(tmp_path / "hubert")
-    found = declare(tmp_path, tmp_path / "hubert")
+    found = declare(tmp_path, save_hubert(tmp_path / "hubert"))
     assert found.heads == ()
     assert load_export(found.folder).config.published_as == "hubert"
 

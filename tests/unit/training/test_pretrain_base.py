@@ -7,7 +7,6 @@ from typing import Any
 
 import pytest
 import torch
-from transformers import Wav2Vec2Config, Wav2Vec2Model
 
 from allears.checkpoints.bases import declare_base
 from allears.checkpoints.export import CONFIG, load_export
@@ -22,18 +21,13 @@ from allears.storage.files import read_json
 from allears.training import pretrain
 from allears.training.module import build_optimiser
 from tests.pretraining import make_spec, tiny
+from tests.public import save_wav2vec2
 from tests.support import make_shards
-
-SIZES = {
-    "hidden_size": 16, "num_hidden_layers": 3, "num_attention_heads": 2, "intermediate_size": 24, "conv_dim": [8] * 7,
-    "num_conv_pos_embeddings": 6, "num_conv_pos_embedding_groups": 4, "hidden_dropout": 0.1,
-}  # fmt: skip
 
 
 @pytest.fixture
 def base(tmp_path: Path) -> Base:
-    torch.manual_seed(0)
-    Wav2Vec2Model(Wav2Vec2Config(**SIZES)).save_pretrained(tmp_path / "public")
+    save_wav2vec2(tmp_path / "public", num_hidden_layers=3, hidden_dropout=0.1)
     return declare_base(tmp_path / "data", "acme", tmp_path / "public", "MIT", "ACME, trained on audiobooks")
 
 

@@ -12,9 +12,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from allears.errors import ConfigError
 from allears.models.conformer.model import ConformerEncoder
-from allears.models.published import Published, encoder_weights, required_weight
+from allears.models.published import Published, check_computed, encoder_weights, required_weight
 from allears.params.model import ConformerConfig, LogMelConfig
 
 _CLASS = "Wav2Vec2BertModel"
@@ -176,12 +175,11 @@ def config_from_transformers(values: Mapping[str, Any]) -> ConformerConfig:
         "layer_norm_eps": values.get("layer_norm_eps", 1e-5) != 1e-5,
         "feature_projection_input_dim": values.get("feature_projection_input_dim", 160) not in {160, 320},
     }
-    if wrong := [name for name, is_wrong in refused.items() if is_wrong]:
-        found = ", ".join(f"{name}={values.get(name)!r}" for name in wrong)
-        raise ConfigError(
-            f"this checkpoint has {found}, which allears does not compute; expected a Wav2Vec2Bert without adapter "
-            "or feed-forward before it, rotary or relative_key positions, swish and 80 log-mels stacked 2 or 4 times"
-        )
+    expected = (
+        "a Wav2Vec2Bert without adapter or feed-forward before it, rotary or relative_key positions, swish and 80 "
+        "log-mels stacked 2 or 4 times"
+    )
+    check_computed(values, refused, expected)
     return ConformerConfig(
         log_mel=LogMelConfig(stack=2 if values.get("feature_projection_input_dim", 160) == 160 else 4),
         width=values.get("hidden_size", 1024),

@@ -12,8 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from allears.errors import ConfigError
-from allears.models.published import Published, encoder_weights, required_weight
+from allears.models.published import Published, check_computed, encoder_weights, required_weight
 from allears.models.waveform.model import WaveformEncoder
 from allears.params.model import WaveformConfig
 
@@ -176,12 +175,8 @@ def config_from_transformers(values: Mapping[str, Any]) -> WaveformConfig:
         "feat_extract_activation": values.get("feat_extract_activation", "gelu") != "gelu",
         "layer_norm_eps": values.get("layer_norm_eps", 1e-5) != 1e-5,
     }
-    if wrong := [name for name, is_wrong in refused.items() if is_wrong]:
-        found = ", ".join(f"{name}={values.get(name)!r}" for name in wrong)
-        raise ConfigError(
-            f"this checkpoint has {found}, which allears does not compute; expected a Wav2Vec2Model or HubertModel "
-            "without adapters or batch norm, with gelu and convolutions of one width"
-        )
+    expected = "a Wav2Vec2Model or HubertModel without adapters or batch norm, with gelu and convolutions of one width"
+    check_computed(values, refused, expected)
     return WaveformConfig(
         channels=channels[0],
         kernels=tuple(values.get("conv_kernel", (10, 3, 3, 3, 3, 2, 2))),

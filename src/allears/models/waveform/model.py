@@ -121,6 +121,7 @@ class ConvolutionalPositions(nn.Module):
 
     def forward(self, x_BFD: Tensor) -> Tensor:
         """Same shape."""
+        # As torch's parametrization computes it; public operators take twice as long for the gradient.
         weight_DCK = torch._weight_norm(self.direction_DCK, self.gain_11K, 2)  # noqa: SLF001
         out_BDF = functional.conv1d(
             x_BFD.transpose(1, 2), weight_DCK, self.bias_D, padding=self.kernel // 2, groups=self.groups

@@ -10,7 +10,7 @@ import pandas as pd
 
 from allears.audit.licences import check_weights
 from allears.checkpoints.bases import declared_bases, disclosed, find_base, unknown_speakers
-from allears.checkpoints.known import CONFIG, WEIGHTS
+from allears.checkpoints.known import CONFIG, PROVENANCE, WEIGHTS
 from allears.errors import ConfigError, StorageError, run_command
 from allears.params.audit import AuditParams
 from allears.params.base import Base, Paths
@@ -26,7 +26,6 @@ from allears.storage.tables import table_digest
 from allears.types import SPLITS, Split
 
 logger = logging.getLogger(__name__)
-PROVENANCE = "provenance.json"
 SCORES, CURVES = "finetune_scores.parquet", "finetune_curves.parquet"
 BESIDE_THE_SCORES = {"encoder", "workers", "accelerator"}  # they depend on the encoder's weights, not on its name
 BESIDE_A_BASELINE = BESIDE_THE_SCORES | {"arms", "frozen_blocks", "frozen_updates"}

@@ -57,6 +57,7 @@ def plan_pretraining(
     if base is not None:
         check_weights(base.licence, audit.licences)
         runs.check_protected(base, shards, paths)
+    units.check_source(units.find_source(params, shards, paths), audit.licences)
     read_labelled(paths.clips, params.probe.label)  # a typo must not wait until everything is trained
     _check_probe(params)
     extends = None if params.extend is None else runs.find(paths, params)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 from allears.checkpoints.bases import disclosed, find_base, trained_on_unknown
 from allears.checkpoints.heard import NAME as HEARD
-from allears.checkpoints.known import CONFIG
+from allears.checkpoints.known import CONFIG, PROVENANCE
 from allears.checkpoints.steps import CHECKPOINTS, step_file, steps
 from allears.errors import ConfigError, TrainingError, nearest
 from allears.params.base import Base, Paths
@@ -31,7 +31,6 @@ if TYPE_CHECKING:
     from allears.shards.handle import ShardSet
     from allears.training.plan import TrainingData
 
-PROVENANCE = "provenance.json"  # where a run or an export comes from
 SHOWN = 12  # hexadecimal digits of a run's name
 
 
@@ -261,7 +260,7 @@ def encoders_of(base: Base | None, targets: Mapping[str, Any]) -> list[Path]:
 
 
 def _of_base(base: Base | None) -> dict[str, Any]:
-    """What the provenance of a run says of the base that it continues; nothing without one."""
+    """Return the base's part of a run's provenance; nothing without one."""
     return {} if base is None else {"base": disclosed(base)}
 
 

@@ -6,9 +6,11 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from allears.audit.licences import check_weights
 from allears.checkpoints.bases import base_before, declared_bases, disclosed, find_base, trained_on_unknown
 from allears.checkpoints.known import CONFIG, WEIGHTS
 from allears.errors import ConfigError, TrainingError
+from allears.params.audit import LicenceParams
 from allears.params.base import Base, Paths
 from allears.params.model import ConformerConfig
 from allears.params.pretrain import PretrainParams
@@ -50,11 +52,18 @@ def find_source(params: PretrainParams, shards: ShardSet, paths: Paths) -> UnitS
     cure = "Take units of an encoder that was not trained on them, or of MFCCs (pretrain.units_from=null)"
     check_unheard(folder, paths.corpus, paths.clips, shards, ("dev", "test"), cure)
     record = disclosed(base) if base else base_before(folder)
-    if record and (sentence := trained_on_unknown(record, "The units are of")):
-        say(f"warning: {sentence} Origin: {record['origin']}")
     words = f"layer {layer} of {f'base {base.name}' if base else f'run {folder.name}'}"
     digest = value_digest([file_digest(folder / name) for name in (CONFIG, WEIGHTS)])
     return UnitSource(folder=folder, layer=layer, digest=digest, words=words, base=record)
+
+
+def check_source(source: UnitSource, lists: LicenceParams) -> None:
+    """Raise ConfigError when the licence of the base that the units are of is not allowed; print what is unknown."""
+    if source.base is None:
+        return
+    check_weights(source.base["licence"], lists)
+    if sentence := trained_on_unknown(source.base, "The units are of"):
+        say(f"warning: {sentence} Origin: {source.base['origin']}")
 
 
 def extended_source(source: UnitSource, before: PretrainSpec, handle: Mapping[str, Any]) -> UnitSource:

@@ -8,7 +8,7 @@ from typing import Any
 import pandas as pd
 
 from allears.checkpoints.bases import base_in_words, unknown_speakers
-from allears.checkpoints.known import WEIGHTS, heard_before, heard_in, holds_encoder
+from allears.checkpoints.known import PROVENANCE, WEIGHTS, heard_before, heard_in, holds_encoder
 from allears.corpus.manifest import Manifest
 from allears.errors import StaleError
 from allears.evaluation.wording import name_targets
@@ -31,7 +31,7 @@ def write_model_card(
     from allears.reporting.costs import cost_in_words
     from allears.reporting.model_card import ModelFacts, model_card
 
-    provenance = read_json(Path(encoder["folder"]) / "provenance.json")
+    provenance = read_json(Path(encoder["folder"]) / PROVENANCE)
     now, before = heard_in(provenance), heard_before(provenance)
     base = provenance.get("base")
     facts = ModelFacts(
@@ -81,7 +81,7 @@ def write_report_page(
             f"corpus '{paths.corpus}' was pretrained again after its encoder was fine-tuned: the comparison is of an "
             f"earlier one. Run `kedro run --pipeline finetune --params corpus={paths.corpus}`, then evaluate and report"
         )
-    provenance = Path(tuned["folder"]) / "provenance.json"
+    provenance = Path(tuned["folder"]) / PROVENANCE
     facts = read_json(provenance) if provenance.exists() else {}
     facts |= {"base": tuned["base"]} if tuned.get("base") else {}
     return render(
